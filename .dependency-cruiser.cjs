@@ -1,0 +1,80 @@
+/** Who may import whom. Imports point down: stacks -> components -> charts -> model (docs/architecture.md). */
+module.exports = {
+  forbidden: [
+    {
+      name: "model-is-pure",
+      comment: "model/ says what a platform is: no Pulumi, no cdk8s, no input or output, nothing above it.",
+      severity: "error",
+      from: { path: "^model/" },
+      to: { pathNot: "^model/|^node_modules/(zod|ipaddr\\.js)/" },
+    },
+    {
+      name: "charts-know-no-pulumi",
+      comment: "cdk8s says what runs; Pulumi owns what is secret, late or ordered. The bridge is components/manifests.ts.",
+      severity: "error",
+      from: { path: "^components/[^/]+/charts/" },
+      to: { pathNot: "^components/[^/]+/charts/|^components/charts/|^model/|^node_modules/(cdk8s|cdk8s-plus-28|constructs)/" },
+    },
+    {
+      name: "components-look-down",
+      comment: "components/ reads the model and nothing beside or above it.",
+      severity: "error",
+      from: { path: "^components/" },
+      to: { path: "^(stacks|operations|rehearsal|test|bench)/" },
+    },
+    {
+      name: "parts-do-not-import-one-another",
+      comment: "Parts are joined in components/platform.ts alone.",
+      severity: "error",
+      from: { path: "^components/([^/]+)/" },
+      to: { path: "^components/[^/]+/", pathNot: "^components/$1/" },
+    },
+    {
+      name: "stacks-know-no-rehearsal",
+      severity: "error",
+      comment: "A user may delete rehearsal/ and operations/ and still deploy.",
+      from: { path: "^stacks/" },
+      to: { path: "^(rehearsal|operations|test|bench)/" },
+    },
+    {
+      name: "operations-read-the-model",
+      severity: "error",
+      comment: "People's commands start fast: no Pulumi, no components.",
+      from: { path: "^operations/" },
+      to: { path: "^(stacks|components|rehearsal|test|bench)/|^node_modules/@pulumi/" },
+    },
+    {
+      name: "rehearsal-starts-the-program-as-a-user-does",
+      severity: "error",
+      comment: "rehearsal/ runs the program through the engine and imports nothing of it.",
+      from: { path: "^rehearsal/" },
+      to: { path: "^(stacks|components|operations|test|bench)/" },
+    },
+    {
+      name: "no-circles",
+      severity: "error",
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: "no-unknown-packages",
+      severity: "error",
+      comment: "What is imported stands in package.json.",
+      from: { pathNot: "^node_modules" },
+      to: { dependencyTypes: ["npm-no-pkg", "npm-unknown", "unknown"] },
+    },
+    {
+      name: "deploying-needs-no-dev-dependency",
+      severity: "error",
+      from: { path: "^(stacks|components|model)/" },
+      to: { dependencyTypes: ["npm-dev"] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "^test/fixtures/" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "require", "node", "default", "types"] },
+  },
+};
