@@ -1,0 +1,231 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync, readSync } from "node:fs";
+import { join } from "node:path";
+import { StringDecoder } from "node:string_decoder";
+
+export type Operation = "preview" | "up" | "refresh" | "destroy";
+
+/** One event of the engine's event log, as far as it is read here. Names are the engine's own. */
+export interface EngineEvent {
+  timestamp: number;
+  resourcePreEvent?: { metadata: StepMetadata; planning?: boolean };
+  resOutputsEvent?: { metadata: StepMetadata; planning?: boolean };
+  resOpFailedEvent?: { metadata: StepMetadata };
+  diagnosticEvent?: { urn?: string; message: string; severity: string; ephemeral?: boolean };
+  summaryEvent?: { resourceChanges: Record<string, number>; durationSeconds: number };
+}
+
+export interface StepMetadata {
+  /** create, same, update, replace, create-replacement, delete-replaced, delete, read, refresh, … */
+  op: string;
+  urn: string;
+  type: string;
+  diffs?: string[] | null;
+  detailedDiff?: Record<string, { kind: string }> | null;
+}
+
+export interface EngineRun {
+  operation: Operation;
+  ok: boolean;
+  exitCode: number;
+  /** Steps that were carried out (or, for a preview, planned), by kind: create, same, update, replace, delete. */
+  changes: Record<string, number>;
+  /** Every step that was more than "same", in the order in which they ended. */
+  steps: StepMetadata[];
+  errors: string[];
+  warnings: string[];
+  /** What the command printed, standard output and standard error together. */
+  output: string;
+  seconds: number;
+}
+
+export interface EngineOptions {
+  /** Path of the `pulumi` binary. */
+  pulumi: string;
+  /** The whole environment of the command; nothing is taken from this process. */
+  environment: NodeJS.ProcessEnv;
+  /** Folder with Pulumi.yaml. */
+  projectDirectory: string;
+  stack: string;
+  configFile: string;
+  /** Folder for event logs. */
+  logDirectory: string;
+}
+
+export interface RunOptions {
+  args?: readonly string[];
+  onEvent?: (event: EngineEvent) => void;
+  onOutput?: (text: string) => void;
+  /** First abort asks the engine to stop after the steps under way, as Ctrl-C does. */
+  signal?: AbortSignal;
+  environment?: NodeJS.ProcessEnv;
+}
+
+const EVENT_POLL_MILLISECONDS = 50;
+/** What the engine gets to finish the steps under way before it is ended. */
+const CANCEL_GRACE_MILLISECONDS = 20_000;
+
+/** The real Pulumi engine, run as a user runs it: by its command line, in the folder of the project. */
+export class Engine {
+  readonly #options: EngineOptions;
+  #runs = 0;
+
+  constructor(options: EngineOptions) {
+    this.#options = options;
+  }
+
+  /** Makes the stack; the configuration file is written beside the run, never in the checkout. */
+  async createStack(secrets: Readonly<Record<string, string>>): Promise<void> {
+    const { stack, configFile } = this.#options;
+    await this.#command(["stack", "init", stack, "--config-file", configFile, "--non-interactive"]);
+    const pairs = Object.entries(secrets).flatMap(([key, value]) => ["--secret", `${key}=${value}`]);
+    if (pairs.length > 0) {
+      await this.#command(["config", "set-all", "--stack", stack, "--config-file", configFile, ...pairs]);
+    }
+  }
+
+  async run(operation: Operation, options: RunOptions = {}): Promise<EngineRun> {
+    const { stack, configFile, logDirectory } = this.#options;
+    const eventLog = join(logDirectory, `${++this.#runs}-${operation}.events.json`);
+    const started = performance.now();
+    const run: EngineRun = {
+      operation, ok: false, exitCode: -1, changes: {}, steps: [], errors: [], warnings: [], output: "", seconds: 0,
+    };
+    const args = [
+      operation, "--stack", stack, "--config-file", configFile, "--non-interactive", "--event-log", eventLog,
+      ...(operation === "preview" ? [] : ["--yes"]),
+      ...(options.args ?? []),
+    ];
+    const child = this.#spawn(args, options.environment);
+    const forward = (text: string): void => {
+      run.output += text;
+      options.onOutput?.(text);
+    };
+    child.stdout?.setEncoding("utf8").on("data", forward);
+    child.stderr?.setEncoding("utf8").on("data", forward);
+    const cancel = cancelOnAbort(child, options.signal);
+    const events = new EventLogReader(eventLog, (event) => {
+      note(run, event);
+      options.onEvent?.(event);
+    });
+    const timer = setInterval(() => events.read(), EVENT_POLL_MILLISECONDS);
+    try {
+      run.exitCode = await exitOf(child);
+    } finally {
+      clearInterval(timer);
+      cancel.dispose();
+      events.read();
+      events.close();
+    }
+    run.ok = run.exitCode === 0;
+    run.seconds = (performance.now() - started) / 1000;
+    return run;
+  }
+
+  /** The stack's outputs, secrets in plain text: for this process alone, never to be printed. */
+  async outputs(): Promise<Record<string, unknown>> {
+    const text = await this.#command(["stack", "output", "--json", "--show-secrets", "--stack", this.#options.stack]);
+    return JSON.parse(text) as Record<string, unknown>;
+  }
+
+  /** The state as it is kept, secrets encrypted. */
+  async exportState(): Promise<string> {
+    return this.#command(["stack", "export", "--stack", this.#options.stack]);
+  }
+
+  async #command(args: readonly string[]): Promise<string> {
+    const child = this.#spawn(args);
+    let stdout = "";
+    let stderr = "";
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    const exitCode = await exitOf(child);
+    // The arguments may hold secrets: name the command only.
+    if (exitCode !== 0) throw new Error(`pulumi ${args.slice(0, 2).join(" ")} failed (${exitCode}): ${stderr.trim()}`);
+    return stdout;
+  }
+
+  #spawn(args: readonly string[], environment: NodeJS.ProcessEnv = {}): ChildProcess {
+    const { pulumi, projectDirectory } = this.#options;
+    return spawn(pulumi, [...args], {
+      cwd: projectDirectory,
+      env: { ...this.#options.environment, ...environment },
+      stdio: ["ignore", "pipe", "pipe"],
+      // A group of its own: Ctrl-C reaches us alone, and we pass it on once.
+      detached: true,
+    });
+  }
+}
+
+function exitOf(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code, signal) => resolve(code ?? (signal === "SIGINT" ? 130 : 1)));
+  });
+}
+
+function cancelOnAbort(child: ChildProcess, signal: AbortSignal | undefined): { dispose(): void } {
+  let killer: NodeJS.Timeout | undefined;
+  const abort = (): void => {
+    child.kill("SIGINT");
+    killer = setTimeout(() => {
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");
+    }, CANCEL_GRACE_MILLISECONDS);
+  };
+  if (signal?.aborted) abort();
+  signal?.addEventListener("abort", abort, { once: true });
+  return {
+    dispose: () => {
+      clearTimeout(killer);
+      signal?.removeEventListener("abort", abort);
+    },
+  };
+}
+
+function note(run: EngineRun, event: EngineEvent): void {
+  const done = event.resOutputsEvent;
+  if (done && done.metadata.op !== "same" && (run.operation === "preview" || done.planning !== true)) {
+    run.steps.push(done.metadata);
+  }
+  if (event.diagnosticEvent && event.diagnosticEvent.ephemeral !== true) {
+    const { severity, message } = event.diagnosticEvent;
+    if (severity === "error") run.errors.push(message.trim());
+    if (severity === "warning") run.warnings.push(message.trim());
+  }
+  // An `up` sends a summary for its preview first; the last one is of the operation itself.
+  if (event.summaryEvent) run.changes = event.summaryEvent.resourceChanges;
+}
+
+/** Reads JSON lines as they are appended to a file that may not exist yet. */
+class EventLogReader {
+  readonly #path: string;
+  readonly #onEvent: (event: EngineEvent) => void;
+  readonly #decoder = new StringDecoder("utf8");
+  readonly #buffer = Buffer.alloc(1 << 16);
+  #file: number | undefined;
+  #rest = "";
+
+  constructor(path: string, onEvent: (event: EngineEvent) => void) {
+    this.#path = path;
+    this.#onEvent = onEvent;
+  }
+
+  read(): void {
+    try {
+      this.#file ??= openSync(this.#path, "r");
+    } catch {
+      return; // not there yet
+    }
+    for (let length = 1; length > 0; ) {
+      length = readSync(this.#file, this.#buffer);
+      this.#rest += this.#decoder.write(this.#buffer.subarray(0, length));
+    }
+    const lines = this.#rest.split("\n");
+    this.#rest = lines.pop() ?? "";
+    for (const line of lines) if (line.trim() !== "") this.#onEvent(JSON.parse(line) as EngineEvent);
+  }
+
+  close(): void {
+    if (this.#file !== undefined) closeSync(this.#file);
+  }
+}
