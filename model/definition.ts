@@ -1,0 +1,291 @@
+import type { MiB, Millicores } from "./units";
+
+/**
+ * What an author writes: one `definePlatform({...})` a platform. Everything else is derived from it by `resolve()`.
+ * The compiler checks every name in `uses`, `jobs`, `internalUrl` and `publicUrl`; `resolve()` checks them again, and all values.
+ */
+
+/** A value that differs from stack to stack and is no secret: `pulumi config set <name> <value>`. */
+export interface ConfigReference {
+  readonly kind: "config";
+  readonly name: string;
+}
+
+/** A secret of the stack: `pulumi config set --secret <name>`. The model carries the name, never the value. */
+export interface SecretReference {
+  readonly kind: "secret";
+  readonly name: string;
+}
+
+/** The address of a service inside the cluster, e.g. `http://api.honeydue.svc:8000`. */
+export interface InternalUrl<Service extends string = string> {
+  readonly kind: "internalUrl";
+  readonly service: Service;
+}
+
+/** The address of a service for browsers, e.g. `https://api.honeydue.example`. */
+export interface PublicUrl<Service extends string = string> {
+  readonly kind: "publicUrl";
+  readonly service: Service;
+}
+
+export type EnvValue<Service extends string = string> =
+  string | ConfigReference | SecretReference | InternalUrl<Service> | PublicUrl<Service>;
+
+export type Env<Service extends string = string> = Readonly<Record<string, EnvValue<Service>>>;
+
+export const config = (name: string): ConfigReference => ({ kind: "config", name });
+export const secret = (name: string): SecretReference => ({ kind: "secret", name });
+export const internalUrl = <const Service extends string>(service: Service): InternalUrl<Service> => ({
+  kind: "internalUrl",
+  service,
+});
+export const publicUrl = <const Service extends string>(service: Service): PublicUrl<Service> => ({
+  kind: "publicUrl",
+  service,
+});
+
+/** What Redis does at its memory limit. Only `noeviction` never drops a key that somebody still needs. */
+export type Eviction = "allkeys-lru" | "allkeys-lfu" | "volatile-lru" | "volatile-lfu" | "volatile-ttl" | "noeviction";
+
+export interface RedisArgs {
+  /** Redis' own limit (`maxmemory`). The container gets half as much again, or twice as much when `keep` is set. 64 to 4096 MiB. */
+  readonly maxMemory: MiB;
+  /** A queue needs `noeviction`: every other policy drops waiting jobs without a word when memory is short. */
+  readonly eviction: Eviction;
+  /**
+   * Whether the data outlive the pod: an append-only file, synced every second, on a volume of the node.
+   * @default false - a cache is filled again
+   */
+  readonly keep?: boolean;
+  /**
+   * Size of that volume; only with `keep`.
+   * @default four times maxMemory - the append-only file and its rewrite side by side, with room for both to grow
+   */
+  readonly volume?: MiB;
+  /**
+   * Container image: a reference with digest, or the name of an entry in the stack's `images`.
+   * @default the Redis of model/images.ts
+   */
+  readonly image?: string;
+}
+
+export interface RedisDefinition extends RedisArgs {
+  readonly kind: "redis";
+}
+
+export type StoreDefinition = RedisDefinition;
+
+/** Redis, one instance, with a password that Trivet generates. Never in the state in clear, never in an argument list. */
+export const redis = (args: RedisArgs): RedisDefinition => ({ kind: "redis", ...args });
+
+export interface ExternalArgs {
+  /** Host name, without scheme and port. NetworkPolicies cannot match names, so the internet on this port is opened. */
+  readonly host: string | ConfigReference;
+  /** TCP port, 1 to 65535. 25 and 465 are refused: Hetzner drops them silently. */
+  readonly port: number;
+  /** What every workload that uses it gets in its environment beside `<NAME>_HOST` and `<NAME>_PORT`. */
+  readonly env?: Readonly<Record<string, string | ConfigReference | SecretReference>>;
+}
+
+export interface ExternalDefinition extends ExternalArgs {
+  readonly kind: "external";
+}
+
+/** Something outside the cluster that workloads talk to. */
+export const external = (args: ExternalArgs): ExternalDefinition => ({ kind: "external", ...args });
+
+export interface HealthArgs {
+  /** Path that answers 200 when the pod can take requests. Shallow on purpose: a database outage must not take every pod away. */
+  readonly ready: string;
+  /** Path that answers 200 while the process is alive. @default the same as `ready` */
+  readonly live?: string;
+  /**
+   * The longest a cold start may take, in seconds (1 to 1800): no liveness probe runs before.
+   * @default 60
+   */
+  readonly startsWithinSeconds?: number;
+  /** How often the pod is asked, in seconds (1 to 60). @default 10 */
+  readonly periodSeconds?: number;
+}
+
+export interface ResourceArgs {
+  /** What the scheduler reserves. @default 100m */
+  readonly cpu?: Millicores;
+  /**
+   * Above this the container is throttled.
+   * @default none - a CPU limit only adds latency where every container has a request and nodes are not overcommitted
+   */
+  readonly cpuLimit?: Millicores;
+  /** Reserved and at the same time the limit, so that a node never runs out by surprise. @default 256Mi */
+  readonly memory?: MiB;
+}
+
+interface WorkloadArgs<Uses extends string, Service extends string> {
+  /** Name of an entry in the stack's `images`, or a whole reference. Either way with its digest: a tag can move. */
+  readonly image: string;
+  /** Stores, externals and services it talks to. Nothing else is reachable from it, and nothing else reaches them. */
+  readonly uses?: readonly Uses[];
+  readonly env?: Env<Service>;
+  readonly resources?: ResourceArgs;
+  /** Folders the process writes to; the root file system is read-only. Each is an emptyDir in memory limits. @default ["/tmp"] */
+  readonly writablePaths?: readonly string[];
+  /** User the process runs as: a number, not 0. @default 10001 */
+  readonly runAsUser?: number;
+  /**
+   * How long a pod may take to finish what it has begun after it was told to stop, in seconds (5 to 600).
+   * @default 30 for a service, 60 for a worker
+   */
+  readonly stopsWithinSeconds?: number;
+}
+
+export interface ServiceArgs<Uses extends string = string, Service extends string = string> extends WorkloadArgs<
+  Uses,
+  Service
+> {
+  /** Container port that speaks HTTP, 1024 to 65535 (the process is not root). */
+  readonly port: number;
+  /** @default 1 */
+  readonly replicas?: number;
+  /** Names under the platform's domain; `"@"` is the domain itself. A service without hosts is internal. */
+  readonly hosts?: readonly string[];
+  /** Who may reach the hosts: `"operators"` lets in the operators' addresses of the stack, nobody else. @default everybody */
+  readonly guard?: "operators";
+  readonly health: HealthArgs;
+  /** Path of its Prometheus metrics on the same port. @default not scraped */
+  readonly metrics?: string;
+}
+
+export interface ServiceDefinition<Uses extends string = string, Service extends string = string> extends ServiceArgs<
+  Uses,
+  Service
+> {
+  readonly kind: "service";
+}
+
+export interface WorkerArgs<Uses extends string = string, Service extends string = string> extends WorkloadArgs<
+  Uses,
+  Service
+> {
+  /** @default 1 */
+  readonly replicas?: number;
+  /** True when two at a time would do harm: the old pod is gone before the new one starts, and replicas must be 1. */
+  readonly singleton?: boolean;
+  /** The store it takes its jobs from. It must keep its data and never evict. Counts as used. */
+  readonly jobs?: Uses;
+  /** A port for probes and metrics, 1024 to 65535; only the kubelet and vmagent reach it. */
+  readonly port?: number;
+  /** Needs `port`. @default no probes: the process exits when it cannot go on */
+  readonly health?: HealthArgs;
+  /** Path of its Prometheus metrics on `port`. @default not scraped */
+  readonly metrics?: string;
+}
+
+export interface WorkerDefinition<Uses extends string = string, Service extends string = string> extends WorkerArgs<
+  Uses,
+  Service
+> {
+  readonly kind: "worker";
+}
+
+/** Something that answers HTTP. */
+export const service = <const Uses extends string = never, const Service extends string = never>(
+  args: ServiceArgs<Uses, Service>,
+): ServiceDefinition<Uses, Service> => ({ kind: "service", ...args });
+
+/** Something that runs without being asked: jobs, schedules, queues. */
+export const worker = <const Uses extends string = never, const Service extends string = never>(
+  args: WorkerArgs<Uses, Service>,
+): WorkerDefinition<Uses, Service> => ({ kind: "worker", ...args });
+
+export type WorkloadDefinition<Uses extends string = string, Service extends string = string> =
+  ServiceDefinition<Uses, Service> | WorkerDefinition<Uses, Service>;
+
+export interface ClusterDefinition {
+  /** Hetzner location of all three servers: fsn1, nbg1, hel1, ash, hil or sin. */
+  readonly location: string;
+  /** Hetzner server type; see model/server-types.ts for those that can be ordered, and where. */
+  readonly serverType: string;
+  /** K3s release; one of model/k3s-releases.ts, where its checksums are. */
+  readonly k3s: string;
+  /** Hetzner image. @default ubuntu-24.04 */
+  readonly image?: string;
+  /** The private network. All ranges must be disjoint; the last three cannot be changed on a living cluster. */
+  readonly network?: Partial<NetworkDefinition>;
+}
+
+export interface NetworkDefinition {
+  /** @default 10.0.0.0/16 */
+  readonly cidr: string;
+  /** Where the servers live, inside `cidr`. @default 10.0.1.0/24 */
+  readonly subnetCidr: string;
+  /** @default 10.42.0.0/16 */
+  readonly podCidr: string;
+  /** @default 10.43.0.0/16 */
+  readonly serviceCidr: string;
+  /** Address of CoreDNS, inside `serviceCidr`. @default its tenth address */
+  readonly clusterDns: string;
+}
+
+export interface ProxiedEdgeDefinition {
+  /** Proxied DNS records to the servers' addresses; 443 is open to Cloudflare's ranges and to nobody else. */
+  readonly kind: "proxied";
+  /**
+   * How Cloudflare speaks to the servers. `strict` checks our Origin CA certificate; `full` takes any certificate;
+   * `flexible` sends everything in clear over the internet and is refused in production.
+   */
+  readonly tls: "strict" | "full" | "flexible";
+}
+
+export interface TunnelEdgeDefinition {
+  /** No port open at all: cloudflared dials out. Typed, but refused by `resolve()` until the tunnel is built. */
+  readonly kind: "tunnel";
+}
+
+export interface MetricsDefinition {
+  /** Where vmagent sends everything: an https URL of a Prometheus remote-write receiver. */
+  readonly remoteWrite: string | ConfigReference;
+  /** Bearer token for it. */
+  readonly token: SecretReference;
+  /** @default 15 */
+  readonly scrapeIntervalSeconds?: number;
+  /** @default the vmagent of model/images.ts */
+  readonly image?: string;
+}
+
+export interface RegistryDefinition {
+  /** Host name of the container registry, without scheme. */
+  readonly server: string | ConfigReference;
+  readonly username: string | ConfigReference;
+  readonly password: SecretReference;
+}
+
+export interface PlatformDefinition<
+  StoreName extends string = string,
+  ExternalName extends string = string,
+  ServiceName extends string = string,
+> {
+  /** Names the namespace, the servers and every cloud object. RFC 1123, at most 30 characters. */
+  readonly name: string;
+  /** The Cloudflare zone; every host is under it. */
+  readonly domain: string;
+  readonly cluster: ClusterDefinition;
+  readonly edge: ProxiedEdgeDefinition | TunnelEdgeDefinition;
+  readonly stores?: Readonly<Record<StoreName, StoreDefinition>>;
+  readonly externals?: Readonly<Record<ExternalName, ExternalDefinition>>;
+  readonly services: Readonly<
+    Record<ServiceName, WorkloadDefinition<NoInfer<StoreName | ExternalName | ServiceName>, NoInfer<ServiceName>>>
+  >;
+  readonly metrics?: MetricsDefinition;
+  /** The registry the images come from, when it asks for a login. */
+  readonly registry?: RegistryDefinition;
+}
+
+/** Gives the definition back as it is: it exists for the compiler, which checks every reference between the parts. */
+export const definePlatform = <
+  StoreName extends string = never,
+  ExternalName extends string = never,
+  ServiceName extends string = never,
+>(
+  definition: PlatformDefinition<StoreName, ExternalName, ServiceName>,
+): PlatformDefinition => definition as PlatformDefinition;

@@ -1,0 +1,246 @@
+import type { Eviction } from "./definition";
+import type { MiB, Millicores } from "./units";
+
+/**
+ * What `resolve()` returns: the whole platform with every default filled in, every reference followed, every check passed.
+ * Deeply frozen. Components, charts and commands read this and never the definition or the raw settings.
+ */
+export interface Platform {
+  readonly name: string;
+  readonly stack: string;
+  readonly environment: "production" | "staging";
+  readonly domain: string;
+  /** Namespace of the workloads, the stores and vmagent. */
+  readonly namespace: string;
+  /** Namespace of Traefik, apart because it runs in the host network. */
+  readonly ingressNamespace: string;
+  readonly cluster: Cluster;
+  readonly edge: Edge;
+  /** In the order of the definition. */
+  readonly workloads: readonly Workload[];
+  readonly stores: readonly Store[];
+  readonly externals: readonly External[];
+  readonly metrics: Metrics | undefined;
+  /** Every Kubernetes Secret that must exist. Pulumi makes them; charts only name them. */
+  readonly secrets: readonly SecretObject[];
+  /** Name of the Secret with the registry's login, or undefined for images anybody may pull. */
+  readonly pullSecretName: string | undefined;
+}
+
+export type Location = "fsn1" | "nbg1" | "hel1" | "ash" | "hil" | "sin";
+export type NetworkZone = "eu-central" | "us-east" | "us-west" | "ap-southeast";
+export type Architecture = "x86" | "arm";
+
+export interface Cluster {
+  readonly location: Location;
+  readonly networkZone: NetworkZone;
+  readonly serverType: string;
+  readonly architecture: Architecture;
+  readonly vcpus: number;
+  readonly memory: MiB;
+  /** Hetzner image of the servers. */
+  readonly image: string;
+  readonly k3s: K3sRelease;
+  /** Raised to rebuild everything with new authorities; 1 or more. */
+  readonly generation: number;
+  /** Always three: a, b, c. */
+  readonly nodes: readonly ClusterNode[];
+  readonly network: Network;
+  /** Addresses from which operators reach the Kubernetes API; also who passes `guard: "operators"`. Never the whole internet. */
+  readonly kubernetesApiAllowedCidrs: readonly string[];
+  /** Names and addresses in the API certificate beside those the program knows itself. */
+  readonly extraTlsSans: readonly string[];
+  /** Whether Pulumi refuses to delete what cannot be had back (network, addresses). */
+  readonly protect: boolean;
+}
+
+export interface ClusterNode {
+  readonly name: "a" | "b" | "c";
+  /** Server and Kubernetes node name: `<platform>-<name>`. */
+  readonly hostname: string;
+  readonly privateAddress: string;
+}
+
+export interface Network {
+  readonly cidr: string;
+  readonly subnetCidr: string;
+  readonly podCidr: string;
+  readonly serviceCidr: string;
+  readonly clusterDns: string;
+}
+
+export interface K3sRelease {
+  /** e.g. v1.36.4+k3s1 */
+  readonly version: string;
+  /** Binary for the cluster's architecture. */
+  readonly url: string;
+  readonly sha256: string;
+}
+
+/** Only `proxied` yet; a tunnel is refused by `resolve()`. */
+export interface Edge {
+  readonly kind: "proxied";
+  readonly tls: "strict" | "full" | "flexible";
+  readonly zone: { readonly name: string; readonly id: string; readonly accountId: string };
+  readonly hosts: readonly Host[];
+  /** Who may open a connection to 443 of the servers, and whose X-Forwarded-For is believed. */
+  readonly cloudflareCidrs: { readonly ipv4: readonly string[]; readonly ipv6: readonly string[] };
+  /** The Origin CA certificate that Traefik shows; undefined for `tls: "flexible"`. */
+  readonly originCertificate: OriginCertificate | undefined;
+  /** The port of the servers that Cloudflare speaks to: 443, or 80 for `tls: "flexible"`. */
+  readonly originPort: 443 | 80;
+}
+
+export interface Host {
+  /** e.g. api.honeydue.example */
+  readonly fqdn: string;
+  /** Name in the definition: "api", "@". */
+  readonly label: string;
+  readonly service: string;
+  readonly guard: "operators" | undefined;
+}
+
+export interface OriginCertificate {
+  /** Secret of type kubernetes.io/tls in the ingress namespace. */
+  readonly secretName: string;
+  readonly hostnames: readonly string[];
+  readonly validityDays: 7 | 30 | 90 | 365 | 730 | 1095 | 5475;
+}
+
+/** A container image by content. `reference` is what goes into a pod. */
+export interface ImageReference {
+  readonly repository: string;
+  readonly tag: string | undefined;
+  /** `sha256:` and 64 hex digits. */
+  readonly digest: string;
+  readonly reference: string;
+}
+
+export interface Workload {
+  readonly kind: "service" | "worker";
+  readonly name: string;
+  readonly image: ImageReference;
+  readonly replicas: number;
+  /** Never two at once: recreated, not rolled. */
+  readonly singleton: boolean;
+  readonly port: number | undefined;
+  readonly hosts: readonly string[];
+  readonly guard: "operators" | undefined;
+  readonly health: Health | undefined;
+  readonly metricsPath: string | undefined;
+  readonly resources: Resources;
+  /** Plain values only, sorted by name. */
+  readonly env: readonly EnvVariable[];
+  /** Sorted by name. */
+  readonly secretEnv: readonly SecretEnvVariable[];
+  /** Secrets mounted as files; the variable that names the file is in `env`. */
+  readonly secretFiles: readonly SecretFile[];
+  readonly uses: readonly Use[];
+  readonly jobs: string | undefined;
+  readonly writablePaths: readonly string[];
+  readonly runAsUser: number;
+  readonly stopsWithinSeconds: number;
+}
+
+export interface Health {
+  readonly ready: string;
+  readonly live: string;
+  readonly startsWithinSeconds: number;
+  readonly periodSeconds: number;
+}
+
+export interface Resources {
+  readonly cpu: Millicores;
+  readonly cpuLimit: Millicores | undefined;
+  readonly memory: MiB;
+}
+
+export interface EnvVariable {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface SecretKey {
+  /** Name of the Kubernetes Secret, in the namespace of whoever reads it. */
+  readonly secretName: string;
+  readonly key: string;
+}
+
+export interface SecretEnvVariable extends SecretKey {
+  readonly name: string;
+}
+
+export interface SecretFile extends SecretKey {
+  /** Folder it is mounted at; the file is `<mountPath>/<key>`. */
+  readonly mountPath: string;
+}
+
+export interface Use {
+  readonly name: string;
+  readonly kind: "store" | "external" | "service";
+}
+
+export interface Store {
+  readonly kind: "redis";
+  /** Name in the definition; the Kubernetes objects are called `objectName`. */
+  readonly name: string;
+  /** e.g. redis-cache */
+  readonly objectName: string;
+  readonly image: ImageReference;
+  readonly port: number;
+  readonly maxMemory: MiB;
+  readonly eviction: Eviction;
+  readonly keep: boolean;
+  /** Undefined unless `keep`. */
+  readonly volume: MiB | undefined;
+  readonly resources: Resources;
+  /** Secret with `password` (clients) and `auth.conf` (Redis itself includes it). */
+  readonly passwordSecretName: string;
+}
+
+export interface External {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Metrics {
+  readonly image: ImageReference;
+  readonly scrapeIntervalSeconds: number;
+  readonly remoteWrite: { readonly url: string; readonly host: string; readonly port: number };
+  readonly token: SecretKey;
+  /** What waits on disk while the receiver is away. vmagent takes 512 MiB at the least. */
+  readonly queue: MiB;
+  readonly resources: Resources;
+  readonly targets: readonly ScrapeTarget[];
+}
+
+export interface ScrapeTarget {
+  readonly workload: string;
+  readonly port: number;
+  readonly path: string;
+}
+
+/** A Kubernetes Secret to be made by Pulumi: where it lives and where each entry comes from. No values. */
+export interface SecretObject {
+  readonly name: string;
+  readonly namespace: string;
+  readonly type: "Opaque" | "kubernetes.io/tls" | "kubernetes.io/dockerconfigjson";
+  readonly entries: Readonly<Record<string, SecretSource>>;
+}
+
+export type SecretSource =
+  /** A secret of the stack's config. `template` holds `{value}` once. */
+  | { readonly kind: "config"; readonly name: string; readonly template: string }
+  /** Made once with @pulumi/random (letters and digits) and kept in state. Entries with the same name share one value. */
+  | { readonly kind: "generated"; readonly name: string; readonly length: number; readonly template: string }
+  /** `certificate` is the PEM of the Origin CA certificate, `privateKey` its key. */
+  | { readonly kind: "originCertificate"; readonly part: "certificate" | "privateKey" }
+  /** A docker config.json for one registry. */
+  | {
+      readonly kind: "registryLogin";
+      readonly server: string;
+      readonly username: string;
+      /** Name of the config secret. */
+      readonly passwordName: string;
+    };
