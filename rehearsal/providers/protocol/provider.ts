@@ -160,7 +160,10 @@ export class InitFailed extends Error {
   readonly inputs: PropertyMap;
   readonly reasons: readonly string[];
 
-  constructor(message: string, failed: { id: string; state: PropertyMap; inputs: PropertyMap; reasons: readonly string[] }) {
+  constructor(
+    message: string,
+    failed: { id: string; state: PropertyMap; inputs: PropertyMap; reasons: readonly string[] },
+  ) {
     super(message);
     this.name = "InitFailed";
     this.id = failed.id;
