@@ -89,10 +89,25 @@ export class Engine {
     const eventLog = join(logDirectory, `${++this.#runs}-${operation}.events.json`);
     const started = performance.now();
     const run: EngineRun = {
-      operation, ok: false, exitCode: -1, changes: {}, steps: [], errors: [], warnings: [], output: "", seconds: 0,
+      operation,
+      ok: false,
+      exitCode: -1,
+      changes: {},
+      steps: [],
+      errors: [],
+      warnings: [],
+      output: "",
+      seconds: 0,
     };
     const args = [
-      operation, "--stack", stack, "--config-file", configFile, "--non-interactive", "--event-log", eventLog,
+      operation,
+      "--stack",
+      stack,
+      "--config-file",
+      configFile,
+      "--non-interactive",
+      "--event-log",
+      eventLog,
       ...(operation === "preview" ? [] : ["--yes"]),
       ...(options.args ?? []),
     ];
@@ -216,7 +231,7 @@ class EventLogReader {
     } catch {
       return; // not there yet
     }
-    for (let length = 1; length > 0; ) {
+    for (let length = 1; length > 0;) {
       length = readSync(this.#file, this.#buffer);
       this.#rest += this.#decoder.write(this.#buffer.subarray(0, length));
     }

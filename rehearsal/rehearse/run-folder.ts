@@ -62,7 +62,8 @@ export class RunFolder {
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
         const previous = readOwner(parent);
-        if (previous && isSameProcess(previous.processId, previous.processStartTime)) throw new AlreadyRunning(previous);
+        if (previous && isSameProcess(previous.processId, previous.processStartTime))
+          throw new AlreadyRunning(previous);
         if (previous) await cleanUp(path, previous);
         rmSync(join(parent, "owner.json"), { force: true });
       }

@@ -1,0 +1,72 @@
+import { Command } from "commander";
+import { version } from "../package.json";
+
+/** The commands of the machine-local world. Each part is loaded only when its command is called. */
+const program = new Command("trivet-rehearsal")
+  .version(version)
+  .description("Brings a platform up on this machine, against emulated clouds")
+  .showSuggestionAfterError()
+  .exitOverride();
+
+program
+  .command("rehearse")
+  .description(
+    "pulumi up of a whole platform, on emulated Hetzner and Cloudflare APIs and a real Kubernetes control plane",
+  )
+  .option("--stack <name>", "which stack to bring up", "honeydue")
+  .option("--once", "end when the summary is printed (always so without a terminal)")
+  .option("--twice", "run `up` a second time and fail if it changes anything")
+  .option("--json <file>", "write the summary as JSON")
+  .option("--keep <directory>", "copy state, logs and configuration there at the end")
+  .option("--loopback <prefix>", "first three parts of the emulated servers' addresses", "127.20.0")
+  .option("--down", "take down the rehearsal that runs on this machine, or what a killed one left")
+  .action(async (options: RehearseOptions) => {
+    const { rehearse } = await import("./rehearse/command");
+    process.exitCode = await rehearse(options);
+  });
+
+program
+  .command("emulate")
+  .description("one emulated cloud on its own: hetzner or cloudflare")
+  .argument("<cloud>")
+  .allowUnknownOption()
+  .helpOption(false)
+  .argument("[options...]")
+  .action(async (cloud: string, rest: string[]) => {
+    if (cloud === "hetzner") {
+      const { runHetznerEmulator } = await import("./emulators/hetzner/command");
+      process.exitCode = await runHetznerEmulator(rest);
+    } else if (cloud === "cloudflare") {
+      const { runCloudflareEmulator } = await import("./emulators/cloudflare/command");
+      process.exitCode = await runCloudflareEmulator(rest);
+    } else {
+      program.error(`There is no emulator of "${cloud}"; there are: hetzner, cloudflare`, { exitCode: 2 });
+    }
+  });
+
+program
+  .command("toolchain")
+  .description("set up the real binaries, or say where they are")
+  .allowUnknownOption()
+  .helpOption(false)
+  .argument("[options...]")
+  .action(async (rest: string[]) => {
+    const { runToolchain } = await import("./toolchain/command");
+    process.exitCode = await runToolchain(rest);
+  });
+
+interface RehearseOptions {
+  stack: string;
+  once?: boolean;
+  twice?: boolean;
+  json?: string;
+  keep?: string;
+  loopback: string;
+  down?: boolean;
+}
+
+void program.parseAsync().catch((error: { exitCode?: number; code?: string; message?: string }) => {
+  // commander has printed its own message; anything else is ours to print.
+  if (!error.code?.startsWith("commander.")) console.error(error);
+  process.exitCode = error.exitCode === 0 ? 0 : error.code?.startsWith("commander.") ? 2 : (error.exitCode ?? 1);
+});

@@ -1,0 +1,238 @@
+import { writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Listr, type ListrTaskWrapper, ProcessOutput } from "listr2";
+import { cleanUpMachines } from "../machines";
+import { isSameProcess } from "../processes/identity";
+import { ensureTools } from "../toolchain";
+import type { EngineEvent, EngineRun } from "./engine";
+import { checkLoopback } from "./loopback";
+import { Rehearsal, REHEARSAL_TOOLS, type RehearsalTools } from "./rehearsal";
+import { readOwner, rehearsalsFolder, RunFolder } from "./run-folder";
+import { readStack, type RehearsalStack } from "./stack";
+import { changedNothing, countResources, renderSummary, type Summary } from "./summary";
+
+export interface RehearseOptions {
+  stack: string;
+  once?: boolean;
+  twice?: boolean;
+  json?: string;
+  keep?: string;
+  loopback: string;
+  down?: boolean;
+}
+
+const PROJECT_DIRECTORY = resolve(__dirname, "../..");
+
+const EXIT = { well: 0, problems: 1, calledWrongly: 2, interrupted: 130 } as const;
+
+/** How long `--down` waits for the running rehearsal to end by itself. */
+const DOWN_WAIT_MILLISECONDS = 30_000;
+
+/** How long the pods get to run after `up` has ended; most run already, since `up` waits for them. */
+const SETTLE_MILLISECONDS = 30_000;
+
+interface Context {
+  tools: RehearsalTools;
+  rehearsal: Rehearsal;
+  summary: Summary;
+}
+
+type Task = ListrTaskWrapper<Context, never, never>;
+
+/** `npm run rehearse`: returns the exit code. Progress goes to standard error, the summary to standard output. */
+export async function rehearse(options: RehearseOptions): Promise<number> {
+  const parent = resolve(rehearsalsFolder(), options.loopback);
+  if (options.down) return takeDown(parent);
+
+  let stack: RehearsalStack;
+  let folder: RunFolder;
+  try {
+    stack = readStack(PROJECT_DIRECTORY, options.stack);
+    await checkLoopback(options.loopback);
+    folder = await RunFolder.claim(parent, options.stack, (path) => cleanUpMachines(resolve(path, "machines")));
+  } catch (error) {
+    console.error((error as Error).message);
+    return EXIT.calledWrongly;
+  }
+
+  const interrupt = new AbortController();
+  const onSignal = (): void => {
+    if (interrupt.signal.aborted) return;
+    console.error("\nTaking everything down …");
+    interrupt.abort();
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+
+  const context: Partial<Context> = {};
+  try {
+    await bringUp({ options, stack, folder, context: context as Context, signal: interrupt.signal });
+    const { summary, rehearsal } = context as Context;
+    process.stdout.write(renderSummary(summary));
+    if (options.json) writeFileSync(options.json, `${JSON.stringify(summary, null, 2)}\n`);
+    if (!options.once && process.stdout.isTTY && !interrupt.signal.aborted) {
+      process.stdout.write(await howToUse(rehearsal, folder));
+      await new Promise((done) => interrupt.signal.addEventListener("abort", done, { once: true }));
+      return EXIT.well;
+    }
+    return interrupt.signal.aborted ? EXIT.interrupted : summary.ok ? EXIT.well : EXIT.problems;
+  } catch (error) {
+    if (interrupt.signal.aborted) return EXIT.interrupted;
+    console.error(`\n${error instanceof Error ? error.message : String(error)}`);
+    return EXIT.problems;
+  } finally {
+    if (options.keep && context.rehearsal) context.rehearsal.keep(resolve(options.keep));
+    await context.rehearsal?.close();
+    folder.release();
+  }
+}
+
+interface BringUp {
+  options: RehearseOptions;
+  stack: RehearsalStack;
+  folder: RunFolder;
+  context: Context;
+  signal: AbortSignal;
+}
+
+async function bringUp({ options, stack, folder, context, signal }: BringUp): Promise<void> {
+  const started = performance.now();
+  const seconds = (): number => (performance.now() - started) / 1000;
+  let setup = 0;
+  const tasks = new Listr<Context>(
+    [
+      {
+        title: "Toolchain",
+        task: async (ctx, task) => {
+          ctx.tools = await ensureTools(REHEARSAL_TOOLS, {
+            signal,
+            onProgress: ({ tool, phase, detail, elapsedSeconds, estimateSeconds }) => {
+              const left = estimateSeconds
+                ? `, about ${Math.max(0, Math.round(estimateSeconds - elapsedSeconds))} s left`
+                : "";
+              task.output = `${tool}: ${phase}${detail ? ` ${detail}` : ""}${left}`;
+            },
+          });
+        },
+      },
+      {
+        title: "Emulated Hetzner and Cloudflare",
+        task: async (ctx, task) => {
+          signal.throwIfAborted();
+          ctx.rehearsal = await Rehearsal.open({
+            stack,
+            tools: ctx.tools,
+            projectDirectory: PROJECT_DIRECTORY,
+            directory: folder.path,
+            loopbackPrefix: options.loopback,
+          });
+          setup = seconds();
+          task.title = `Emulated Hetzner at ${ctx.rehearsal.hetzner.url}, Cloudflare at ${ctx.rehearsal.cloudflare.url}`;
+        },
+      },
+      {
+        title: "pulumi up",
+        task: async (ctx, task) => up(ctx.rehearsal, task as unknown as Task, "pulumi up", signal),
+      },
+      {
+        title: "pulumi up, a second time",
+        enabled: () => options.twice === true,
+        task: async (ctx, task) => {
+          const run = await up(ctx.rehearsal, task as unknown as Task, "pulumi up, a second time", signal);
+          if (!changedNothing(countResources(run))) task.title += ": it changed something";
+        },
+      },
+      {
+        title: "Nodes, pods and routes",
+        task: async (ctx, task) => {
+          const deadline = performance.now() + SETTLE_MILLISECONDS;
+          do {
+            signal.throwIfAborted();
+            ctx.summary = await ctx.rehearsal.inspect({ setup, total: seconds() });
+            const { pods, routes } = ctx.summary;
+            task.output = `${pods.running} of ${pods.wanted} pods, ${routes.filter(({ ok }) => ok).length} of ${routes.length} routes`;
+            if (ctx.summary.ok) break;
+            await sleep(500);
+          } while (performance.now() < deadline);
+          ctx.summary.seconds.total = seconds();
+        },
+      },
+    ],
+    {
+      ctx: context,
+      // One line a step where nobody watches a terminal, or where colour is not wanted.
+      renderer: process.stderr.isTTY && !process.env["NO_COLOR"] && !process.env["CI"] ? "default" : "verbose",
+      rendererOptions: { processOutput: new ProcessOutput(process.stderr, process.stderr) } as never,
+      registerSignalListeners: false,
+    },
+  );
+  await tasks.run();
+}
+
+async function up(rehearsal: Rehearsal, task: Task, title: string, signal: AbortSignal): Promise<EngineRun> {
+  signal.throwIfAborted();
+  const run = await rehearsal.run("up", {
+    signal,
+    onEvent: (event) => {
+      const text = describe(event);
+      if (text) task.output = text;
+    },
+  });
+  signal.throwIfAborted();
+  if (!run.ok) throw new Error(`pulumi up failed (exit code ${run.exitCode})\n${run.errors.join("\n") || run.output}`);
+  const { created, updated, same } = countResources(run);
+  task.title = `${title}: ${created} created, ${updated} updated, ${same} unchanged in ${run.seconds.toFixed(1)} s`;
+  return run;
+}
+
+/** One line for a step that ended, or for a status message of a resource that is waited for. */
+function describe({ resOutputsEvent, diagnosticEvent }: EngineEvent): string | undefined {
+  if (resOutputsEvent && !resOutputsEvent.planning && resOutputsEvent.metadata.op !== "same") {
+    const { op, urn, type } = resOutputsEvent.metadata;
+    return `${op} ${type.split(":").pop() ?? type} ${nameOf(urn)}`;
+  }
+  if (diagnosticEvent?.ephemeral === true && diagnosticEvent.message.trim() !== "") {
+    return `${diagnosticEvent.urn ? `${nameOf(diagnosticEvent.urn)}: ` : ""}${diagnosticEvent.message.trim()}`;
+  }
+  return undefined;
+}
+
+const nameOf = (urn: string): string => urn.split("::").pop() ?? urn;
+
+async function howToUse(rehearsal: Rehearsal, folder: RunFolder): Promise<string> {
+  const kubeconfig = folder.file("kubeconfig");
+  writeFileSync(kubeconfig, await rehearsal.kubeconfig(), { mode: 0o600 });
+  return [
+    "It stays up until Ctrl-C. From another terminal:",
+    `  kubectl --kubeconfig ${kubeconfig} get pods --all-namespaces`,
+    `  curl ${rehearsal.hetzner.url}/_emulator/state      what the emulated Hetzner holds; /_emulator/journal: all calls`,
+    `  curl ${rehearsal.cloudflare.url}/_emulator/state   the same for Cloudflare`,
+    "",
+  ].join("\n");
+}
+
+async function takeDown(parent: string): Promise<number> {
+  const owner = readOwner(parent);
+  if (!owner) {
+    console.log("No rehearsal is running here.");
+    return EXIT.well;
+  }
+  if (isSameProcess(owner.processId, owner.processStartTime)) {
+    process.kill(owner.processId, "SIGTERM");
+    const deadline = performance.now() + DOWN_WAIT_MILLISECONDS;
+    while (isSameProcess(owner.processId, owner.processStartTime)) {
+      if (performance.now() > deadline) {
+        console.error(`Process ${owner.processId} has not ended within ${DOWN_WAIT_MILLISECONDS / 1000} s.`);
+        return EXIT.problems;
+      }
+      await sleep(100);
+    }
+    console.log(`The rehearsal of ${owner.stack} is down.`);
+    return EXIT.well;
+  }
+  // Its process is dead: claiming the folder cleans up after it.
+  const folder = await RunFolder.claim(parent, owner.stack, (path) => cleanUpMachines(resolve(path, "machines")));
+  folder.release();
+  console.log(`What a killed rehearsal of ${owner.stack} left is cleaned up.`);
+  return EXIT.well;
+}

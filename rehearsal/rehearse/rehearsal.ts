@@ -1,0 +1,255 @@
+import { randomBytes } from "node:crypto";
+import { cpSync, mkdirSync } from "node:fs";
+import { resolve } from "node:path";
+import { type CloudflareEmulator, startCloudflareEmulator } from "../emulators/cloudflare";
+import { type HetznerEmulator, startHetznerEmulator } from "../emulators/hetzner";
+import { createMachines, type MachineEvent, type Machines } from "../machines";
+import { engineEnvironment, writePluginFolder } from "../plugins";
+import type { Tool, ToolName } from "../toolchain";
+import {
+  CloudReader,
+  type DnsRecordView,
+  type FirewallView,
+  monthlyCost,
+  type PricingView,
+  type PrimaryIpView,
+  type ServerView,
+} from "./cloud-views";
+import { Engine, type EngineEvent, type EngineRun, type Operation, type RunOptions } from "./engine";
+import { countPods, isNodeReady, readCluster } from "./inspection";
+import { routes } from "./routes";
+import { type RehearsalStack, writeStackConfig } from "./stack";
+import { type ApiCalls, changedNothing, countResources, type RunSummary, type Summary } from "./summary";
+
+/** What a rehearsal runs for real. */
+export const REHEARSAL_TOOLS = [
+  "pulumi",
+  "etcd",
+  "kube-apiserver",
+  "kube-controller-manager",
+  "kube-scheduler",
+  "kwok",
+] as const satisfies readonly ToolName[];
+
+export type RehearsalTools = Readonly<Record<(typeof REHEARSAL_TOOLS)[number], Tool>>;
+
+export interface RehearsalOptions {
+  stack: RehearsalStack;
+  tools: RehearsalTools;
+  /** Folder of the checkout: Pulumi.yaml stands in it. */
+  projectDirectory: string;
+  /** Folder of this rehearsal: state, logs, plug-ins. It must exist; the caller removes it. */
+  directory: string;
+  /** First three parts of the loopback addresses of the emulated servers. Default 127.20.0: servers get .11, .12, .13. */
+  loopbackPrefix?: string;
+  onMachineEvent?: (event: MachineEvent) => void;
+}
+
+/**
+ * One rehearsal: two emulated clouds, servers that boot, and the real engine pointed at them.
+ * Nothing outside its folder and its loopback addresses is touched; `close` ends all of it.
+ */
+export class Rehearsal {
+  readonly hetzner: HetznerEmulator;
+  readonly cloudflare: CloudflareEmulator;
+  readonly machines: Machines;
+  readonly engine: Engine;
+  readonly #options: RehearsalOptions;
+  readonly #tokens: CloudTokens;
+  readonly #runs: RunSummary[] = [];
+  #upSeconds = 0;
+
+  private constructor(parts: {
+    options: RehearsalOptions;
+    hetzner: HetznerEmulator;
+    cloudflare: CloudflareEmulator;
+    machines: Machines;
+    engine: Engine;
+    tokens: CloudTokens;
+  }) {
+    this.#options = parts.options;
+    this.hetzner = parts.hetzner;
+    this.cloudflare = parts.cloudflare;
+    this.machines = parts.machines;
+    this.engine = parts.engine;
+    this.#tokens = parts.tokens;
+  }
+
+  static async open(options: RehearsalOptions): Promise<Rehearsal> {
+    const { stack, tools, directory, projectDirectory, loopbackPrefix = "127.20.0", onMachineEvent } = options;
+    const folder = (name: string): string => {
+      const path = resolve(directory, name);
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+      return path;
+    };
+    const tokens: CloudTokens = {
+      hetzner: randomBytes(32).toString("hex"),
+      cloudflare: randomBytes(20).toString("hex"),
+    };
+    const started: { close(): Promise<void> }[] = [];
+    try {
+      const machines = createMachines({
+        tools,
+        directory: folder("machines"),
+        ...(onMachineEvent ? { onEvent: onMachineEvent } : {}),
+      });
+      started.push(machines);
+      const hetzner = await startHetznerEmulator({
+        token: tokens.hetzner,
+        publicIpv4Pool: { first: `${loopbackPrefix}.11`, last: `${loopbackPrefix}.254` },
+        machineHost: machines,
+      });
+      started.push(hetzner);
+      const cloudflare = await startCloudflareEmulator({
+        token: tokens.cloudflare,
+        accountId: stack.cloudflare.accountId,
+        zones: [{ id: stack.cloudflare.zoneId, name: stack.cloudflare.zoneName }],
+        publicRanges: [`${loopbackPrefix}.0/24`],
+      });
+      started.push(cloudflare);
+      const passphrase = randomBytes(16).toString("hex");
+      const configFile = resolve(directory, `Pulumi.${stack.name}.yaml`);
+      writeStackConfig(configFile, stack, {
+        "hcloud:endpoint": `${hetzner.url}/v1`,
+        "cloudflare:baseUrl": `${cloudflare.url}/client/v4`,
+      });
+      const engine = new Engine({
+        pulumi: tools.pulumi.path,
+        environment: engineEnvironment({
+          home: folder("pulumi-home"),
+          backend: folder("state"),
+          plugins: await writePluginFolder(folder("plugins")),
+          passphrase,
+        }),
+        projectDirectory,
+        stack: stack.name,
+        configFile,
+        logDirectory: folder("logs"),
+      });
+      await engine.createStack({
+        ...stack.secrets,
+        "hcloud:token": tokens.hetzner,
+        "cloudflare:apiToken": tokens.cloudflare,
+      });
+      return new Rehearsal({ options, hetzner, cloudflare, machines, engine, tokens });
+    } catch (error) {
+      await closeAll(started);
+      throw error;
+    }
+  }
+
+  /** Runs the engine and counts what it asked of the clouds. */
+  async run(operation: Operation, options: RunOptions = {}): Promise<EngineRun> {
+    const before = this.#apiCalls();
+    const run = await this.engine.run(operation, options);
+    const after = this.#apiCalls();
+    if (operation === "up") {
+      this.#upSeconds ||= run.seconds;
+      this.#runs.push({
+        ok: run.ok,
+        seconds: run.seconds,
+        resources: countResources(run),
+        apiCalls: { hetzner: after.hetzner - before.hetzner, cloudflare: after.cloudflare - before.cloudflare },
+      });
+    }
+    return run;
+  }
+
+  /** The administrator's kubeconfig that the program minted. */
+  async kubeconfig(): Promise<string> {
+    const { kubeconfig } = await this.engine.outputs();
+    if (typeof kubeconfig !== "string") throw new Error("the program has no output named kubeconfig");
+    return kubeconfig;
+  }
+
+  /** Looks at both clouds and the cluster, and judges every hop of every route. */
+  async inspect(seconds: { setup: number; total: number }): Promise<Summary> {
+    const apiCalls = this.#runs[0]?.apiCalls ?? { hetzner: 0, cloudflare: 0 };
+    const hetzner = new CloudReader(`${this.hetzner.url}/v1`, this.#tokens.hetzner);
+    const cloudflare = new CloudReader(`${this.cloudflare.url}/client/v4`, this.#tokens.cloudflare);
+    const zone = `/zones/${this.#options.stack.cloudflare.zoneId}`;
+    const [servers, firewalls, primaryIps, pricing, records, ssl, ranges, cluster] = await Promise.all([
+      hetzner.get<{ servers: ServerView[] }>("/servers?per_page=50"),
+      hetzner.get<{ firewalls: FirewallView[] }>("/firewalls?per_page=50"),
+      hetzner.get<{ primary_ips: PrimaryIpView[] }>("/primary_ips?per_page=50"),
+      hetzner.get<PricingView>("/pricing"),
+      cloudflare.get<{ result: DnsRecordView[] }>(`${zone}/dns_records?per_page=500`),
+      cloudflare.get<{ result: { value: string } }>(`${zone}/settings/ssl`),
+      cloudflare.get<{ result: { ipv4_cidrs: string[]; ipv6_cidrs: string[] } }>("/ips"),
+      this.kubeconfig().then(readCluster),
+    ]);
+    const found = routes({
+      servers: servers.servers,
+      firewalls: firewalls.firewalls,
+      dnsRecords: records.result,
+      sslMode: ssl.result.value,
+      cloudflareRanges: [...ranges.result.ipv4_cidrs, ...ranges.result.ipv6_cidrs],
+      cluster,
+    });
+    const pods = countPods(cluster);
+    const nodes = cluster.nodes.map((node) => ({ name: node.metadata?.name ?? "", ready: isNodeReady(node) }));
+    const [first, second] = this.#runs;
+    const problems = [
+      ...(nodes.length === servers.servers.length
+        ? []
+        : [`${servers.servers.length} servers, but ${nodes.length} Kubernetes nodes`]),
+      ...(second && !changedNothing(second.resources) ? ["the second run changed something"] : []),
+    ];
+    return {
+      schemaVersion: 1,
+      stack: this.#options.stack.name,
+      ok:
+        this.#runs.every(({ ok }) => ok) &&
+        problems.length === 0 &&
+        nodes.every(({ ready }) => ready) &&
+        pods.running === pods.wanted &&
+        found.length > 0 &&
+        found.every(({ ok }) => ok),
+      resources: first?.resources ?? countResources({ changes: {} }),
+      nodes,
+      pods,
+      routes: found,
+      costPerMonth: monthlyCost(servers.servers, primaryIps.primary_ips, pricing),
+      apiCalls,
+      seconds: { setup: seconds.setup, up: this.#upSeconds, total: seconds.total },
+      runs: this.#runs,
+      problems,
+      standIns: STAND_INS,
+    };
+  }
+
+  /** Copies state, logs and configuration to a folder that outlives the rehearsal. Secrets stay encrypted in it. */
+  keep(target: string): void {
+    for (const part of ["state", "logs", `Pulumi.${this.#options.stack.name}.yaml`]) {
+      cpSync(resolve(this.#options.directory, part), resolve(target, part), { recursive: true });
+    }
+  }
+
+  async close(): Promise<void> {
+    await closeAll([this.machines, this.hetzner, this.cloudflare]);
+  }
+
+  #apiCalls(): ApiCalls {
+    return { hetzner: this.hetzner.journal.entries().length, cloudflare: this.cloudflare.journal.entries().length };
+  }
+}
+
+/** Named in the output: what is not the real thing in a rehearsal. */
+const STAND_INS = [
+  "Hetzner Cloud API (emulated)",
+  "Cloudflare API (emulated)",
+  "provider plug-ins and Node.js language host (stand-ins)",
+  "servers and pods (simulated by kwok; no container runs)",
+];
+
+interface CloudTokens {
+  hetzner: string;
+  cloudflare: string;
+}
+
+export type { EngineEvent };
+
+async function closeAll(parts: readonly { close(): Promise<void> }[]): Promise<void> {
+  const results = await Promise.allSettled(parts.map((part) => part.close()));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}

@@ -1,0 +1,95 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse, stringify } from "yaml";
+import type { PlatformDefinition } from "../../model/definition";
+
+/** A stack as a rehearsal needs it: its plain configuration, and made-up values for its secrets. */
+export interface RehearsalStack {
+  name: string;
+  /** Plain values of `stacks/Pulumi.<stack>.yaml`, by full key (`trivet:generation`). */
+  config: Readonly<Record<string, unknown>>;
+  /** Made up for this rehearsal, by full key. The user's own secrets are never read. */
+  secrets: Readonly<Record<string, string>>;
+  cloudflare: { accountId: string; zoneId: string; zoneName: string };
+}
+
+/** The stack cannot be rehearsed as it stands; the message says what to do. */
+export class StackProblem extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "StackProblem";
+  }
+}
+
+const STACK_FILE = /^Pulumi\.(.+)\.yaml$/;
+
+/** Names of all stacks that have a file. */
+export const stackNames = (projectDirectory: string): string[] =>
+  readdirSync(join(projectDirectory, "stacks"))
+    .flatMap((file) => STACK_FILE.exec(file)?.[1] ?? [])
+    .sort();
+
+/** Reads a stack's file and its platform's definition. Nothing in either is run through the engine here. */
+export function readStack(
+  projectDirectory: string,
+  name: string,
+  overrides: Readonly<Record<string, unknown>> = {},
+): RehearsalStack {
+  const path = join(projectDirectory, "stacks", `Pulumi.${name}.yaml`);
+  if (!existsSync(path)) {
+    const known = stackNames(projectDirectory);
+    throw new StackProblem(
+      `There is no stack "${name}" (no stacks/Pulumi.${name}.yaml). There is: ${known.join(", ")}`,
+    );
+  }
+  const file = parse(readFileSync(path, "utf8")) as { config?: Record<string, unknown> } | null;
+  const config = Object.fromEntries(
+    Object.entries({ ...file?.config, ...overrides }).filter(([, value]) => !isSecure(value)),
+  );
+  const platform = config["trivet:platform"] ?? name;
+  const definition = loadDefinition(projectDirectory, String(platform));
+  return {
+    name,
+    config,
+    secrets: Object.fromEntries(
+      [...secretNames(definition)].sort().map((secret) => [`trivet:${secret}`, randomBytes(18).toString("base64url")]),
+    ),
+    cloudflare: {
+      accountId: text(config, "trivet:cloudflareAccountId", name),
+      zoneId: text(config, "trivet:cloudflareZoneId", name),
+      zoneName: definition.domain,
+    },
+  };
+}
+
+/** Writes the configuration file of the rehearsal: the stack's plain values, pointed at the emulated clouds. */
+export function writeStackConfig(path: string, stack: RehearsalStack, clouds: Readonly<Record<string, string>>): void {
+  writeFileSync(path, stringify({ config: { ...stack.config, ...clouds } }), { mode: 0o600 });
+}
+
+const isSecure = (value: unknown): boolean => typeof value === "object" && value !== null && "secure" in value;
+
+function text(config: Readonly<Record<string, unknown>>, key: string, stack: string): string {
+  const value = config[key];
+  if (typeof value === "string") return value;
+  throw new StackProblem(`stacks/Pulumi.${stack}.yaml has no ${key}; set it: pulumi config set ${key} <value>`);
+}
+
+/** The definition is plain data (model/), so that loading it runs nothing of the program. */
+function loadDefinition(projectDirectory: string, platform: string): PlatformDefinition {
+  const path = join(projectDirectory, "stacks", `${platform}.ts`);
+  if (!existsSync(path)) throw new StackProblem(`There is no platform "${platform}" (no stacks/${platform}.ts)`);
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- the path is known only now
+  const loaded = require(path) as { default: PlatformDefinition };
+  return loaded.default;
+}
+
+/** Names of every secret that a definition refers to, wherever it stands. */
+function secretNames(part: unknown, found = new Set<string>()): Set<string> {
+  if (typeof part !== "object" || part === null) return found;
+  const { kind, name } = part as { kind?: unknown; name?: unknown };
+  if (kind === "secret" && typeof name === "string") return found.add(name);
+  for (const value of Object.values(part)) secretNames(value, found);
+  return found;
+}
