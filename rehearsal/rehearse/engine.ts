@@ -137,15 +137,17 @@ export class Engine {
     return run;
   }
 
-  /** The stack's outputs, secrets in plain text: for this process alone, never to be printed. */
-  async outputs(): Promise<Record<string, unknown>> {
-    const text = await this.#command(["stack", "output", "--json", "--show-secrets", "--stack", this.#options.stack]);
+  /** The stack's outputs. With `showSecrets`, the default, they are for this process alone, never to be printed. */
+  async outputs({ showSecrets = true } = {}): Promise<Record<string, unknown>> {
+    const show = showSecrets ? ["--show-secrets"] : [];
+    const text = await this.#command(["stack", "output", "--json", ...show, "--stack", this.#options.stack]);
     return JSON.parse(text) as Record<string, unknown>;
   }
 
-  /** The state as it is kept, secrets encrypted. */
-  async exportState(): Promise<string> {
-    return this.#command(["stack", "export", "--stack", this.#options.stack]);
+  /** The state, secrets encrypted as they are kept; with `showSecrets` in plain text, for this process alone. */
+  async exportState({ showSecrets = false } = {}): Promise<string> {
+    const show = showSecrets ? ["--show-secrets"] : [];
+    return this.#command(["stack", "export", ...show, "--stack", this.#options.stack]);
   }
 
   async #command(args: readonly string[]): Promise<string> {

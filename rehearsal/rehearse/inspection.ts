@@ -13,7 +13,7 @@ import {
   type V1Service,
   type V1StatefulSet,
 } from "@kubernetes/client-node";
-import type { DnsRecordView, FirewallView, ServerView } from "./cloud-views";
+import type { DnsRecordView, FirewallView, ServerView } from "./cloud-client";
 
 /** Everything that a summary reads: what the two clouds hold, and what the API server holds. */
 export interface Inspection {

@@ -7,14 +7,14 @@ import { createMachines, type MachineEvent, type Machines } from "../machines";
 import { engineEnvironment, writePluginFolder } from "../plugins";
 import type { Tool, ToolName } from "../toolchain";
 import {
-  CloudReader,
+  CloudClient,
   type DnsRecordView,
   type FirewallView,
   monthlyCost,
   type PricingView,
   type PrimaryIpView,
   type ServerView,
-} from "./cloud-views";
+} from "./cloud-client";
 import { Engine, type EngineEvent, type EngineRun, type Operation, type RunOptions } from "./engine";
 import { countPods, isNodeReady, readCluster } from "./inspection";
 import { routes } from "./routes";
@@ -162,11 +162,18 @@ export class Rehearsal {
     return kubeconfig;
   }
 
+  /** A client of one of the emulated clouds, with its token. */
+  client(cloud: "hetzner" | "cloudflare"): CloudClient {
+    return cloud === "hetzner"
+      ? new CloudClient(`${this.hetzner.url}/v1`, this.#tokens.hetzner)
+      : new CloudClient(`${this.cloudflare.url}/client/v4`, this.#tokens.cloudflare);
+  }
+
   /** Looks at both clouds and the cluster, and judges every hop of every route. */
   async inspect(seconds: { setup: number; total: number }): Promise<Summary> {
     const apiCalls = this.#runs[0]?.apiCalls ?? { hetzner: 0, cloudflare: 0 };
-    const hetzner = new CloudReader(`${this.hetzner.url}/v1`, this.#tokens.hetzner);
-    const cloudflare = new CloudReader(`${this.cloudflare.url}/client/v4`, this.#tokens.cloudflare);
+    const hetzner = this.client("hetzner");
+    const cloudflare = this.client("cloudflare");
     const zone = `/zones/${this.#options.stack.cloudflare.zoneId}`;
     const [servers, firewalls, primaryIps, pricing, records, ssl, ranges, cluster] = await Promise.all([
       hetzner.get<{ servers: ServerView[] }>("/servers?per_page=50"),

@@ -34,8 +34,8 @@ export interface PricingView {
   };
 }
 
-/** Reads one of the emulated clouds as any client does. */
-export class CloudReader {
+/** Talks to one of the emulated clouds as any client does. */
+export class CloudClient {
   readonly #baseUrl: string;
   readonly #token: string;
 
@@ -45,8 +45,16 @@ export class CloudReader {
   }
 
   async get<T>(path: string): Promise<T> {
-    const response = await fetch(`${this.#baseUrl}${path}`, { headers: { authorization: `Bearer ${this.#token}` } });
-    if (!response.ok) throw new Error(`GET ${path} answered ${response.status}: ${await response.text()}`);
+    return this.send<T>("GET", path);
+  }
+
+  async send<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const response = await fetch(`${this.#baseUrl}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${this.#token}`, ...(body ? { "content-type": "application/json" } : {}) },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    });
+    if (!response.ok) throw new Error(`${method} ${path} answered ${response.status}: ${await response.text()}`);
     return (await response.json()) as T;
   }
 }

@@ -1,0 +1,113 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { inventory, openRehearsal, type TestRehearsal } from "../support/rehearsal";
+
+/** Shorter values say nothing: they would be found by chance. */
+const SHORTEST_TELLING_LENGTH = 12;
+
+/**
+ * Every secret of the stack, the ones a person sets and the ones the program makes, is looked for in everything that is
+ * written or printed. The planted ones carry a mark of their own; the others are read from the decrypted state.
+ */
+describe("no secret appears in plain text", () => {
+  let opened: TestRehearsal;
+  let secrets: string[];
+  let printed: string;
+
+  beforeAll(async () => {
+    opened = await openRehearsal({
+      loopbackPrefix: "127.40.2",
+      config: { "trivet:protect": false },
+      secrets: (name) => `sentinel-${name.replace(/\W/g, "-")}-8c1f5e`,
+    });
+    const { rehearsal } = opened;
+    const preview = await rehearsal.run("preview", { args: ["--diff"] });
+    const up = await rehearsal.run("up", { args: ["--diff"] });
+    expect(up.errors).toEqual([]);
+    const second = await rehearsal.run("preview", { args: ["--diff", "--refresh"] });
+    printed = [preview, up, second].map(({ output }) => output).join("\n");
+    secrets = [...secretsOf(await rehearsal.engine.exportState({ showSecrets: true }))];
+  }, 240_000);
+
+  afterAll(() => opened.close(), 60_000);
+
+  const found = (text: string): string[] => secrets.filter((secret) => text.includes(secret));
+
+  test("the search knows the planted secrets and those that the program makes", () => {
+    expect(secrets.filter((secret) => secret.includes("sentinel-")).length).toBeGreaterThanOrEqual(8);
+    expect(secrets.some((secret) => secret.includes("PRIVATE KEY"))).toBe(true);
+    expect(secrets.length).toBeGreaterThan(25);
+  });
+
+  test("not in what preview, up and a refreshing preview print", () => {
+    expect(found(printed)).toEqual([]);
+  });
+
+  test("not in the state, its history and its backups, nor in the logs, nor in any other file of the run", () => {
+    const leaks = filesIn(opened.directory)
+      // The machines' own disks hold the keys, as the real servers' do; etcd's holds the Secrets.
+      .filter((path) => !path.startsWith(join(opened.directory, "machines")))
+      .flatMap((path) => found(readFileSync(path, "latin1")).map((secret) => [path, secret.slice(0, 24)]));
+    expect(leaks).toEqual([]);
+  });
+
+  test("not in the outputs as the command line shows them", async () => {
+    expect(found(JSON.stringify(await opened.rehearsal.engine.outputs({ showSecrets: false })))).toEqual([]);
+  });
+
+  test("not in any Kubernetes object but a Secret", async () => {
+    const objects = await opened.rehearsal.readAllObjects();
+    expect(objects.length).toBeGreaterThan(50);
+    const leaks = objects
+      .filter(({ kind }) => kind !== "Secret")
+      .flatMap((object) => found(JSON.stringify(object)).map((secret) => [object.kind, object.name, secret]));
+    expect(leaks).toEqual([]);
+  });
+
+  test("not in the emulators' journals and inventories", async () => {
+    const { hetzner, cloudflare } = opened.rehearsal;
+    const text = JSON.stringify([
+      hetzner.journal.entries(),
+      cloudflare.journal.entries(),
+      await inventory(hetzner),
+      await inventory(cloudflare),
+    ]);
+    expect(found(text)).toEqual([]);
+  });
+});
+
+/** Signature of a secret in a state that was exported with its secrets shown. */
+const SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270";
+
+/** Every string inside a value that the state marks as secret, and each line of those that have several. */
+function secretsOf(state: string): Set<string> {
+  const found = new Set<string>();
+  const collect = (value: unknown): void => {
+    if (typeof value === "string") {
+      for (const part of [value, ...embedded(value)]) {
+        if (part.length >= SHORTEST_TELLING_LENGTH) found.add(part);
+      }
+    } else if (typeof value === "object" && value !== null) Object.values(value).forEach(collect);
+  };
+  const walk = (value: unknown): void => {
+    if (typeof value !== "object" || value === null) return;
+    if ("plaintext" in value && Object.values(value).includes(SECRET_SIGNATURE)) {
+      collect(JSON.parse((value as { plaintext: string }).plaintext));
+    } else Object.values(value).forEach(walk);
+  };
+  walk(JSON.parse(state));
+  return found;
+}
+
+/** Secrets inside a longer text: base64 that decodes to text, and the body lines of a PEM key. */
+function embedded(value: string): string[] {
+  if (value.includes("PRIVATE KEY"))
+    return value.split("\n").filter((line) => line.length > 40 && !line.includes("---"));
+  return [];
+}
+
+function filesIn(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, encoding: "utf8" })
+    .map((name) => join(directory, name))
+    .filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
+}
