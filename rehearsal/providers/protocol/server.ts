@@ -358,10 +358,11 @@ function identity(request: { getUrn(): string; getName(): string; getType(): str
 function configurationOf(request: messages.ConfigureRequest, provider: string): PropertyMap {
   if (request.hasArgs()) return fromStruct(request.getArgs());
   const prefix = `${provider}:config:`;
-  const variables = (request.getVariablesMap().toArray() as unknown as [string, string][]).map(
-    ([key, value]) => [key.startsWith(prefix) ? key.slice(prefix.length) : key, value] as const,
-  );
-  return Object.fromEntries(variables);
+  const variables: Record<string, string> = {};
+  request.getVariablesMap().forEach((value, key) => {
+    variables[key.startsWith(prefix) ? key.slice(prefix.length) : key] = value;
+  });
+  return variables;
 }
 
 function checkResponse(result: CheckResult, news: PropertyMap): messages.CheckResponse {
