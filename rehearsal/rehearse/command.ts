@@ -71,7 +71,7 @@ export async function rehearse(options: RehearseOptions): Promise<number> {
     process.stdout.write(renderSummary(summary));
     if (options.json) writeFileSync(options.json, `${JSON.stringify(summary, null, 2)}\n`);
     if (!options.once && process.stdout.isTTY && !interrupt.signal.aborted) {
-      process.stdout.write(await howToUse(rehearsal, folder));
+      process.stdout.write(await howToUse(rehearsal, folder, (context as Context).tools.kubectl.path));
       await new Promise((done) => interrupt.signal.addEventListener("abort", done, { once: true }));
       return EXIT.well;
     }
@@ -199,12 +199,12 @@ function describe({ resOutputsEvent, diagnosticEvent }: EngineEvent): string | u
 
 const nameOf = (urn: string): string => urn.split("::").pop() ?? urn;
 
-async function howToUse(rehearsal: Rehearsal, folder: RunFolder): Promise<string> {
+async function howToUse(rehearsal: Rehearsal, folder: RunFolder, kubectl: string): Promise<string> {
   const kubeconfig = folder.file("kubeconfig");
   writeFileSync(kubeconfig, await rehearsal.kubeconfig(), { mode: 0o600 });
   return [
     "It stays up until Ctrl-C. From another terminal:",
-    `  kubectl --kubeconfig ${kubeconfig} get pods --all-namespaces`,
+    `  ${kubectl} --kubeconfig ${kubeconfig} get pods --all-namespaces`,
     `  curl ${rehearsal.hetzner.url}/_emulator/state      what the emulated Hetzner holds; /_emulator/journal: all calls`,
     `  curl ${rehearsal.cloudflare.url}/_emulator/state   the same for Cloudflare`,
     "",

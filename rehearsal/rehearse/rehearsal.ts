@@ -29,6 +29,7 @@ export const REHEARSAL_TOOLS = [
   "kube-controller-manager",
   "kube-scheduler",
   "kwok",
+  "kubectl",
 ] as const satisfies readonly ToolName[];
 
 export type RehearsalTools = Readonly<Record<(typeof REHEARSAL_TOOLS)[number], Tool>>;

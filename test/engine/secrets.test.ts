@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { readAllObjects } from "../support/cluster";
 import { inventory, openRehearsal, type TestRehearsal } from "../support/rehearsal";
 
 /** Shorter values say nothing: they would be found by chance. */
@@ -56,7 +57,7 @@ describe("no secret appears in plain text", () => {
   });
 
   test("not in any Kubernetes object but a Secret", async () => {
-    const objects = await opened.rehearsal.readAllObjects();
+    const objects = await readAllObjects(await opened.rehearsal.kubeconfig());
     expect(objects.length).toBeGreaterThan(50);
     const leaks = objects
       .filter(({ kind }) => kind !== "Secret")
