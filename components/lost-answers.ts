@@ -1,0 +1,218 @@
+import * as pulumi from "@pulumi/pulumi";
+import { type CloudApi } from "./cloud-api";
+
+/**
+ * When a create reaches the cloud but its answer is lost, the object exists and the state does not know it. Names are unique at
+ * Hetzner, so the next `pulumi up` would be refused with uniqueness_error, for ever, until somebody cleans up by hand.
+ *
+ * The hook here looks for that object after a failed create, removes it, and has the engine create it again. It touches
+ * only what carries this platform's mark (a random value that lives in the state), that nothing uses, and, for servers, that is
+ * younger than an hour: with a state that was restored from an old copy, a living server would look just the same.
+ */
+export interface LostAnswersArgs {
+  hetzner: pulumi.Input<CloudApi>;
+  cloudflare: pulumi.Input<CloudApi>;
+  /** The mark: written as the label `installation` at Hetzner and as a comment at Cloudflare. */
+  installation: pulumi.Input<string>;
+}
+
+export const INSTALLATION_LABEL = "installation";
+
+/** Comment of every DNS record of this platform. */
+export const recordComment = (installation: string): string => `trivet ${installation}`;
+
+/** A server that is older than this is never removed by itself; people decide. */
+const YOUNG_SERVER_MILLISECONDS = 60 * 60 * 1000;
+
+/** How often one resource's create is tried again; the connection may be lost more than once. */
+const RETRIES = 2;
+
+const DELETE_POLL_MILLISECONDS = 500;
+const DELETE_DEADLINE_MILLISECONDS = 60_000;
+
+interface Left {
+  /** For messages: "server honeydue-a (id 42)". */
+  title: string;
+  mark: string | undefined;
+  /** Why it is not removed by itself, or undefined. */
+  inUse?: string | undefined;
+  remove(): Promise<void>;
+}
+
+interface Clouds {
+  hetzner: CloudApi;
+  cloudflare: CloudApi;
+}
+
+type Find = (clouds: Clouds, inputs: Record<string, unknown>) => Promise<Left | undefined>;
+
+/** Options for resources whose create may leave something behind. Both belong together: see `deleteBeforeReplace` below. */
+export interface LostAnswerOptions {
+  /** Without it a replacement would be created beside its predecessor, and the hook could not tell the two apart. */
+  deleteBeforeReplace: true;
+  hooks: pulumi.ResourceHookBinding;
+}
+
+/** Makes the options that every cloud resource with a unique name gets. */
+export function lostAnswerOptions({ hetzner, cloudflare, installation }: LostAnswersArgs): LostAnswerOptions {
+  const needed = pulumi.output({ installation }).installation;
+  const clouds = pulumi.all([hetzner, cloudflare]);
+  const retries = new Map<string, number>();
+  const hook = new pulumi.ErrorHook("trivet-lost-answer", async ({ urn, type, newInputs, failedOperation, errors }) => {
+    const find = FINDERS[type];
+    if (failedOperation !== "create" || !find || !newInputs) return false;
+    const count = (retries.get(urn) ?? 0) + 1;
+    retries.set(urn, count);
+    if (count > RETRIES) return false;
+    const [[hetznerApi, cloudflareApi], mark] = await Promise.all([resolved(clouds), resolved(needed)]);
+    let left: Left | undefined;
+    try {
+      left = await find({ hetzner: hetznerApi, cloudflare: cloudflareApi }, newInputs);
+      if (!left) return false;
+      if (left.mark !== mark) {
+        void pulumi.log.error(
+          `${left.title} exists already and is not of this stack. Rename the platform, or take it into the state: pulumi import ${type}`,
+        );
+        return false;
+      }
+      if (left.inUse !== undefined) {
+        void pulumi.log.error(
+          `${left.title} carries this platform's mark but is not in the state, and ${left.inUse}. ` +
+            "If the state was restored from an older copy, import it; if an interrupted run made it, delete it at the provider.",
+        );
+        return false;
+      }
+      void pulumi.log.info(`${left.title} was made by a run that lost its answer; it is removed and made again`);
+      await left.remove();
+      return true;
+    } catch (error) {
+      // The create's own error is the one that counts; the engine prints it.
+      void pulumi.log.debug(`looking for what a lost answer left: ${String(error)} (after: ${errors[0]})`);
+      return false;
+    }
+  });
+  return { deleteBeforeReplace: true, hooks: { onError: [hook] } };
+}
+
+const resolved = <T>(output: pulumi.Output<T>): Promise<T> =>
+  new Promise((resolve) => {
+    output.apply((value) => resolve(value as T));
+  });
+
+interface HetznerObject {
+  id: number;
+  name: string;
+  labels: Record<string, string>;
+  created: string;
+  servers?: number[];
+  applied_to?: unknown[];
+  assignee_id?: number | null;
+}
+
+/** Finds the object with the name that was asked for. */
+const namedObject =
+  (collection: string, noun: string, inUse: (object: HetznerObject) => string | undefined): Find =>
+  async ({ hetzner }, inputs) => {
+    const name = String(inputs["name"]);
+    const answer = await hetzner.get<Record<string, HetznerObject[]>>(
+      `/${collection}?name=${encodeURIComponent(name)}`,
+    );
+    const object = answer?.[collection]?.[0];
+    return (
+      object && {
+        title: `${noun} ${object.name} (id ${object.id})`,
+        mark: object.labels[INSTALLATION_LABEL],
+        inUse: inUse(object),
+        remove: () => removeAndWait(hetzner, `/${collection}/${object.id}`),
+      }
+    );
+  };
+
+const FINDERS: Readonly<Record<string, Find>> = {
+  "hcloud:index/network:Network": namedObject("networks", "network", ({ servers = [] }) =>
+    servers.length > 0 ? `${servers.length} servers are attached to it` : undefined,
+  ),
+  "hcloud:index/firewall:Firewall": namedObject("firewalls", "firewall", ({ applied_to = [] }) =>
+    applied_to.length > 0 ? `it protects ${applied_to.length} servers` : undefined,
+  ),
+  "hcloud:index/placementGroup:PlacementGroup": namedObject(
+    "placement_groups",
+    "placement group",
+    ({ servers = [] }) => (servers.length > 0 ? `${servers.length} servers are in it` : undefined),
+  ),
+  "hcloud:index/primaryIp:PrimaryIp": namedObject("primary_ips", "primary IP", ({ assignee_id }) =>
+    assignee_id ? "it is assigned to a server" : undefined,
+  ),
+  "hcloud:index/server:Server": namedObject("servers", "server", ({ created }) =>
+    Date.now() - Date.parse(created) > YOUNG_SERVER_MILLISECONDS ? `it has existed since ${created}` : undefined,
+  ),
+  "hcloud:index/networkSubnet:NetworkSubnet": async ({ hetzner }, inputs) => {
+    const id = Number(inputs["networkId"]);
+    const range = String(inputs["ipRange"]);
+    const answer = await hetzner.get<{ network: HetznerObject & { subnets: { ip_range: string }[] } }>(
+      `/networks/${id}`,
+    );
+    const network = answer?.network;
+    if (!network?.subnets.some(({ ip_range }) => ip_range === range)) return undefined;
+    const { servers = [] } = network;
+    return {
+      title: `subnet ${range} of network ${network.name}`,
+      mark: network.labels[INSTALLATION_LABEL],
+      inUse: servers.length > 0 ? `${servers.length} servers are attached to its network` : undefined,
+      remove: async () => {
+        await hetzner.send("POST", `/networks/${id}/actions/delete_subnet`, { ip_range: range });
+        await until(async () => {
+          const now = await hetzner.get<{ network: { subnets: { ip_range: string }[] } }>(`/networks/${id}`);
+          return !now?.network.subnets.some(({ ip_range }) => ip_range === range);
+        });
+      },
+    };
+  },
+  "cloudflare:index/dnsRecord:DnsRecord": async ({ cloudflare }, inputs) => {
+    const zone = `/zones/${String(inputs["zoneId"])}/dns_records`;
+    const query = new URLSearchParams({ type: String(inputs["type"]), name: String(inputs["name"]), per_page: "100" });
+    const answer = await cloudflare.get<{ result: { id: string; content: string; comment?: string | null }[] }>(
+      `${zone}?${query.toString()}`,
+    );
+    const record = answer?.result.find(({ content }) => content === inputs["content"]);
+    return (
+      record && {
+        title: `DNS record ${String(inputs["name"])} ${String(inputs["type"])} ${record.content}`,
+        mark: record.comment?.replace(/^trivet /, ""),
+        remove: async () => {
+          await cloudflare.send("DELETE", `${zone}/${record.id}`);
+        },
+      }
+    );
+  },
+};
+
+async function removeAndWait(api: CloudApi, path: string): Promise<void> {
+  await api.send("DELETE", path);
+  await until(async () => (await api.get(path)) === undefined);
+}
+
+async function until(done: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + DELETE_DEADLINE_MILLISECONDS;
+  while (!(await done())) {
+    if (Date.now() > deadline) throw new Error("it is still there a minute after its deletion");
+    await new Promise((resolve) => setTimeout(resolve, DELETE_POLL_MILLISECONDS));
+  }
+}
+
+/**
+ * An Origin CA certificate has no unique name, so a lost answer leaves a twin that nothing refuses. Twins are known by the signing
+ * request, whose key is in this stack's state alone: after a create the others are revoked.
+ */
+export function revokeTwins(cloudflare: pulumi.Input<CloudApi>, zoneId: pulumi.Input<string>): pulumi.ResourceHook {
+  return new pulumi.ResourceHook("trivet-revoke-twin-certificates", async ({ id, newInputs }) => {
+    const [api, zone] = await resolved(pulumi.all([cloudflare, zoneId]));
+    const answer = await api.get<{ result: { id: string; csr: string }[] }>(
+      `/certificates?zone_id=${zone}&per_page=50`,
+    );
+    const csr = String(newInputs?.["csr"]).trim();
+    for (const twin of answer?.result ?? []) {
+      if (twin.id !== id && twin.csr.trim() === csr) await api.send("DELETE", `/certificates/${twin.id}`);
+    }
+  });
+}
