@@ -1,5 +1,4 @@
 /** Serves a `Provider` to the engine over gRPC (`pulumirpc.ResourceProvider`). */
-import { fstatSync } from "node:fs";
 import * as grpc from "@grpc/grpc-js";
 import { PluginInfo, type PluginAttach } from "@pulumi/pulumi/proto/plugin_pb";
 import { ResourceProviderService } from "@pulumi/pulumi/proto/provider_grpc_pb";
@@ -9,6 +8,7 @@ import { Any } from "google-protobuf/google/protobuf/any_pb";
 import { Empty } from "google-protobuf/google/protobuf/empty_pb";
 import { EngineLog } from "./engine-log";
 import { fromStruct, toStruct } from "./marshal";
+import { engineAddressOfArguments, engineGone } from "./plugin-process";
 import {
   type CheckFailure,
   type CheckResult,
@@ -75,35 +75,12 @@ export async function startProviderServer(
  * The engine's address is the last plain argument.
  */
 export async function serveProvider(provider: Provider): Promise<void> {
-  const engineAddress = process.argv.slice(2).findLast((argument) => !argument.startsWith("-"));
+  const engineAddress = engineAddressOfArguments(process.argv.slice(2));
   const server = await startProviderServer(provider, engineAddress === undefined ? {} : { engineAddress });
   process.stdout.write(`${server.port}\n`);
   await engineGone();
   await server.close();
   process.exit(0);
-}
-
-/** Resolves when the engine wants this process to end, or is itself gone. */
-export function engineGone(): Promise<void> {
-  return new Promise((resolve) => {
-    process.once("SIGTERM", () => resolve());
-    process.once("SIGINT", () => resolve());
-    // Only a pipe tells that its other end is gone; a terminal or /dev/null (a person who starts the plugin) does not.
-    if (inputIsPipe()) {
-      process.stdin.once("end", () => resolve());
-      process.stdin.once("error", () => resolve());
-      process.stdin.resume();
-    }
-  });
-}
-
-function inputIsPipe(): boolean {
-  try {
-    const input = fstatSync(0);
-    return input.isFIFO() || input.isSocket();
-  } catch {
-    return false; // closed
-  }
 }
 
 type Handler<Request, Response> = (request: Request, cancelled: AbortSignal) => Promise<Response>;
