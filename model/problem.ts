@@ -1,17 +1,131 @@
 /** One mistake in a definition or in the stack's settings. Checks return these and never throw, so that all are seen at once. */
 export interface Problem {
-  /** Stable, e.g. "HZ001"; its anchor in docs/errors.md says more. */
-  readonly code: string;
+  /** Stable; docs/errors.md says more under it. */
+  readonly code: ProblemCode;
   /** Where: `cluster.location` in the definition, `trivet:operators[0]` in the stack's settings. */
   readonly path: string;
   /** What was found there; left out when there is nothing, or when it may be secret. */
   readonly got?: unknown;
   /** What is wrong with it, when "allowed" does not say it. */
   readonly reason?: string;
-  /** What would be right: the values, or a sentence such as "1 to 65535". */
+  /** What would be right: the values, or a phrase such as "1 to 65535". */
   readonly allowed?: readonly string[] | string;
   /** The allowed value that was probably meant. */
   readonly suggestion?: string;
   /** What to do: a sentence or a command. */
   readonly action?: string;
 }
+
+/** Every kind of mistake that `resolve()` knows, by area. A code never changes its meaning. */
+export const PROBLEMS = {
+  HZ001: "the location does not exist",
+  HZ002: "the server type does not exist, or is not sold any more",
+  HZ003: "the server type is not sold in this location",
+  HZ004: "the server type is too small for a K3s server",
+  HZ005: "the workloads do not fit on the servers",
+  HZ006: "one pod is larger than a server",
+  HZ007: "an image is built for another processor architecture",
+  HZ008: "the server image does not exist",
+  K3001: "the K3s release is unknown",
+  K3002: "there is no checksum of this K3s release for the servers' architecture",
+  NW001: "not an address range",
+  NW002: "the address range has host bits set",
+  NW003: "two address ranges overlap",
+  NW004: "the subnet is not inside the network",
+  NW005: "the range is too small or too large",
+  NW006: "the range is not private",
+  NW007: "the address of the cluster's DNS is not inside the services' range",
+  NW008: "the range holds an address that Hetzner needs",
+  OP001: "the Kubernetes API would be open to the internet",
+  OP002: "the operators' address can never arrive on a public interface",
+  OP003: "an operators' range stands there twice",
+  CF001: "the domain is not a DNS name",
+  CF002: "the host is not under the domain",
+  CF003: "the host is not a DNS label",
+  CF004: "two services claim one host",
+  CF005: "Cloudflare's certificate does not cover the host",
+  CF006: "visitors' data would cross the internet in clear",
+  CF007: "this kind of edge is not built yet",
+  CF008: "the platform has no host",
+  CF009: "the guard guards nothing",
+  CF010: "the value is not one of the edge's",
+  NM001: "the name is not an RFC 1123 label",
+  NM002: "the name is too long",
+  NM003: "the name is reserved",
+  NM004: "one name stands for two things",
+  WL001: "the number of replicas is wrong",
+  WL002: "a singleton with several replicas",
+  WL003: "the port is wrong",
+  WL004: "a probe or metrics without a port",
+  WL005: "the path is wrong",
+  WL006: "the times of a probe contradict each other",
+  WL007: "the amount of memory or processor is wrong",
+  WL008: "the process would run as root",
+  WL009: "nobody can reach the service",
+  WL010: "the folder is wrong",
+  WL011: "the time to stop is wrong",
+  US001: "what it uses does not exist",
+  US002: "a service uses itself",
+  US003: "it is listed twice",
+  US004: "nobody uses it",
+  US005: "a URL of something that has none",
+  US006: "the URL leads to a service that the policies close off",
+  EN001: "the variable's name is wrong",
+  EN002: "the variable is set twice",
+  IM001: "the image is missing",
+  IM002: "the image has no digest",
+  IM003: "the tag moves",
+  IM004: "not an image reference",
+  IM005: "nobody uses the image",
+  ST001: "data that must be kept would be evicted",
+  ST002: "a store that never evicts, and does not keep its data either",
+  ST003: "the jobs' store may lose jobs",
+  ST004: "the amount of memory is wrong",
+  ST005: "the volume is wrong",
+  ST006: "the eviction policy does not exist",
+  EX001: "the host name is wrong",
+  EX002: "Hetzner blocks the port",
+  EX003: "the port is wrong",
+  EX004: "a private address",
+  MT001: "the remote-write URL is wrong",
+  MT002: "the scrape interval is wrong",
+  MT003: "there is nothing to scrape",
+  SE001: "a setting is unknown",
+  SE002: "a setting is missing",
+  SE003: "a setting has the wrong form",
+  SE004: "a secret is not set",
+  SE005: "a secret stands in plain text",
+  SE006: "a plain setting is stored as a secret",
+  SE007: "the name of a setting is taken",
+} as const;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+
+const sentence = (problem: Problem): string => {
+  const { got, reason, allowed, suggestion, action } = problem;
+  const facts = [
+    ...(got === undefined ? [] : [`got ${JSON.stringify(got)}`]),
+    ...(reason === undefined ? [] : [reason]),
+    ...(allowed === undefined ? [] : [`allowed: ${typeof allowed === "string" ? allowed : allowed.join(", ")}`]),
+  ].join("; ");
+  return [
+    facts,
+    ...(suggestion === undefined ? [] : [`Did you mean ${JSON.stringify(suggestion)}?`]),
+    ...(action === undefined ? [] : [`Do: ${action}`]),
+  ]
+    .join(". ")
+    .replaceAll("?. ", "? ");
+};
+
+/** The text for people, one line a problem, sorted by path. `source` names the files to look in. */
+export const report = (problems: readonly Problem[], source: string): string => {
+  const sorted = [...problems].sort((a, b) => compare(a.path, b.path) || compare(a.code, b.code));
+  const width = Math.min(40, Math.max(...sorted.map(({ path }) => path.length)));
+  const count = `${problems.length} ${problems.length === 1 ? "problem" : "problems"}`;
+  return [
+    `${source}: ${count}, nothing was created or changed`,
+    ...sorted.map((problem) => `  ${problem.path.padEnd(width)}  ${problem.code}  ${sentence(problem)}`),
+  ].join("\n");
+};
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,14 +1,444 @@
-import type { PlatformDefinition } from "./definition";
-import type { Platform } from "./platform";
+import { checkCapacity } from "./checks/capacity";
+import { checkK3s, checkLocation, checkServerImage, checkServerType, locationOf, serverTypeOf } from "./checks/cluster";
+import {
+  type Check,
+  type Draft,
+  externalsOf,
+  settingUses,
+  storesOf,
+  unique,
+  usesOf,
+  workloadsOf,
+} from "./checks/draft";
+import { checkDomain, checkEdge, checkHosts } from "./checks/edge";
+import { checkExternals } from "./checks/externals";
+import { checkImages } from "./checks/images";
+import { checkMetrics } from "./checks/metrics";
+import { checkNames } from "./checks/names";
+import { checkNetwork, checkOperators, checkTlsSans } from "./checks/network";
+import { checkRegistry, checkSecrets } from "./checks/secrets";
+import { checkJobs, checkStores } from "./checks/stores";
+import { checkEnv, checkUses, variablePrefix } from "./checks/uses";
+import { checkWorkloads } from "./checks/workloads";
+import { CLOUDFLARE_IPV4, CLOUDFLARE_IPV6 } from "./cloudflare-ranges";
+import type {
+  ConfigReference,
+  HealthArgs,
+  PlatformDefinition,
+  SecretReference,
+  StoreDefinition,
+  WorkloadDefinition,
+} from "./definition";
+import { image as parsedImage } from "./image-reference";
+import { IMAGES } from "./images";
+import { K3S_RELEASES, k3sUrl } from "./k3s-releases";
+import { nodeAddress, resolveNetwork } from "./network";
+import type {
+  Cluster,
+  ClusterNode,
+  Edge,
+  EnvVariable,
+  External,
+  Health,
+  Host,
+  ImageReference,
+  Metrics,
+  Platform,
+  SecretFile,
+  SecretObject,
+  SecretSource,
+  Store,
+  Use,
+  Workload,
+} from "./platform";
 import type { Problem } from "./problem";
-import type { RawSettings } from "./settings";
+import { DEFAULT_SERVER_IMAGE } from "./server-images";
+import { isLocation, LOCATIONS, SERVER_TYPES } from "./server-types";
+import { type RawSettings, readSettings, type Settings, textOf } from "./settings";
+import { DEFAULT_WORKLOAD, redisResources, redisVolume, VMAGENT } from "./sizes";
+import { mebibytes } from "./units";
 
+export { report } from "./problem";
+
+/** Either the complete platform, or every mistake. */
 export type Resolution =
   | { readonly platform: Platform; readonly problems?: never }
   | { readonly problems: readonly Problem[]; readonly platform?: never };
 
-/** Checks everything and returns the complete platform, or every mistake at once. Pure: same input, same answer. */
-export declare const resolve: (definition: PlatformDefinition, settings: RawSettings) => Resolution;
+const CHECKS: readonly Check[] = [
+  checkNames,
+  checkDomain,
+  checkLocation,
+  checkServerType,
+  checkServerImage,
+  checkK3s,
+  checkNetwork,
+  checkOperators,
+  checkTlsSans,
+  checkEdge,
+  checkHosts,
+  checkWorkloads,
+  checkUses,
+  checkJobs,
+  checkEnv,
+  checkStores,
+  checkExternals,
+  checkImages,
+  checkMetrics,
+  checkRegistry,
+  checkSecrets,
+  checkCapacity,
+];
 
-/** The text for people: one line a problem, as `pulumi up` prints it. */
-export declare const report: (problems: readonly Problem[], source: string) => string;
+/** Checks everything and returns the complete platform, or every mistake at once. Pure: same input, same answer. */
+export const resolve = (definition: PlatformDefinition, raw: RawSettings): Resolution => {
+  const { configs, secrets } = settingUses(definition);
+  const names = (uses: readonly { reference: { name: string } }[]): string[] =>
+    unique(uses.map(({ reference }) => reference.name));
+  const { settings, problems: settingProblems } = readSettings(raw, names(configs), names(secrets));
+  const draft: Draft = { definition, raw, settings };
+  const problems = [...settingProblems, ...CHECKS.flatMap((check) => check(draft))];
+  return problems.length > 0 ? { problems } : { platform: deepFreeze(build(definition, raw, settings as Settings)) };
+};
+
+/** Everything below may rely on every check having passed. */
+const build = (definition: PlatformDefinition, raw: RawSettings, settings: Settings): Platform => {
+  const text = (value: string | ConfigReference): string => textOf(value, raw)!;
+  const image = (name: string): ImageReference => parsedImage(settings.images[name] ?? name);
+  const namespace = definition.name;
+  const stores = storesOf(definition).map(([name, store]) => resolveStore(name, store, image));
+  const externals = externalsOf(definition).map(([name, { host, port }]): External => ({
+    name,
+    host: text(host),
+    port,
+  }));
+  const workloads = workloadsOf(definition).map(([name, workload]) =>
+    resolveWorkload(name, workload, { definition, namespace, text, image, stores, externals }),
+  );
+  const metrics = resolveMetrics(definition, text, image, workloads);
+  const edge = resolveEdge(definition, settings);
+  return {
+    name: definition.name,
+    stack: raw.stack,
+    environment: settings.environment,
+    domain: definition.domain,
+    namespace,
+    ingressNamespace: INGRESS_NAMESPACE,
+    cluster: resolveCluster({ definition, raw, settings }, settings),
+    edge,
+    workloads,
+    stores,
+    externals,
+    metrics,
+    secrets: secretObjects(definition, namespace, text, stores, edge),
+    pullSecretName: definition.registry === undefined ? undefined : PULL_SECRET,
+  };
+};
+
+const INGRESS_NAMESPACE = "ingress";
+const PULL_SECRET = "registry-login";
+const ORIGIN_CERTIFICATE_SECRET = "origin-certificate";
+const METRICS_SECRET = "vmagent-remote-write";
+const REDIS_PORT = 6379;
+
+/** Letters and digits: 40 of 62 are 238 bits, and none needs quoting in a Redis configuration or a URL. */
+const PASSWORD_LENGTH = 40;
+
+/** vmagent's smallest queue; a smaller number is rounded up to it. */
+const METRICS_QUEUE = mebibytes(512);
+
+/** Fifteen years, Cloudflare's default: only Cloudflare trusts it, and `pulumi up` can replace it any day. */
+const ORIGIN_CERTIFICATE_DAYS = 5475;
+
+const resolveCluster = (draft: Draft, settings: Settings): Cluster => {
+  const { cluster, name } = draft.definition;
+  const location = locationOf(draft).value;
+  const serverType = serverTypeOf(draft).value;
+  const type = SERVER_TYPES[serverType];
+  if (!isLocation(location) || type === undefined)
+    throw new Error("unreachable: location and server type were checked");
+  const network = resolveNetwork(cluster.network);
+  return {
+    location,
+    networkZone: LOCATIONS[location],
+    serverType,
+    architecture: type.architecture,
+    vcpus: type.vcpus,
+    memory: type.memory,
+    image: cluster.image ?? DEFAULT_SERVER_IMAGE,
+    k3s: {
+      version: cluster.k3s,
+      url: k3sUrl(cluster.k3s, type.architecture),
+      sha256: K3S_RELEASES[cluster.k3s]![type.architecture]!,
+    },
+    generation: settings.generation,
+    nodes: (["a", "b", "c"] as const).map((node, index): ClusterNode => ({
+      name: node,
+      hostname: `${name}-${node}`,
+      privateAddress: nodeAddress(network, index),
+    })),
+    network,
+    kubernetesApiAllowedCidrs: settings.operators,
+    extraTlsSans: settings.extraTlsSans,
+    protect: settings.protect,
+  };
+};
+
+const fqdnOf = (label: string, domain: string): string => (label === "@" ? domain : `${label}.${domain}`);
+
+const resolveEdge = (definition: PlatformDefinition, settings: Settings): Edge => {
+  const { edge, domain } = definition;
+  if (edge.kind !== "proxied") throw new Error("unreachable: the kind of edge was checked");
+  const hosts = workloadsOf(definition).flatMap(([service, workload]): Host[] =>
+    workload.kind === "service"
+      ? (workload.hosts ?? []).map((label) => ({ fqdn: fqdnOf(label, domain), label, service, guard: workload.guard }))
+      : [],
+  );
+  return {
+    kind: edge.kind,
+    tls: edge.tls,
+    zone: { name: domain, id: settings.cloudflareZoneId, accountId: settings.cloudflareAccountId },
+    hosts,
+    cloudflareCidrs: { ipv4: CLOUDFLARE_IPV4, ipv6: CLOUDFLARE_IPV6 },
+    // Sorted: for Cloudflare another order of the names is another certificate.
+    originCertificate:
+      edge.tls === "flexible"
+        ? undefined
+        : {
+            secretName: ORIGIN_CERTIFICATE_SECRET,
+            hostnames: hosts.map(({ fqdn }) => fqdn).sort(),
+            validityDays: ORIGIN_CERTIFICATE_DAYS,
+          },
+    originPort: edge.tls === "flexible" ? 80 : 443,
+  };
+};
+
+const resolveStore = (name: string, store: StoreDefinition, image: (name: string) => ImageReference): Store => ({
+  kind: "redis",
+  name,
+  objectName: `redis-${name}`,
+  image: image(store.image ?? IMAGES.redis),
+  port: REDIS_PORT,
+  maxMemory: store.maxMemory,
+  eviction: store.eviction,
+  keep: store.keep ?? false,
+  volume: store.keep === true ? redisVolume(store) : undefined,
+  resources: redisResources(store),
+  passwordSecretName: `redis-${name}-password`,
+});
+
+interface Surroundings {
+  readonly definition: PlatformDefinition;
+  readonly namespace: string;
+  readonly text: (value: string | ConfigReference) => string;
+  readonly image: (name: string) => ImageReference;
+  readonly stores: readonly Store[];
+  readonly externals: readonly External[];
+}
+
+const envSecretName = (workload: string): string => `${workload}-env`;
+
+const resolveWorkload = (name: string, workload: WorkloadDefinition, around: Surroundings): Workload => {
+  const { definition, namespace, stores, externals, text } = around;
+  const uses = usesOf(workload).map((used): Use => ({
+    name: used,
+    kind:
+      definition.stores?.[used] !== undefined
+        ? "store"
+        : definition.externals?.[used] !== undefined
+          ? "external"
+          : "service",
+  }));
+  const env: EnvVariable[] = [];
+  const secretFiles: SecretFile[] = [];
+  for (const use of uses) {
+    const prefix = variablePrefix(use.name);
+    const store = stores.find((candidate) => use.kind === "store" && candidate.name === use.name);
+    if (store !== undefined) {
+      const mountPath = `/run/secrets/${store.objectName}`;
+      secretFiles.push({ secretName: store.passwordSecretName, key: "password", mountPath });
+      env.push(
+        { name: `${prefix}_HOST`, value: `${store.objectName}.${namespace}.svc` },
+        { name: `${prefix}_PORT`, value: String(store.port) },
+        { name: `${prefix}_PASSWORD_FILE`, value: `${mountPath}/password` },
+      );
+    }
+    const external = externals.find((candidate) => use.kind === "external" && candidate.name === use.name);
+    if (external !== undefined)
+      env.push(
+        { name: `${prefix}_HOST`, value: external.host },
+        { name: `${prefix}_PORT`, value: String(external.port) },
+      );
+  }
+  const secretNames = Object.keys(secretVariables(definition, workload));
+  for (const [variable, value] of ownVariables(definition, workload)) {
+    if (typeof value === "string" || value.kind === "config") env.push({ name: variable, value: text(value) });
+    else if (value.kind === "internalUrl" || value.kind === "publicUrl")
+      env.push({ name: variable, value: urlOf(value.kind, value.service, definition, namespace) });
+  }
+  return {
+    kind: workload.kind,
+    name,
+    image: around.image(workload.image),
+    replicas: workload.replicas ?? 1,
+    singleton: workload.kind === "worker" && workload.singleton === true,
+    port: workload.port,
+    hosts: workload.kind === "service" ? (workload.hosts ?? []).map((label) => fqdnOf(label, definition.domain)) : [],
+    guard: workload.kind === "service" ? workload.guard : undefined,
+    health: workload.health === undefined ? undefined : resolveHealth(workload.health),
+    metricsPath: workload.metrics,
+    resources: { ...DEFAULT_WORKLOAD, ...workload.resources },
+    env: env.sort(byName),
+    secretEnv: secretNames
+      .map((variable) => ({ name: variable, secretName: envSecretName(name), key: variable }))
+      .sort(byName),
+    secretFiles,
+    uses,
+    jobs: workload.kind === "worker" ? workload.jobs : undefined,
+    writablePaths: workload.writablePaths ?? ["/tmp"],
+    runAsUser: workload.runAsUser ?? 10001,
+    stopsWithinSeconds: workload.stopsWithinSeconds ?? (workload.kind === "service" ? 30 : 60),
+  };
+};
+
+/** The variables of a workload and of the externals it uses. */
+const ownVariables = (definition: PlatformDefinition, workload: WorkloadDefinition) => [
+  ...usesOf(workload).flatMap((used) => Object.entries(definition.externals?.[used]?.env ?? {})),
+  ...Object.entries(workload.env ?? {}),
+];
+
+const secretVariables = (
+  definition: PlatformDefinition,
+  workload: WorkloadDefinition,
+): Readonly<Record<string, SecretReference>> =>
+  Object.fromEntries(
+    ownVariables(definition, workload).flatMap(([variable, value]) =>
+      typeof value === "object" && value.kind === "secret" ? [[variable, value] as const] : [],
+    ),
+  );
+
+const urlOf = (
+  kind: "internalUrl" | "publicUrl",
+  name: string,
+  definition: PlatformDefinition,
+  namespace: string,
+): string => {
+  const target = definition.services[name];
+  if (target?.kind !== "service") throw new Error("unreachable: the URL's service was checked");
+  return kind === "internalUrl"
+    ? `http://${name}.${namespace}.svc:${target.port}`
+    : `https://${fqdnOf(target.hosts![0]!, definition.domain)}`;
+};
+
+const resolveHealth = ({ ready, live = ready, startsWithinSeconds = 60, periodSeconds = 10 }: HealthArgs): Health => ({
+  ready,
+  live,
+  startsWithinSeconds,
+  periodSeconds,
+});
+
+const resolveMetrics = (
+  { metrics }: PlatformDefinition,
+  text: (value: string | ConfigReference) => string,
+  image: (name: string) => ImageReference,
+  workloads: readonly Workload[],
+): Metrics | undefined => {
+  if (metrics === undefined) return undefined;
+  const url = new URL(text(metrics.remoteWrite));
+  return {
+    image: image(metrics.image ?? IMAGES.vmagent),
+    scrapeIntervalSeconds: metrics.scrapeIntervalSeconds ?? 15,
+    remoteWrite: { url: url.href, host: url.hostname, port: url.port === "" ? 443 : Number(url.port) },
+    token: { secretName: METRICS_SECRET, key: "token" },
+    queue: METRICS_QUEUE,
+    resources: VMAGENT,
+    targets: workloads.flatMap(({ name, port, metricsPath }) =>
+      port === undefined || metricsPath === undefined ? [] : [{ workload: name, port, path: metricsPath }],
+    ),
+  };
+};
+
+const PLAIN = "{value}";
+
+const secretObjects = (
+  definition: PlatformDefinition,
+  namespace: string,
+  text: (value: string | ConfigReference) => string,
+  stores: readonly Store[],
+  { originCertificate }: Edge,
+): SecretObject[] => {
+  const objects: SecretObject[] = [];
+  if (originCertificate !== undefined)
+    objects.push({
+      name: originCertificate.secretName,
+      namespace: INGRESS_NAMESPACE,
+      type: "kubernetes.io/tls",
+      entries: {
+        "tls.crt": { kind: "originCertificate", part: "certificate" },
+        "tls.key": { kind: "originCertificate", part: "privateKey" },
+      },
+    });
+  if (definition.registry !== undefined)
+    objects.push({
+      name: PULL_SECRET,
+      namespace,
+      type: "kubernetes.io/dockerconfigjson",
+      entries: {
+        ".dockerconfigjson": {
+          kind: "registryLogin",
+          server: text(definition.registry.server),
+          username: text(definition.registry.username),
+          passwordName: definition.registry.password.name,
+        },
+      },
+    });
+  for (const { objectName, passwordSecretName } of stores) {
+    const password = (template: string): SecretSource => ({
+      kind: "generated",
+      name: `${objectName}-password`,
+      length: PASSWORD_LENGTH,
+      template,
+    });
+    // Redis includes auth.conf, so that the password is neither in its arguments nor in a ConfigMap.
+    objects.push({
+      name: passwordSecretName,
+      namespace,
+      type: "Opaque",
+      entries: { password: password(PLAIN), "auth.conf": password(`requirepass ${PLAIN}\n`) },
+    });
+  }
+  for (const [name, workload] of workloadsOf(definition)) {
+    const variables = Object.entries(secretVariables(definition, workload)).sort(([a], [b]) => (a < b ? -1 : 1));
+    if (variables.length > 0)
+      objects.push({
+        name: envSecretName(name),
+        namespace,
+        type: "Opaque",
+        entries: Object.fromEntries(
+          variables.map(([variable, reference]) => [
+            variable,
+            { kind: "config", name: reference.name, template: PLAIN } as const,
+          ]),
+        ),
+      });
+  }
+  if (definition.metrics !== undefined)
+    objects.push({
+      name: METRICS_SECRET,
+      namespace,
+      type: "Opaque",
+      entries: { token: { kind: "config", name: definition.metrics.token.name, template: PLAIN } },
+    });
+  return objects;
+};
+
+const byName = (a: { readonly name: string }, b: { readonly name: string }): number =>
+  a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+
+const deepFreeze = <T>(value: T): T => {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const inner of Object.values(value)) deepFreeze(inner);
+  }
+  return value;
+};

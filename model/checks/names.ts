@@ -1,0 +1,83 @@
+import type { Problem } from "../problem";
+import { type Check, externalsOf, storesOf, workloadsOf } from "./draft";
+
+/** RFC 1123 label that starts with a letter: Services must (RFC 1035), and it becomes part of variable names. */
+const NAME = /^[a-z]([a-z0-9-]*[a-z0-9])?$/;
+
+/** "honeydue-a" and every cloud object carry it; Hetzner's label values and Cloudflare's names have room for much more. */
+const LONGEST_PLATFORM_NAME = 30;
+
+/** Pods are called `<name>-<10>-<5>` and label values end at 63 characters. */
+const LONGEST_WORKLOAD_NAME = 40;
+
+/** Names that Trivet's own objects in the namespace have, or that Kubernetes gives a meaning to. */
+const RESERVED = new Set(["vmagent", "traefik", "ingress", "kubernetes", "localhost", "default", "platform"]);
+
+const RESERVED_NAMESPACES = new Set(["default", "kube-system", "kube-public", "kube-node-lease", "ingress"]);
+
+const suggestedName = (name: string): { suggestion?: string } => {
+  const suggestion = name
+    .replaceAll(/([a-z0-9])([A-Z])/g, "$1-$2")
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, "-")
+    .replaceAll(/^[-\d]+|-+$/g, "");
+  return NAME.test(suggestion) ? { suggestion } : {};
+};
+
+const nameProblems = (name: string, path: string, longest: number): Problem[] => {
+  if (!NAME.test(name))
+    return [
+      {
+        code: "NM001",
+        path,
+        got: name,
+        allowed: "a-z, 0-9 and -, beginning with a letter and not ending with -",
+        ...suggestedName(name),
+      },
+    ];
+  return name.length > longest
+    ? [{ code: "NM002", path, got: name, allowed: `at most ${longest} characters (it has ${name.length})` }]
+    : [];
+};
+
+export const checkNames: Check = ({ definition }) => {
+  const { name } = definition;
+  const problems = nameProblems(name, "name", LONGEST_PLATFORM_NAME);
+  if (RESERVED_NAMESPACES.has(name) || name.startsWith("kube-"))
+    problems.push({
+      code: "NM003",
+      path: "name",
+      got: name,
+      reason: "the namespace of that name is not the platform's",
+    });
+
+  const places = new Map<string, string>();
+  for (const [kind, names] of [
+    ["stores", storesOf(definition)],
+    ["externals", externalsOf(definition)],
+    ["services", workloadsOf(definition)],
+  ] as const)
+    for (const [part] of names) {
+      const path = `${kind}.${part}`;
+      problems.push(...nameProblems(part, path, LONGEST_WORKLOAD_NAME));
+      if (kind === "services" && (RESERVED.has(part) || part.startsWith("redis-")))
+        problems.push({
+          code: "NM003",
+          path,
+          got: part,
+          reason: part.startsWith("redis-")
+            ? "names that begin with redis- belong to the stores' objects"
+            : "Trivet or Kubernetes has an object of that name",
+        });
+      const other = places.get(part);
+      if (other !== undefined)
+        problems.push({
+          code: "NM004",
+          path,
+          got: part,
+          reason: `${other} has the name already, and "uses" would not know which one is meant`,
+        });
+      places.set(part, other ?? path);
+    }
+  return problems;
+};

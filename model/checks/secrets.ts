@@ -1,0 +1,87 @@
+import type { Problem } from "../problem";
+import { SETTING_NAMES } from "../settings";
+import { type Check, settingUses, unique } from "./draft";
+import { parseImage } from "../image-reference";
+import { pathOf, textOf } from "../settings";
+
+/** Values themselves are never looked at: this file knows names. */
+export const checkSecrets: Check = ({ definition, raw }) => {
+  const { secrets, configs } = settingUses(definition);
+  const problems: Problem[] = [];
+  for (const name of unique(secrets.map(({ reference }) => reference.name))) {
+    const needed = secrets.filter(({ reference }) => reference.name === name).map(({ path }) => path);
+    if (raw.secretNames.includes(name)) continue;
+    const set = Object.hasOwn(raw.values, name);
+    problems.push({
+      code: set ? "SE005" : "SE004",
+      path: `trivet:${name}`,
+      reason: set
+        ? "it stands in the stack file in plain text: consider it known, and change it"
+        : `${needed.join(", ")} needs it`,
+      action: `pulumi config set --secret ${name}`,
+    });
+  }
+  for (const name of unique(configs.map(({ reference }) => reference.name))) {
+    const needed = configs.filter(({ reference }) => reference.name === name).map(({ path }) => path);
+    const value = raw.values[name];
+    const path = `trivet:${name}`;
+    if (secrets.some(({ reference }) => reference.name === name)) {
+      problems.push({
+        code: "SE007",
+        path,
+        reason: `${needed.join(", ")} reads it as a plain value, and another place as a secret`,
+        action: "give one of them another name",
+      });
+    } else if (raw.secretNames.includes(name))
+      problems.push({
+        code: "SE006",
+        path,
+        reason: `${needed.join(", ")} puts it in plain places`,
+        action: `pulumi config set ${name} <value>, or name it with secret("${name}") in the definition`,
+      });
+    else if (value === undefined)
+      problems.push({
+        code: "SE002",
+        path,
+        reason: `${needed.join(", ")} needs it`,
+        action: `pulumi config set ${name} <value>`,
+      });
+    else if (typeof value !== "string" && typeof value !== "number")
+      problems.push({ code: "SE003", path, got: value, allowed: "text" });
+    else if (value === "") problems.push({ code: "SE003", path, got: value, allowed: "text that is not empty" });
+  }
+  for (const { reference, path } of [...configs, ...secrets]) {
+    if ((SETTING_NAMES as readonly string[]).includes(reference.name))
+      problems.push({
+        code: "SE007",
+        path,
+        got: reference.name,
+        reason: "Trivet has a setting of that name",
+        action: "give it another name",
+      });
+    else if (!/^[A-Za-z][A-Za-z0-9]*$/.test(reference.name))
+      problems.push({
+        code: "SE003",
+        path,
+        got: reference.name,
+        allowed: "letters and digits, beginning with a letter",
+      });
+  }
+  return problems;
+};
+
+/** The pull secret is for one registry; images from another would be pulled without a login. */
+export const checkRegistry: Check = ({ definition, raw }) => {
+  if (definition.registry === undefined) return [];
+  const { server } = definition.registry;
+  const text = textOf(server, raw);
+  if (text === undefined || (parseImage(`${text}/image`) !== undefined && /[.:]/.test(text))) return [];
+  return [
+    {
+      code: "EX001",
+      path: pathOf(server, "registry.server"),
+      got: text,
+      allowed: "a registry's host name, with port if it is not 443, without scheme and path",
+    },
+  ];
+};
