@@ -1,0 +1,22 @@
+import * as hcloud from "@pulumi/hcloud";
+import type { ClusterNode } from "../../model/platform";
+import type { Hetzner } from "./hetzner";
+
+/** A public IPv4 of its own for a server: DNS records, certificates and allow-lists outlive the server that has it today. */
+export const makeAddress = (
+  name: string,
+  node: ClusterNode,
+  { platform, labels, options, parent }: Hetzner,
+): hcloud.PrimaryIp =>
+  new hcloud.PrimaryIp(
+    name,
+    {
+      name: node.hostname,
+      type: "ipv4",
+      assigneeType: "server",
+      autoDelete: false,
+      location: platform.cluster.location,
+      labels: { ...labels, node: node.name },
+    },
+    options({ parent, protect: platform.cluster.protect }),
+  );

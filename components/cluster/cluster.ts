@@ -1,0 +1,146 @@
+import * as kubernetes from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+import type { ClusterNode, Platform } from "../../model/platform";
+import { INSTALLATION_LABEL, type LostAnswerOptions } from "../lost-answers";
+import { makeAddress } from "./addresses";
+import { Certificates } from "./certificates";
+import { makeFirewall } from "./firewall";
+import type { Hetzner } from "./hetzner";
+import { answeringServer, askServer, kubeconfig } from "./kubernetes-api";
+import { makeNetwork, makeSubnet } from "./network";
+import { makePlacementGroup } from "./placement-group";
+import { makeServer } from "./server";
+import { definitionDigest, type NodeIdentity, userData } from "./user-data";
+
+/** A server boots, K3s is downloaded (75 MB), three members meet: 2 to 3 minutes as a rule. */
+const API_DEADLINE_SECONDS = 600;
+const API_GRACE_SECONDS = 5;
+const API_PERIOD_SECONDS = 2;
+const API_TIMEOUT_SECONDS = 5;
+/** A preview asks once: it runs where the firewall may not let it through. */
+const PREVIEW_TIMEOUT_SECONDS = 2;
+/** How often "still waiting" is printed. */
+const PROGRESS_PERIOD_SECONDS = 10;
+
+export interface ClusterArgs {
+  platform: Platform;
+  /** Drawn once and kept in the state; a label of everything made at Hetzner. */
+  installation: pulumi.Input<string>;
+  /** For every resource whose create may leave something behind. */
+  lostAnswers: LostAnswerOptions;
+}
+
+/**
+ * Three Hetzner servers that form one K3s cluster, and the administrator's way into it. Nothing connects to the servers while
+ * they are made: they boot by themselves from their user-data, and the kubeconfig is made here, not fetched.
+ */
+export class Cluster extends pulumi.ComponentResource {
+  /** Public IPv4 of each node, by its name (a, b, c). They outlive the servers. */
+  readonly addresses: Readonly<Record<ClusterNode["name"], pulumi.Output<string>>>;
+  /** Secret. Points at the first server that answers; valid for 30 days, renewed by every `pulumi up` after 15. */
+  readonly kubeconfig: pulumi.Output<string>;
+  /** For everything inside the cluster. */
+  readonly provider: kubernetes.Provider;
+
+  constructor(name: string, args: ClusterArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("trivet:cluster:Cluster", name, {}, opts);
+    const { platform, installation, lostAnswers } = args;
+    const { nodes, generation } = platform.cluster;
+    const hetzner: Hetzner = {
+      platform,
+      parent: this,
+      labels: { cluster: platform.name, [INSTALLATION_LABEL]: installation },
+      options: (own) => pulumi.mergeOptions(lostAnswers, own),
+    };
+
+    const network = makeNetwork(`${name}-network`, hetzner);
+    const subnet = makeSubnet(`${name}-subnet`, network, hetzner);
+    const firewall = makeFirewall(`${name}-firewall`, hetzner);
+    const placementGroup = makePlacementGroup(`${name}-placement`, hetzner);
+    const addresses = nodes.map((node) => makeAddress(`${name}-${node.name}`, node, hetzner));
+    const certificates = new Certificates(
+      `${name}-g${generation}`,
+      { clusterName: platform.name, generation },
+      { parent: this },
+    );
+
+    const apiAddresses = pulumi.all(addresses.map(({ ipAddress }) => ipAddress));
+    const servers = nodes.map((node, index) => {
+      const identity = apiAddresses.apply((all): NodeIdentity => ({
+        node,
+        publicAddress: all[index]!,
+        apiAddresses: all,
+      }));
+      return makeServer(
+        `${name}-${node.name}`,
+        {
+          node,
+          address: addresses[index]!,
+          subnet,
+          firewall,
+          placementGroup,
+          definition: identity.apply((known) => definitionDigest(platform, known)),
+          userData: pulumi
+            .all([identity, certificates.secrets])
+            .apply(([known, secrets]) => userData(platform, known, secrets)),
+        },
+        hetzner,
+      );
+    });
+
+    const credentials = pulumi.secret(
+      pulumi.output({
+        authorityPem: certificates.serverAuthorityPem,
+        certificatePem: certificates.administrator.certificatePem,
+        privateKeyPem: certificates.administrator.privateKeyPem,
+      }),
+    );
+    this.kubeconfig = pulumi.secret(
+      pulumi
+        // The servers' ids say that they exist; before that nobody can answer.
+        .all([credentials, apiAddresses, pulumi.all(servers.map(({ id }) => id))])
+        .apply(async ([known, all]) => {
+          const preview = pulumi.runtime.isDryRun();
+          const address = await answeringServer({
+            servers: nodes.map(({ hostname }, index) => ({ name: hostname, address: all[index]! })),
+            ask: (asked) => askServer(asked, known, preview ? PREVIEW_TIMEOUT_SECONDS : API_TIMEOUT_SECONDS),
+            deadlineSeconds: preview ? 0 : API_DEADLINE_SECONDS,
+            graceSeconds: API_GRACE_SECONDS,
+            periodSeconds: API_PERIOD_SECONDS,
+            progress: everyFewSeconds((line) => void pulumi.log.info(line, this, undefined, true)),
+          });
+          return kubeconfig(platform.name, address, known);
+        }),
+    );
+    this.provider = new kubernetes.Provider(
+      name,
+      {
+        kubeconfig: this.kubeconfig,
+        // Another address or certificate is not another cluster; another generation is.
+        clusterIdentifier: `${platform.name}-${generation}`,
+        enableServerSideApply: true,
+        // Changed in place: replaced would mean deleted first, as their names are explicit.
+        enableConfigMapMutable: true,
+        enableSecretMutable: true,
+        // Neither deleteUnreachable nor skipUpdateUnreachable: the first lets a refresh empty the state, the second lies.
+      },
+      { parent: this },
+    );
+
+    this.addresses = Object.fromEntries(
+      nodes.map((node, index) => [node.name, addresses[index]!.ipAddress]),
+    ) as Cluster["addresses"];
+    this.registerOutputs({ addresses: this.addresses, kubeconfig: this.kubeconfig });
+  }
+}
+
+/** Lets a line through at most every ten seconds, so that a log without a terminal stays readable. */
+function everyFewSeconds(say: (line: string) => void): (line: string) => void {
+  let last = -Infinity;
+  return (line) => {
+    const now = performance.now() / 1000;
+    if (now - last < PROGRESS_PERIOD_SECONDS) return;
+    last = now;
+    say(line);
+  };
+}

@@ -1,0 +1,37 @@
+import * as hcloud from "@pulumi/hcloud";
+import type { Hetzner } from "./hetzner";
+
+/** Where the Kubernetes API listens on every server. */
+export const KUBERNETES_API_PORT = 6443;
+
+/**
+ * Closed but for two doors: Cloudflare to the origin port, operators to the Kubernetes API. No SSH. Hetzner firewalls do not
+ * see the private network, so the servers reach one another freely; outbound stays open.
+ */
+export const makeFirewall = (name: string, { platform, labels, options, parent }: Hetzner): hcloud.Firewall => {
+  const { cluster, edge } = platform;
+  return new hcloud.Firewall(
+    name,
+    {
+      name: platform.name,
+      labels,
+      rules: [
+        {
+          description: "Cloudflare to the origin",
+          direction: "in",
+          protocol: "tcp",
+          port: String(edge.originPort),
+          sourceIps: [...edge.cloudflareCidrs.ipv4, ...edge.cloudflareCidrs.ipv6],
+        },
+        {
+          description: "Operators to the Kubernetes API",
+          direction: "in",
+          protocol: "tcp",
+          port: String(KUBERNETES_API_PORT),
+          sourceIps: [...cluster.kubernetesApiAllowedCidrs],
+        },
+      ],
+    },
+    options({ parent }),
+  );
+};

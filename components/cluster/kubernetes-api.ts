@@ -1,0 +1,161 @@
+import { request } from "node:https";
+import { setTimeout as delay } from "node:timers/promises";
+import { stringify } from "yaml";
+import { KUBERNETES_API_PORT } from "./firewall";
+
+/** What proves to the API server who asks, and to us who answers. */
+export interface Credentials {
+  readonly authorityPem: string;
+  readonly certificatePem: string;
+  readonly privateKeyPem: string;
+}
+
+export type Answer = { readonly ready: true } | { readonly ready: false; readonly reason: string };
+
+/** A kubeconfig for the administrator, pointing at one server. It holds a private key. */
+export const kubeconfig = (
+  clusterName: string,
+  address: string,
+  { authorityPem, certificatePem, privateKeyPem }: Credentials,
+): string => {
+  const base64 = (text: string): string => Buffer.from(text).toString("base64");
+  return stringify(
+    {
+      apiVersion: "v1",
+      kind: "Config",
+      clusters: [
+        {
+          name: clusterName,
+          cluster: {
+            server: `https://${address}:${KUBERNETES_API_PORT}`,
+            "certificate-authority-data": base64(authorityPem),
+          },
+        },
+      ],
+      users: [
+        {
+          name: clusterName,
+          user: { "client-certificate-data": base64(certificatePem), "client-key-data": base64(privateKeyPem) },
+        },
+      ],
+      contexts: [{ name: clusterName, context: { cluster: clusterName, user: clusterName } }],
+      "current-context": clusterName,
+    },
+    { lineWidth: 0 },
+  );
+};
+
+/**
+ * Asks a server whether its Kubernetes API is ready. Until K3s listens there, the boot script answers on the same port and says
+ * what it is waiting for. Never throws: every failure is a reason.
+ */
+export const askServer = (address: string, credentials: Credentials, timeoutSeconds: number): Promise<Answer> =>
+  new Promise((resolve) => {
+    const not = (reason: string): void => resolve({ ready: false, reason });
+    const asked = request(
+      {
+        host: address,
+        port: KUBERNETES_API_PORT,
+        path: "/readyz",
+        ca: credentials.authorityPem,
+        cert: credentials.certificatePem,
+        key: credentials.privateKeyPem,
+        agent: false,
+        signal: AbortSignal.timeout(timeoutSeconds * 1000),
+      },
+      (response) => {
+        let body = "";
+        response.setEncoding("utf8").on("data", (part: string) => (body += part));
+        response.on("error", (error) => not(error.message));
+        response.on("end", () =>
+          response.statusCode === 200 ? resolve({ ready: true }) : not(reasonIn(response.statusCode ?? 0, body)),
+        );
+      },
+    );
+    asked.on("error", (error) =>
+      not(
+        error.name === "AbortError" || error.name === "TimeoutError"
+          ? `no answer in ${timeoutSeconds} s`
+          : error.message,
+      ),
+    );
+    asked.end();
+  });
+
+/** The words of the boot script where it is the one that answers, else those of the API server. */
+function reasonIn(status: number, body: string): string {
+  try {
+    const { trivet } = JSON.parse(body) as { trivet?: { stage: string; reason: string; seconds: number } };
+    if (trivet) return `${trivet.stage}: ${trivet.reason}, ${trivet.seconds} s`;
+  } catch {
+    // not the boot script
+  }
+  if (status === 401 || status === 403) return `refuses the administrator's certificate (${status})`;
+  const failed = body.match(/^\[-\](\S+)/m)?.[1];
+  return failed === undefined ? `answers ${status}` : `is not ready: ${failed}`;
+}
+
+export interface Server {
+  readonly name: string;
+  readonly address: string;
+}
+
+export interface SearchArgs {
+  /** In order of preference: the first that answers is taken, and always the same one while all do. */
+  readonly servers: readonly Server[];
+  readonly ask: (address: string) => Promise<Answer>;
+  /** After this the search ends with an error. 0 asks once and settles for the first server, ready or not. */
+  readonly deadlineSeconds: number;
+  /** What an earlier server still gets once a later one answers, so that two runs in a row choose the same one. */
+  readonly graceSeconds: number;
+  readonly periodSeconds: number;
+  readonly progress: (line: string) => void;
+  /** For tests. @default performance.now and timers */
+  readonly clock?: { now(): number; sleep(seconds: number): Promise<void> };
+}
+
+const systemClock = {
+  now: (): number => performance.now() / 1000,
+  sleep: async (seconds: number): Promise<void> => void (await delay(seconds * 1000)),
+};
+
+/** The address of the server that the Kubernetes provider is to talk to. */
+export async function answeringServer({
+  servers,
+  ask,
+  deadlineSeconds,
+  graceSeconds,
+  periodSeconds,
+  progress,
+  clock = systemClock,
+}: SearchArgs): Promise<string> {
+  const [first] = servers;
+  if (first === undefined) throw new Error("The cluster has no server");
+  const begun = clock.now();
+  let firstAnswerAt: number | undefined;
+  for (;;) {
+    const answers = await Promise.all(servers.map(({ address }) => ask(address)));
+    const at = answers.findIndex(({ ready }) => ready);
+    const elapsed = clock.now() - begun;
+    const found = servers[at];
+    if (found !== undefined) {
+      firstAnswerAt ??= elapsed;
+      if (at === 0 || deadlineSeconds === 0 || elapsed - firstAnswerAt >= graceSeconds) return found.address;
+    } else if (deadlineSeconds === 0) {
+      return first.address;
+    }
+    const reasons = servers.flatMap(({ name, address }, index) => {
+      const answer = answers[index];
+      return answer && !answer.ready ? [`${name} (${address}): ${answer.reason}`] : [];
+    });
+    if (found === undefined && elapsed >= deadlineSeconds) {
+      throw new Error(
+        `No server's Kubernetes API became ready within ${deadlineSeconds} s. ${reasons.join("; ")}. ` +
+          "If this computer's address is not among trivet:operators, the firewall drops it without a word; " +
+          "otherwise the servers' consoles at Hetzner say what they wait for.",
+      );
+    }
+    progress(`waiting for the Kubernetes API, ${Math.round(elapsed)} s: ${reasons.join("; ")}`);
+    await clock.sleep(periodSeconds);
+  }
+}
