@@ -1,0 +1,6 @@
+export type { Ipv4Pool } from "./addresses";
+export type { Stock } from "./cloud";
+export type { HetznerEmulator, HetznerEmulatorOptions } from "./emulator";
+export { startHetznerEmulator } from "./emulator";
+export type { Machine, MachineHost } from "./machine-host";
+export { createProject, type Project } from "./project";
