@@ -6,8 +6,8 @@ export interface EngineSettings {
   home: string;
   /** Folder of the state (a `file://` backend). It must exist. */
   backend: string;
-  /** The folder that `writePluginFolder` made. */
-  plugins: string;
+  /** The folder that `writePluginFolder` made. Default: none, for a home that `installPlugins` filled. */
+  plugins?: string;
   /** Encrypts the secrets of the state; also needed to read it again. */
   passphrase: string;
   /** Folder of Node's compile cache, which makes later starts of plugins and program faster. Default: none. */
@@ -29,7 +29,10 @@ export function engineEnvironment(settings: EngineSettings): NodeJS.ProcessEnv {
   const kept = Object.entries(inherited).filter(([name]) => !LEADING_ASTRAY.test(name));
   return {
     ...Object.fromEntries(kept),
-    PATH: [resolve(plugins), inherited["PATH"] ?? ""].filter((part) => part !== "").join(delimiter),
+    ...(plugins === undefined
+      ? // Real plugins that happen to be on PATH would win over those in the home.
+        { PULUMI_IGNORE_AMBIENT_PLUGINS: "true" }
+      : { PATH: [resolve(plugins), inherited["PATH"] ?? ""].filter((part) => part !== "").join(delimiter) }),
     PULUMI_HOME: resolve(home),
     PULUMI_BACKEND_URL: `file://${resolve(backend)}`,
     PULUMI_CONFIG_PASSPHRASE: passphrase,

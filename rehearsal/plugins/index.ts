@@ -1,2 +1,2 @@
 export { engineEnvironment, type EngineSettings } from "./engine-environment";
-export { PLUGIN_NAMES, type PluginName, writePluginFolder } from "./plugin-folder";
+export { installPlugins, PLUGIN_NAMES, type PluginName, writePluginFolder } from "./plugin-folder";

@@ -1,19 +1,19 @@
 /**
- * A folder of small executables by the names under which the engine looks for its plugins on PATH. Each runs one of the
- * stand-ins, bundled into a single file: it starts in 0.1 s, a quarter of what tsx takes to load the sources.
+ * The stand-ins as the executables that the engine looks for. Each is a small shell script that runs one stand-in, bundled
+ * into a single file: it starts in 0.1 s, a quarter of what tsx takes to load the sources.
  */
 import { chmod, mkdir, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { build } from "esbuild";
 
-/** Executable to the file that it runs, relative to `rehearsal/`. */
+/** Executable to the file that it runs, relative to `rehearsal/`, and the package whose version it stands in for. */
 const PLUGINS = {
-  "pulumi-resource-hcloud": "providers/hcloud/main.ts",
-  "pulumi-resource-cloudflare": "providers/cloudflare/main.ts",
-  "pulumi-resource-kubernetes": "providers/kubernetes/main.ts",
-  "pulumi-resource-random": "providers/random/main.ts",
-  "pulumi-resource-tls": "providers/tls/main.ts",
-  "pulumi-language-nodejs": "language/main.ts",
+  "pulumi-resource-hcloud": { main: "providers/hcloud/main.ts", package: "@pulumi/hcloud" },
+  "pulumi-resource-cloudflare": { main: "providers/cloudflare/main.ts", package: "@pulumi/cloudflare" },
+  "pulumi-resource-kubernetes": { main: "providers/kubernetes/main.ts", package: "@pulumi/kubernetes" },
+  "pulumi-resource-random": { main: "providers/random/main.ts", package: "@pulumi/random" },
+  "pulumi-resource-tls": { main: "providers/tls/main.ts", package: "@pulumi/tls" },
+  "pulumi-language-nodejs": { main: "language/main.ts", package: "@pulumi/pulumi" },
 } as const;
 
 export type PluginName = keyof typeof PLUGINS;
@@ -22,20 +22,39 @@ export type PluginName = keyof typeof PLUGINS;
 export const PLUGIN_NAMES = Object.keys(PLUGINS) as readonly PluginName[];
 
 /**
- * Writes the executables and what they run. What is in the folder already is written over.
- * @param directory made when missing
+ * Puts the executables side by side into one folder, to be found on PATH. The engine then prints one warning for each
+ * that it uses ("using … from $PATH"); `installPlugins` avoids that.
+ * @param directory made when missing; what is there already is written over
  * @param names which ones; default: all
- * @returns the folder's absolute path, to be put on PATH
+ * @returns the folder's absolute path
  */
-export async function writePluginFolder(
-  directory: string,
-  names: readonly PluginName[] = PLUGIN_NAMES,
-): Promise<string> {
+export async function writePluginFolder(directory: string, names = PLUGIN_NAMES): Promise<string> {
   const folder = resolve(directory);
-  const bundles = join(folder, "bundles");
-  await mkdir(bundles, { recursive: true });
+  await write(names, join(folder, "bundles"), (name) => join(folder, name));
+  return folder;
+}
+
+/**
+ * Installs the stand-ins in the engine's home, as if it had downloaded them: each in the version that the program's
+ * packages ask for. An engine with this home finds them without PATH, and without a warning.
+ * @param home the engine's PULUMI_HOME; made when missing
+ * @param names which ones; default: all
+ */
+export async function installPlugins(home: string, names = PLUGIN_NAMES): Promise<void> {
+  const plugins = join(resolve(home), "plugins");
+  await write(names, join(resolve(home), "bundles"), (name) => {
+    // `resource-random-v4.21.2/pulumi-resource-random`
+    return join(plugins, `${name.replace(/^pulumi-/, "")}-v${installedVersion(PLUGINS[name].package)}`, name);
+  });
+}
+
+async function write(
+  names: readonly PluginName[],
+  bundles: string,
+  executableOf: (name: PluginName) => string,
+): Promise<void> {
   await build({
-    entryPoints: names.map((name) => ({ in: join(__dirname, "..", PLUGINS[name]), out: name })),
+    entryPoints: names.map((name) => ({ in: join(__dirname, "..", PLUGINS[name].main), out: name })),
     outdir: bundles,
     outExtension: { ".js": ".cjs" },
     bundle: true,
@@ -49,12 +68,18 @@ export async function writePluginFolder(
   });
   await Promise.all(
     names.map(async (name) => {
-      const executable = join(folder, name);
+      const executable = executableOf(name);
+      await mkdir(dirname(executable), { recursive: true });
       await writeFile(executable, script(process.execPath, join(bundles, `${name}.cjs`)));
-      await chmod(executable, 0o755); // where it existed, its mode did too
+      await chmod(executable, 0o755); // where the file existed, writeFile keeps its mode
     }),
   );
-  return folder;
+}
+
+/** From the package as it is installed here: it is what the program's resources ask for. */
+function installedVersion(packageName: string): string {
+  const manifest = require(`${packageName}/package.json`) as { version: string };
+  return manifest.version;
 }
 
 /** `exec`: the engine's signals and pipes reach Node itself. */
