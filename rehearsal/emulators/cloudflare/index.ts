@@ -1,0 +1,6 @@
+export { EDGE_RANGES } from "./edge";
+export type { CloudflareEmulator, CloudflareEmulatorOptions } from "./emulator";
+export { startCloudflareEmulator } from "./emulator";
+export type { CloudflareState, Permission, Plan } from "./state";
+export { cloudflareState } from "./state";
+export { connectTunnel } from "./tunnels";

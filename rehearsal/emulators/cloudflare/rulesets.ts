@@ -1,0 +1,342 @@
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { z } from "zod";
+import { ApiError, type Message, success } from "./envelope";
+import { accountOf, type Context, needs, params, type Routes, zoneOf } from "./context";
+import { newId, timestamp, type Plan } from "./state";
+
+export interface Rule {
+  id: string;
+  version: string;
+  action: string;
+  action_parameters?: Record<string, unknown>;
+  ratelimit?: Record<string, unknown>;
+  logging?: Record<string, unknown>;
+  exposed_credential_check?: Record<string, unknown>;
+  expression: string;
+  description?: string;
+  enabled: boolean;
+  ref: string;
+  last_updated: string;
+}
+
+export interface Ruleset {
+  id: string;
+  name: string;
+  description: string;
+  kind: "zone" | "root" | "custom";
+  phase: string;
+  version: string;
+  last_updated: string;
+  rules: Rule[];
+}
+
+/** Phases in which a zone or account can have rules of its own, and what a rule may do there (developers.cloudflare.com/ruleset-engine, 2026). */
+const SECURITY_ACTIONS = ["block", "challenge", "js_challenge", "managed_challenge", "log"];
+const PHASES: Readonly<Record<string, readonly string[]>> = {
+  ddos_l4: ["execute"],
+  ddos_l7: ["execute"],
+  http_config_settings: ["set_config"],
+  http_custom_errors: ["serve_error"],
+  http_log_custom_fields: ["log_custom_field"],
+  http_ratelimit: SECURITY_ACTIONS,
+  http_request_cache_settings: ["set_cache_settings"],
+  http_request_dynamic_redirect: ["redirect"],
+  http_request_firewall_custom: [...SECURITY_ACTIONS, "skip", "execute"],
+  http_request_firewall_managed: ["execute", "skip", "log"],
+  http_request_late_transform: ["rewrite"],
+  http_request_origin: ["route"],
+  http_request_redirect: ["redirect"],
+  http_request_sanitize: ["execute"],
+  http_request_sbfm: ["skip"],
+  http_request_transform: ["rewrite"],
+  http_response_cache_settings: ["set_cache_settings"],
+  http_response_compression: ["compress_response"],
+  http_response_firewall_managed: ["execute", "skip", "log"],
+  http_response_headers_transform: ["rewrite"],
+  magic_transit: ["block", "skip"],
+};
+
+/** Rules a phase holds in a zone (developers.cloudflare.com/waf and /rules, "Availability", 2026). */
+const CUSTOM_RULES: Record<Plan, number> = { free: 5, pro: 20, business: 100, enterprise: 1000 };
+const RATE_LIMITS: Record<Plan, number> = { free: 1, pro: 2, business: 5, enterprise: 100 };
+const TRANSFORMS: Record<Plan, number> = { free: 10, pro: 25, business: 50, enterprise: 300 };
+const quota = (phase: string, plan: Plan): number =>
+  phase === "http_request_firewall_custom"
+    ? CUSTOM_RULES[plan]
+    : phase === "http_ratelimit"
+      ? RATE_LIMITS[plan]
+      : TRANSFORMS[plan];
+
+const ruleSchema = z.object({
+  id: z.string().nullish(),
+  ref: z.string().max(100).nullish(),
+  action: z.string().nullish(),
+  action_parameters: z.record(z.string(), z.unknown()).nullish(),
+  ratelimit: z
+    .object({
+      characteristics: z.array(z.string()).min(1),
+      period: z.union([10, 60, 120, 300, 600, 3600].map((each) => z.literal(each))),
+      requests_per_period: z.int().min(1).nullish(),
+      score_per_period: z.int().min(1).nullish(),
+      score_response_header_name: z.string().nullish(),
+      mitigation_timeout: z.int().min(0).max(86400).nullish(),
+      counting_expression: z.string().nullish(),
+      requests_to_origin: z.boolean().nullish(),
+    })
+    .nullish(),
+  logging: z.record(z.string(), z.unknown()).nullish(),
+  exposed_credential_check: z.record(z.string(), z.unknown()).nullish(),
+  expression: z.string().min(1),
+  description: z.string().max(500).nullish(),
+  enabled: z.boolean().nullish(),
+});
+type AskedRule = z.infer<typeof ruleSchema>;
+
+const rulesetSchema = z.object({
+  name: z.string().min(1).max(50).nullish(),
+  description: z.string().max(1024).nullish(),
+  kind: z.enum(["zone", "root", "custom"]).nullish(),
+  phase: z.string().nullish(),
+  rules: z.array(ruleSchema).nullish(),
+});
+
+const refusal = (code: number, message: string, pointer?: string): ApiError =>
+  new ApiError(400, { code, message, ...(pointer !== undefined && { source: { pointer } }) });
+
+const INVALID_JSON = 20021;
+const NOT_A_VALUE = 20217;
+const INVALID_RULE = 20127;
+
+/** Where rulesets live: a zone or an account. */
+interface Home {
+  rulesets: Ruleset[];
+  level: "zone" | "account";
+  entrypoint: "zone" | "root";
+  plan: Plan;
+}
+
+/** Zone and account answer alike; only the kind of their entry point differs. */
+function serve(app: FastifyInstance, context: Context, base: string, home: (request: FastifyRequest) => Home): void {
+  const asked = (request: FastifyRequest) => {
+    const parsed = rulesetSchema.safeParse(request.body);
+    if (parsed.success) return parsed.data;
+    throw new ApiError(
+      400,
+      parsed.error.issues.map(({ path, message }): Message => ({
+        code: INVALID_JSON,
+        message,
+        source: { pointer: `/${path.join("/")}` },
+      })),
+    );
+  };
+  const find = (at: Home, request: FastifyRequest): Ruleset => {
+    const id = params(request)["ruleset_id"] ?? "";
+    const found = at.rulesets.find((one) => one.id === id);
+    if (found === undefined) throw new ApiError(404, { code: 10001, message: `could not find ruleset "${id}"` });
+    return found;
+  };
+  const phaseOf = (phase: string | null | undefined): string => {
+    if (!phase || !Object.hasOwn(PHASES, phase))
+      throw refusal(NOT_A_VALUE, `'${phase ?? ""}' is not a valid value for phase`, "/phase");
+    return phase;
+  };
+  const write = (at: Home, ruleset: Ruleset, rules: readonly AskedRule[]): void => {
+    const now = timestamp(context.now());
+    ruleset.rules = formed(rules, ruleset, at, now);
+    ruleset.last_updated = now;
+  };
+  const entrypoint = (at: Home, phase: string) =>
+    at.rulesets.find((one) => one.phase === phase && one.kind === at.entrypoint);
+
+  app.get(base, needs("rulesets"), async (request) =>
+    success(home(request).rulesets.map(({ rules, ...rest }) => (void rules, rest))),
+  );
+  app.post(base, needs("rulesets"), async (request) => {
+    const at = home(request);
+    const { name, description, kind, phase, rules } = asked(request);
+    if (!name) throw refusal(INVALID_JSON, "name is required", "/name");
+    if (!kind || kind === (at.level === "zone" ? "root" : "zone") || (at.level === "zone" && kind === "custom"))
+      throw refusal(
+        NOT_A_VALUE,
+        `'${kind ?? ""}' is not a valid value for kind because a ruleset of a ${at.level} has the kind ${at.entrypoint}`,
+        "/kind",
+      );
+    const itsPhase = phaseOf(phase);
+    if (kind === at.entrypoint && entrypoint(at, itsPhase))
+      throw refusal(
+        NOT_A_VALUE,
+        `'${kind}' is not a valid value for kind because exceeded maximum number of ${kind} rulesets for phase ${itsPhase}`,
+        "/kind",
+      );
+    const ruleset: Ruleset = {
+      id: newId(),
+      name,
+      description: description ?? "",
+      kind,
+      phase: itsPhase,
+      version: "1",
+      last_updated: "",
+      rules: [],
+    };
+    write(at, ruleset, rules ?? []);
+    at.rulesets.push(ruleset);
+    return success(ruleset);
+  });
+  app.get(`${base}/:ruleset_id`, needs("rulesets"), async (request) => success(find(home(request), request)));
+  app.put(`${base}/:ruleset_id`, needs("rulesets"), async (request) => {
+    const at = home(request);
+    const ruleset = find(at, request);
+    const { name, description, kind, phase, rules } = asked(request);
+    if (kind && kind !== ruleset.kind)
+      throw refusal(NOT_A_VALUE, `'${kind}' is not a valid value for kind because it cannot be changed`, "/kind");
+    if (phase && phase !== ruleset.phase)
+      throw refusal(NOT_A_VALUE, `'${phase}' is not a valid value for phase because it cannot be changed`, "/phase");
+    if (rules) write(at, ruleset, rules);
+    if (name) ruleset.name = name;
+    if (description !== undefined) ruleset.description = description ?? "";
+    ruleset.version = String(Number(ruleset.version) + 1);
+    ruleset.last_updated = timestamp(context.now());
+    return success(ruleset);
+  });
+  app.delete(`${base}/:ruleset_id`, needs("rulesets"), async (request, reply) => {
+    const at = home(request);
+    const ruleset = find(at, request);
+    at.rulesets.splice(at.rulesets.indexOf(ruleset), 1);
+    return reply.status(204).send();
+  });
+  app.get(`${base}/phases/:phase/entrypoint`, needs("rulesets"), async (request) => {
+    const phase = phaseOf(params(request)["phase"]);
+    const found = entrypoint(home(request), phase);
+    if (found === undefined)
+      throw new ApiError(404, { code: 10003, message: `could not find entrypoint ruleset in the ${phase} phase` });
+    return success(found);
+  });
+  app.put(`${base}/phases/:phase/entrypoint`, needs("rulesets"), async (request) => {
+    const at = home(request);
+    const phase = phaseOf(params(request)["phase"]);
+    const { name, description, rules } = asked(request);
+    const before = entrypoint(at, phase);
+    const ruleset: Ruleset = before ?? {
+      id: newId(),
+      name: name ?? "default",
+      description: description ?? "",
+      kind: at.entrypoint,
+      phase,
+      version: "0",
+      last_updated: "",
+      rules: [],
+    };
+    write(at, ruleset, rules ?? []);
+    if (name) ruleset.name = name;
+    if (description !== undefined) ruleset.description = description ?? "";
+    ruleset.version = String(Number(ruleset.version) + 1);
+    if (before === undefined) at.rulesets.push(ruleset);
+    return success(ruleset);
+  });
+}
+
+function formed(rules: readonly AskedRule[], before: Ruleset, { plan, level }: Home, now: string): Rule[] {
+  const { phase } = before;
+  if (level === "zone" && rules.length > quota(phase, plan))
+    throw refusal(
+      20119,
+      `exceeded the maximum number of rules in the phase ${phase}: ${rules.length} out of ${quota(phase, plan)}`,
+      "/rules",
+    );
+  const refs = new Set<string>();
+  return rules.map((asked, index): Rule => {
+    const at = `/rules/${index}`;
+    const { action, expression } = asked;
+    if (!action || !PHASES[phase]?.includes(action))
+      throw refusal(
+        INVALID_RULE,
+        `'${action ?? ""}' is not a valid value for action because it is not supported in phase ${phase}`,
+        `${at}/action`,
+      );
+    checkExpression(expression, `${at}/expression`);
+    if (phase === "http_ratelimit") {
+      if (!asked.ratelimit)
+        throw refusal(INVALID_RULE, "ratelimit is required in phase http_ratelimit", `${at}/ratelimit`);
+      if (!asked.ratelimit.characteristics.includes("cf.colo.id"))
+        throw refusal(INVALID_RULE, "missing cf.colo.id in the characteristics", `${at}/ratelimit/characteristics`);
+      if (plan === "free" && asked.ratelimit.period !== 10)
+        throw refusal(
+          INVALID_RULE,
+          `not entitled to use the period ${asked.ratelimit.period}, can only use one among [10]`,
+          `${at}/ratelimit/period`,
+        );
+    }
+    const old = before.rules.find((one) =>
+      asked.id ? one.id === asked.id : asked.ref ? one.ref === asked.ref : false,
+    );
+    if (asked.id && old === undefined)
+      throw refusal(20129, `the rule "${asked.id}" is not part of this ruleset`, `${at}/id`);
+    const id = old?.id ?? newId();
+    const ref = asked.ref || old?.ref || id;
+    if (refs.has(ref))
+      throw refusal(20130, `'${ref}' is not a valid value for ref because it is used by another rule`, `${at}/ref`);
+    refs.add(ref);
+    const content = {
+      action,
+      ...(asked.action_parameters && {
+        action_parameters: withoutNulls(asked.action_parameters) as Record<string, unknown>,
+      }),
+      ...(asked.ratelimit && { ratelimit: withoutNulls(asked.ratelimit) as Record<string, unknown> }),
+      ...(asked.logging && { logging: asked.logging }),
+      ...(asked.exposed_credential_check && { exposed_credential_check: asked.exposed_credential_check }),
+      expression,
+      ...(asked.description && { description: asked.description }),
+      enabled: asked.enabled ?? true,
+      ref,
+    };
+    const same =
+      old !== undefined &&
+      JSON.stringify({ ...old, id: "", version: "", last_updated: "" }) ===
+        JSON.stringify({ id: "", version: "", ...content, last_updated: "" });
+    return same ? old : { id, version: String(Number(old?.version ?? 0) + 1), ...content, last_updated: now };
+  });
+}
+
+const withoutNulls = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, each]) => each !== null)
+      .map(([key, each]) => [key, withoutNulls(each)]),
+  );
+};
+
+/** Not the whole language of Cloudflare's filters: quotes and brackets that do not close are what is mistyped most. */
+function checkExpression(expression: string, pointer: string): void {
+  if (expression.length > 4096) throw refusal(INVALID_RULE, "the expression is longer than 4096 characters", pointer);
+  let depth = 0;
+  let quoted = false;
+  for (let at = 0; at < expression.length; at++) {
+    const character = expression[at];
+    if (quoted && character === "\\") at++;
+    else if (character === '"') quoted = !quoted;
+    else if (!quoted && (character === "(" || character === "{")) depth++;
+    else if (!quoted && (character === ")" || character === "}")) depth--;
+    if (depth < 0) break;
+  }
+  if (quoted || depth !== 0)
+    throw refusal(
+      INVALID_RULE,
+      `Filter parsing error in "${expression}": ${quoted ? "a quote" : "a bracket"} is not closed`,
+      pointer,
+    );
+}
+
+export const rulesetRoutes: Routes = (app, context) => {
+  serve(app, context, "/zones/:zone_id/rulesets", (request) => {
+    const zone = zoneOf(context, request);
+    return { rulesets: zone.rulesets, level: "zone", entrypoint: "zone", plan: zone.plan };
+  });
+  serve(app, context, "/accounts/:account_id/rulesets", (request) => ({
+    rulesets: accountOf(context, request).rulesets,
+    level: "account",
+    entrypoint: "root",
+    plan: "enterprise",
+  }));
+};

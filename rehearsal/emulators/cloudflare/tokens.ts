@@ -1,0 +1,51 @@
+import type { FastifyRequest } from "fastify";
+import { ApiError, success } from "./envelope";
+import { accountOf, type Context, type Routes } from "./context";
+import type { ApiToken, Permission, PermissionArea } from "./state";
+
+const bearer = (request: FastifyRequest): string | undefined => {
+  const header = request.headers.authorization;
+  if (header === undefined) return undefined;
+  const value = /^Bearer ([A-Za-z0-9_-]{40,})$/.exec(header)?.[1];
+  if (value === undefined)
+    throw new ApiError(400, [
+      { code: 6003, message: "Invalid request headers" },
+      { code: 6111, message: "Invalid format for Authorization header" },
+    ]);
+  return value;
+};
+
+/** The token of a call. None, a wrong form, an unknown one and one that is switched off are four different answers. */
+export function tokenOf({ state }: Context, request: FastifyRequest): ApiToken {
+  const value = bearer(request);
+  if (value === undefined)
+    throw new ApiError(400, { code: 9106, message: "Missing X-Auth-Key, X-Auth-Email or Authorization headers" });
+  const token = state.tokens.find((one) => one.value === value);
+  if (token === undefined) throw new ApiError(403, { code: 9109, message: "Invalid access token" });
+  return token;
+}
+
+export function checkPermission(token: ApiToken, area: PermissionArea, method: string): void {
+  if (token.status !== "active") throw new ApiError(403, { code: 9109, message: "Invalid access token" });
+  if (token.permissions === "all") return;
+  const wanted: Permission[] =
+    method === "GET" || method === "HEAD" ? [`${area}:read`, `${area}:edit`] : [`${area}:edit`];
+  if (!wanted.some((one) => token.permissions.includes(one)))
+    throw new ApiError(403, { code: 10000, message: "Authentication error" });
+}
+
+export const tokenRoutes: Routes = (app, context) => {
+  const verify = (request: FastifyRequest) => {
+    const value = bearer(request);
+    const token = context.state.tokens.find((one) => one.value === value);
+    if (token === undefined) throw new ApiError(401, { code: 1000, message: "Invalid API Token" });
+    const messages = token.status === "active" ? [{ code: 10000, message: "This API Token is valid and active" }] : [];
+    return success({ id: token.id, status: token.status }, { messages });
+  };
+  app.get("/user/tokens/verify", async (request) => verify(request));
+  app.get("/accounts/:account_id/tokens/verify", async (request) => {
+    const answer = verify(request);
+    accountOf(context, request);
+    return answer;
+  });
+};
