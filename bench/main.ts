@@ -1,0 +1,84 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { Rehearsal, REHEARSAL_TOOLS } from "../rehearsal/rehearse/rehearsal";
+import { readStack } from "../rehearsal/rehearse/stack";
+import { ensureTools } from "../rehearsal/toolchain";
+
+/**
+ * Benchmarks, as ratios within one run: absolute times differ from machine to machine, ratios far less.
+ * docs/benchmarks.md has the method and the last figures.
+ */
+const PROJECT_DIRECTORY = resolve(__dirname, "..");
+const RUNS = 5;
+
+interface Figure {
+  what: string;
+  /** Compared with what. */
+  against: string;
+  seconds: number;
+  ratio: number;
+}
+
+const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
+
+/** Median wall time of a command, after one run that is not counted. */
+function time(command: string, args: readonly string[]): number {
+  const once = (): number => {
+    const started = performance.now();
+    const { status, stderr } = spawnSync(command, args, { cwd: PROJECT_DIRECTORY, encoding: "utf8", input: "" });
+    if (status !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${status}: ${stderr}`);
+    return (performance.now() - started) / 1000;
+  };
+  once();
+  return median(Array.from({ length: RUNS }, once));
+}
+
+async function main(): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "trivet-bench-"));
+  const figures: Figure[] = [];
+  const add = (what: string, seconds: number, against: string, baseSeconds: number): void => {
+    figures.push({ what, against, seconds, ratio: seconds / baseSeconds });
+  };
+  try {
+    const tsx = join(PROJECT_DIRECTORY, "node_modules", ".bin", "tsx");
+    const node = time(process.execPath, ["-e", "0"]);
+    const empty = time(tsx, ["-e", "0"]);
+    const render = time(tsx, ["stacks/render.ts", "--stack", "honeydue", "--out", join(directory, "rendered")]);
+    add("an empty TypeScript program", empty, "node -e 0", node);
+    add("render the whole platform", render, "an empty TypeScript program", empty);
+
+    const warm = performance.now();
+    const tools = await ensureTools(REHEARSAL_TOOLS);
+    const setup = (performance.now() - warm) / 1000;
+    const pulumi = time(tools.pulumi.path, ["version"]);
+    const rehearsal = await Rehearsal.open({
+      stack: readStack(PROJECT_DIRECTORY, "honeydue"),
+      tools,
+      projectDirectory: PROJECT_DIRECTORY,
+      directory,
+      loopbackPrefix: "127.43.1",
+    });
+    try {
+      const preview = await rehearsal.run("preview");
+      const first = await rehearsal.run("up");
+      const second = await rehearsal.run("up");
+      if (!first.ok || !second.ok) throw new Error(`up failed: ${first.errors.join("\n")}${second.errors.join("\n")}`);
+      add("first preview", preview.seconds, "pulumi version", pulumi);
+      add("first up", first.seconds, "first preview", preview.seconds);
+      add("second up, unchanged", second.seconds, "first up", first.seconds);
+      add("warm set-up of the toolchain", setup, "first up", first.seconds);
+    } finally {
+      await rehearsal.close();
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+  console.log("| what | seconds | ratio | against |\n|---|---|---|---|");
+  for (const { what, against, seconds, ratio } of figures) {
+    console.log(`| ${what} | ${seconds.toFixed(2)} | ${ratio.toFixed(2)} | ${against} |`);
+  }
+}
+
+void main();
