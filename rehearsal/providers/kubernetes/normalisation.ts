@@ -1,0 +1,44 @@
+/** Brings inputs into the form in which the server would store them, so that two spellings of one thing are no change. */
+
+import { clone, gvkOf, isObject, kindOf, removeAt, type Json, type JsonObject } from "./object";
+import { containsUnknown } from "./properties";
+
+/** Set by the server; a program that sets them (from an exported manifest, say) means nothing by it. */
+const READ_ONLY_METADATA = [
+  "creationTimestamp",
+  "deletionGracePeriodSeconds",
+  "deletionTimestamp",
+  "generation",
+  "managedFields",
+  "resourceVersion",
+  "uid",
+];
+
+const withoutNulls = (value: Json): Json => {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (isObject(value))
+    return Object.fromEntries(
+      Object.entries(value).flatMap(([key, part]) => (part === null ? [] : [[key, withoutNulls(part)]])),
+    );
+  return value;
+};
+
+/** The server stores `stringData` as base64 in `data`; text that is none is left for it to refuse. */
+const normaliseSecret = (object: JsonObject): JsonObject => {
+  const { stringData, ...rest } = object;
+  if (!isObject(stringData) || Object.values(stringData).some((value) => typeof value !== "string")) return object;
+  const encoded = Object.entries(stringData).map(([key, value]) => [
+    key,
+    Buffer.from(value as string, "utf8").toString("base64"),
+  ]);
+  if (encoded.length === 0) return rest;
+  return { ...rest, data: { ...(isObject(rest["data"]) ? rest["data"] : {}), ...Object.fromEntries(encoded) } };
+};
+
+export const normalise = (inputs: JsonObject): JsonObject => {
+  let object = withoutNulls(clone(inputs)) as JsonObject;
+  if (!containsUnknown(object) && gvkOf(object).group === "" && kindOf(object) === "Secret")
+    object = normaliseSecret(object);
+  for (const field of READ_ONLY_METADATA) removeAt(object, ["metadata", field]);
+  return object;
+};
