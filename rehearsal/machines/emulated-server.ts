@@ -1,0 +1,365 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Machine } from "../emulators/hetzner/machine-host";
+import { BootFailure } from "./boot-failure";
+import { decideBoot, type Rendezvous } from "./boot-decision";
+import { CREDENTIALS, writeClient } from "./control-plane/client-credentials";
+import { ControlPlane, type ControlPlaneTools } from "./control-plane/control-plane";
+import { notSimulated, packagedObjects } from "./control-plane/packaged-objects";
+import { simulateLocalPath } from "./control-plane/simulated-local-path";
+import { simulateTraefik } from "./control-plane/simulated-traefik";
+import { criticalMismatches } from "./k3s/config";
+import { KubernetesApi } from "./kubernetes-api";
+import type { MachineDisk, Role } from "./machine-disk";
+import { startKubelet } from "./nodes/kubelet";
+import { registerNode, whenNodeReady } from "./nodes/node";
+import type { ProcessRegister, RunningProcess } from "./processes";
+import { checkCanListen, explainListenError, Relay } from "./relay";
+import { authorityFiles, readServerDefinition, type ServerDefinition } from "./server-definition";
+import { askCloudInit } from "./user-data/cloud-init";
+
+export interface MachineTools extends ControlPlaneTools {
+  kwok: string;
+}
+
+/** What happens on emulated servers, in order. Lines and problems hold no secrets. */
+export type MachineEvent = { machine: { id: number; name: string } } & (
+  | { type: "booting" }
+  | { type: "control plane ready"; url: string; seconds: number }
+  | { type: "node registered"; node: string }
+  | { type: "node ready"; node: string; seconds: number }
+  | { type: "console line"; line: string }
+  | { type: "failed"; problems: readonly string[] }
+);
+type WithoutMachine<Event> = Event extends unknown ? Omit<Event, "machine"> : never;
+
+/** Servers look at one another through this: what a boot script learns by asking its peers. */
+export interface Neighbourhood {
+  servers(): readonly EmulatedServer[];
+}
+
+/** How long a boot script waits for the private network: a server with a public address boots before it is attached. */
+const NETWORK_DEADLINE_MILLISECONDS = 300_000;
+const WAIT_PERIOD_MILLISECONDS = 100;
+const CONSOLE_LINES = 1_000;
+
+/** One emulated server: its disk, its console, and what runs on it while it is switched on. */
+export class EmulatedServer {
+  machine: Machine;
+  readonly disk: MachineDisk;
+  definition?: ServerDefinition;
+  role?: Role;
+  controlPlane?: ControlPlane;
+  readonly console: string[] = [];
+  readonly #tools: MachineTools;
+  readonly #register: ProcessRegister;
+  readonly #neighbourhood: Neighbourhood;
+  readonly #onEvent: (event: MachineEvent) => void;
+  #power: AbortController | undefined;
+  #boot: Promise<void> = Promise.resolve();
+  #relay: Relay | undefined;
+  #kubelet: RunningProcess | undefined;
+  #supervisor: KubernetesApi | undefined;
+  #simulations: Promise<void>[] = [];
+  #bootedAt = 0;
+
+  constructor(options: {
+    machine: Machine;
+    disk: MachineDisk;
+    tools: MachineTools;
+    register: ProcessRegister;
+    neighbourhood: Neighbourhood;
+    onEvent: (event: MachineEvent) => void;
+  }) {
+    this.machine = options.machine;
+    this.disk = options.disk;
+    this.#tools = options.tools;
+    this.#register = options.register;
+    this.#neighbourhood = options.neighbourhood;
+    this.#onEvent = options.onEvent;
+  }
+
+  get isOn(): boolean {
+    return this.#power !== undefined;
+  }
+
+  /** Begins to boot and returns; what becomes of it shows on the console and in events. */
+  powerOn(): void {
+    if (this.#power) return;
+    const power = new AbortController();
+    this.#power = power;
+    this.#bootedAt = Date.now();
+    this.#emit({ type: "booting" });
+    this.#boot = this.#run(power.signal).catch(async (error: unknown) => {
+      if (power.signal.aborted) return;
+      const problems =
+        error instanceof BootFailure
+          ? error.problems.map(({ where, what }) => `${where}: ${what}`)
+          : (error as Error).message.split("\n");
+      for (const problem of problems) this.#say(problem);
+      this.#say("boot failed; the server stays on and does nothing");
+      this.#emit({ type: "failed", problems });
+      await this.#halt("at once");
+    });
+  }
+
+  /** Ends everything that runs on it. "at once" is a power cut; the disk stays in both cases. */
+  async powerOff(how: "gently" | "at once"): Promise<void> {
+    const power = this.#power;
+    if (!power) return;
+    power.abort();
+    await this.#boot;
+    await this.#halt(how);
+    this.#say("power off");
+    this.#power = undefined;
+  }
+
+  async #halt(how: "gently" | "at once"): Promise<void> {
+    await Promise.all([this.#kubelet?.stop(how), this.#relay?.close(), this.#supervisor?.close()]);
+    await this.controlPlane?.stop(how);
+    await Promise.all(this.#simulations);
+    this.#kubelet = this.#relay = this.#supervisor = undefined;
+    delete this.controlPlane;
+    this.#simulations = [];
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const definition = await this.#configure(signal);
+    const role = await this.#enterCluster(definition, signal);
+    if (role === "initialised") await this.#startControlPlane(definition, signal);
+    else await this.#joinCluster(definition, signal);
+    await this.#startNode(definition, signal);
+  }
+
+  /** cloud-init: judges the user-data, and at the first boot writes its files. */
+  async #configure(signal: AbortSignal): Promise<ServerDefinition> {
+    const stored = await this.disk.userData();
+    // A server runs the user-data of its first boot until it is rebuilt.
+    if (stored !== undefined) this.machine = { ...this.machine, userData: stored };
+    this.#say(
+      `boot of ${this.machine.image} (${this.machine.serverType}, ${stored === undefined ? "fresh disk" : "disk with data"})`,
+    );
+    await this.#waitForPrivateNetwork(signal);
+    const { userData } = this.machine;
+    const definition = await readServerDefinition(this.machine, new Date());
+    const bytes = Buffer.byteLength(userData);
+    this.#say(
+      `cloud-init: user-data accepted (${bytes} of 32768 bytes, ${[...definition.files.entries()].length} files)`,
+    );
+    if (stored === undefined) {
+      const verdict = await askCloudInit(userData);
+      if (!verdict.judged) this.#say(`cloud-init: its own schema command did not judge: ${verdict.why}`);
+      else if (verdict.valid) this.#say("cloud-init: its own schema command accepts the user-data");
+      else throw new BootFailure([{ where: "cloud-init schema", what: verdict.errors }]);
+      await this.disk.install(userData, definition.files);
+    }
+    this.#say(
+      "boot script: its commands are read, not run; interfaces and who initialises are decided by the emulation",
+    );
+    this.definition = definition;
+    const role = await this.disk.role();
+    if (role) this.role = role;
+    return definition;
+  }
+
+  /** With a public address a server boots first, and its private network is attached while it runs. */
+  async #waitForPrivateNetwork(signal: AbortSignal): Promise<void> {
+    const deadline = Date.now() + NETWORK_DEADLINE_MILLISECONDS;
+    let told = false;
+    while (this.machine.privateNetworks.length === 0 && this.machine.userData !== "") {
+      if (Date.now() > deadline)
+        throw new Error(`no private network was attached within ${NETWORK_DEADLINE_MILLISECONDS / 1000} s`);
+      if (!told) this.#say("boot script: waiting for an interface on the private network");
+      told = true;
+      await delay(WAIT_PERIOD_MILLISECONDS, undefined, { signal });
+    }
+  }
+
+  /** Decides its part in the cluster and waits until it can play it. */
+  async #enterCluster(definition: ServerDefinition, signal: AbortSignal): Promise<Role> {
+    let told = "";
+    for (;;) {
+      const decision = decideBoot(this.#rendezvous(definition));
+      if (decision.action === "wait") {
+        if (told !== decision.why) this.#say(`boot script: waiting: ${decision.why}`);
+        told = decision.why;
+        await delay(WAIT_PERIOD_MILLISECONDS, undefined, { signal });
+        continue;
+      }
+      if (decision.action === "join") {
+        this.#say(`k3s: joining ${definition.node.cluster} through ${decision.through}`);
+        return "joined";
+      }
+      // Noted before anything else can look: two servers that boot together must not both initialise.
+      this.role = "initialised";
+      await this.disk.setRole("initialised");
+      this.#say(
+        decision.action === "start"
+          ? "k3s: starting with the data on its disk"
+          : `k3s: initialising cluster ${definition.node.cluster}`,
+      );
+      return "initialised";
+    }
+  }
+
+  #rendezvous(definition: ServerDefinition): Rendezvous {
+    const { cluster, generation } = definition.node;
+    const others = this.#neighbourhood
+      .servers()
+      .flatMap((server) =>
+        server !== this && server.definition?.node.cluster === cluster
+          ? [{ server, definition: server.definition }]
+          : [],
+      );
+    const serving = others.find(({ server }) => server.controlPlane?.isReady);
+    return {
+      self: { name: definition.nodeName, generation, ...(this.role ? { role: this.role } : {}) },
+      others: others.map(({ server, definition: other }) => ({
+        name: other.nodeName,
+        generation: other.node.generation,
+        ...(server.role ? { role: server.role } : {}),
+      })),
+      ...(serving
+        ? { serving: { name: serving.definition.nodeName, generation: serving.definition.node.generation } }
+        : {}),
+    };
+  }
+
+  async #startControlPlane(definition: ServerDefinition, signal: AbortSignal): Promise<void> {
+    const controlPlane = new ControlPlane(definition, this.disk, this.#tools, this.#register);
+    await checkCanListen(definition.publicAddress, [controlPlane.port, 2379, 2380, 10257, 10259]);
+    this.controlPlane = controlPlane;
+    await controlPlane.start(signal, (process, exit) => {
+      const how = exit.signal ?? `code ${exit.code}`;
+      const problems = [`${process.name} ended by itself (${how}). End of its log:`, ...process.logTail(8)];
+      for (const line of problems) this.#say(line);
+      this.#emit({ type: "failed", problems });
+    });
+    this.#say(`k3s: API server ready at ${controlPlane.url} (etcd with one member; further servers relay to it)`);
+    this.#emit({ type: "control plane ready", url: controlPlane.url, seconds: this.#seconds() });
+    for (const line of notSimulated(definition)) this.#say(line);
+    const { api } = controlPlane;
+    // K3s applies its packaged objects again at each start.
+    for (const { path, object } of packagedObjects(definition))
+      await api.apply(path, object, `deploy@${definition.nodeName}`);
+    const console = (line: string): void => this.#say(line);
+    this.#simulations = [simulateTraefik(api, signal, console)];
+    if (!definition.config.list("disable").includes("local-storage")) {
+      const storage = definition.config.stringOr("default-local-storage-path", "/var/lib/rancher/k3s/storage");
+      this.#simulations.push(simulateLocalPath(api, storage, signal, console));
+    }
+  }
+
+  /** A joining server must agree with the cluster; then its address relays to the API server of the one that runs it. */
+  async #joinCluster(definition: ServerDefinition, signal: AbortSignal): Promise<void> {
+    const find = (): EmulatedServer | undefined =>
+      this.#neighbourhood
+        .servers()
+        .find(
+          ({ definition: other, controlPlane }) =>
+            other?.node.cluster === definition.node.cluster && controlPlane?.isReady,
+        );
+    const host = find();
+    if (!host?.definition || !host.controlPlane) throw new Error("the server that it wanted to join through is gone");
+    checkAgreement(host.definition, definition);
+    const port = host.controlPlane.port;
+    this.#relay = await Relay.listen(definition.publicAddress, port, () => {
+      const now = find();
+      return now?.definition && now.controlPlane
+        ? { host: now.definition.publicAddress, port: now.controlPlane.port }
+        : undefined;
+    }).catch((error: unknown) => {
+      throw explainListenError(error, definition.publicAddress, port);
+    });
+    const added = await host.controlPlane.addServingNames([
+      definition.nodeName,
+      definition.privateAddress,
+      definition.publicAddress,
+      ...definition.config.list("node-external-ip"),
+      ...definition.config.list("tls-san"),
+    ]);
+    this.role = "joined";
+    await this.disk.setRole("joined");
+    this.#say(
+      `k3s: ${definition.publicAddress}:${port} relays to the API server on ${host.definition.nodeName} (no etcd member of its own yet)`,
+    );
+    if (added.length > 0)
+      host.#say(`k3s: serving certificate renewed for ${definition.nodeName} (${added.join(", ")})`);
+    await this.#waitForOwnAddress(definition, `https://${definition.publicAddress}:${port}`, signal);
+  }
+
+  /** The API server takes a renewed certificate up within a second; before, this server's address would not verify. */
+  async #waitForOwnAddress(definition: ServerDefinition, url: string, signal: AbortSignal): Promise<void> {
+    const admin = await writeClient("supervisor", definition, this.disk, url);
+    const api = new KubernetesApi(url, definition.authorities.byName["server-ca"].pem, admin);
+    try {
+      while (!(await api.ready())) await delay(WAIT_PERIOD_MILLISECONDS, undefined, { signal });
+    } finally {
+      await api.close();
+    }
+  }
+
+  async #startNode(definition: ServerDefinition, signal: AbortSignal): Promise<void> {
+    const port = this.controlPlane?.port ?? definition.config.stringOr("https-listen-port", "6443");
+    const url = `https://${definition.publicAddress}:${port}`;
+    const leaf = await writeClient("supervisor", definition, this.disk, url);
+    const supervisor = new KubernetesApi(url, definition.authorities.byName["server-ca"].pem, leaf);
+    this.#supervisor = supervisor;
+    await registerNode({
+      definition,
+      machine: this.machine,
+      disk: this.disk,
+      url,
+      supervisor,
+      signal,
+      console: (line) => this.#say(line),
+    });
+    this.#say(`k3s: node ${definition.nodeName} registered (kubelet and its Pods are simulated by kwok)`);
+    this.#emit({ type: "node registered", node: definition.nodeName });
+    const kubeconfig = this.disk.at(`${CREDENTIALS}/supervisor.kubeconfig`);
+    this.#kubelet = await startKubelet(this.#tools.kwok, definition, this.disk, kubeconfig, this.#register);
+    const kubelet = this.#kubelet;
+    void kubelet.exited.then(({ code, signal: by }) => {
+      if (!signal.aborted)
+        this.#say(`kubelet (kwok) ended by itself (${by ?? `code ${code}`}): ${kubelet.logTail(2).join(" ")}`);
+    });
+    await whenNodeReady(supervisor, definition.nodeName, signal);
+    this.#say(`k3s: node ${definition.nodeName} is Ready`);
+    this.#emit({ type: "node ready", node: definition.nodeName, seconds: this.#seconds() });
+  }
+
+  #seconds(): number {
+    return (Date.now() - this.#bootedAt) / 1000;
+  }
+
+  #say(line: string): void {
+    this.console.push(line);
+    if (this.console.length > CONSOLE_LINES) this.console.shift();
+    this.#emit({ type: "console line", line });
+  }
+
+  #emit(event: WithoutMachine<MachineEvent>): void {
+    this.#onEvent({ ...event, machine: { id: this.machine.id, name: this.machine.name } });
+  }
+}
+
+/** What K3s compares when a server joins. Throws with K3s' own words. */
+export function checkAgreement(cluster: ServerDefinition, joining: ServerDefinition): void {
+  const problems: { where: string; what: string }[] = [];
+  if (cluster.token !== joining.token)
+    problems.push({ where: "token", what: "bootstrap data already found and encrypted with different token" });
+  const own = authorityFiles(joining);
+  for (const [path, content] of authorityFiles(cluster))
+    if (own.get(path)?.equals(content) !== true)
+      problems.push({
+        where: path,
+        what: "differs from the cluster's: newer than datastore and could cause a cluster outage",
+      });
+  for (const option of criticalMismatches(cluster.config, joining.config))
+    problems.push({
+      where: option,
+      what: `critical configuration value mismatch with ${cluster.nodeName}; it must be the same on all servers`,
+    });
+  if (cluster.nodeName === joining.nodeName)
+    problems.push({ where: "node-name", what: "duplicate node name found, please use a unique name for this node" });
+  if (problems.length > 0) throw new BootFailure(problems);
+}

@@ -1,0 +1,38 @@
+import type { MachineDisk } from "../machine-disk";
+import type { ProcessRegister, RunningProcess } from "../processes";
+import type { ServerDefinition } from "../server-definition";
+import { kwokStages } from "./kwok-stages";
+
+/** Renewed every quarter of it: 10 s, as a kubelet does. */
+const LEASE_DURATION_SECONDS = 40;
+
+/**
+ * Starts kwok as this server's kubelet: it manages this one Node, its Lease and the Pods on it. It runs on the server, so a server
+ * that is switched off goes silent, and the controller manager finds out as it would in reality.
+ */
+export async function startKubelet(
+  kwok: string,
+  definition: ServerDefinition,
+  disk: MachineDisk,
+  kubeconfig: string,
+  register: ProcessRegister,
+): Promise<RunningProcess> {
+  const stages = await disk.write("/var/lib/rancher/k3s/agent/kwok-stages.yaml", kwokStages());
+  return register.start({
+    name: `kwok ${definition.nodeName}`,
+    path: kwok,
+    args: [
+      `--config=${stages}`,
+      `--kubeconfig=${kubeconfig}`,
+      `--manage-single-node=${definition.nodeName}`,
+      "--manage-all-nodes=false",
+      `--node-ip=${definition.privateAddress}`,
+      "--node-port=10250",
+      `--node-lease-duration-seconds=${LEASE_DURATION_SECONDS}`,
+      // Only for pods placed before the node has its own range, which the scheduler does not do.
+      `--cidr=${definition.config.listOr("cluster-cidr", ["10.42.0.0/16"])[0]}`,
+    ],
+    cwd: disk.path,
+    logFile: disk.log("kubelet"),
+  });
+}
