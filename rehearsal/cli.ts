@@ -1,7 +1,13 @@
 import { Command } from "commander";
 import { version } from "../package.json";
+import type * as cloudflareEmulator from "./emulators/cloudflare/command";
+import type * as hetznerEmulator from "./emulators/hetzner/command";
+import type * as rehearsal from "./rehearse/command";
+import type * as toolchain from "./toolchain/command";
 
-/** The commands of the machine-local world. Each part is loaded only when its command is called. */
+/* eslint-disable @typescript-eslint/no-require-imports -- each part is loaded only when its command is called */
+
+/** The commands of the machine-local world. */
 const program = new Command("trivet-rehearsal")
   .version(version)
   .description("Brings a platform up on this machine, against emulated clouds")
@@ -21,7 +27,7 @@ program
   .option("--loopback <prefix>", "first three parts of the emulated servers' addresses", "127.20.0")
   .option("--down", "take down the rehearsal that runs on this machine, or what a killed one left")
   .action(async (options: RehearseOptions) => {
-    const { rehearse } = await import("./rehearse/command");
+    const { rehearse } = require("./rehearse/command") as typeof rehearsal;
     process.exitCode = await rehearse(options);
   });
 
@@ -34,10 +40,10 @@ program
   .argument("[options...]")
   .action(async (cloud: string, rest: string[]) => {
     if (cloud === "hetzner") {
-      const { runHetznerEmulator } = await import("./emulators/hetzner/command");
+      const { runHetznerEmulator } = require("./emulators/hetzner/command") as typeof hetznerEmulator;
       process.exitCode = await runHetznerEmulator(rest);
     } else if (cloud === "cloudflare") {
-      const { runCloudflareEmulator } = await import("./emulators/cloudflare/command");
+      const { runCloudflareEmulator } = require("./emulators/cloudflare/command") as typeof cloudflareEmulator;
       process.exitCode = await runCloudflareEmulator(rest);
     } else {
       program.error(`There is no emulator of "${cloud}"; there are: hetzner, cloudflare`, { exitCode: 2 });
@@ -51,7 +57,7 @@ program
   .helpOption(false)
   .argument("[options...]")
   .action(async (rest: string[]) => {
-    const { runToolchain } = await import("./toolchain/command");
+    const { runToolchain } = require("./toolchain/command") as typeof toolchain;
     process.exitCode = await runToolchain(rest);
   });
 

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Listr, type ListrTaskWrapper, ProcessOutput } from "listr2";
+import { Listr, ListrLogger, type ListrTaskWrapper, ProcessOutput } from "listr2";
 import { cleanUpMachines } from "../machines";
 import { isSameProcess } from "../processes/identity";
 import { ensureTools } from "../toolchain";
@@ -161,13 +161,24 @@ async function bringUp({ options, stack, folder, context, signal }: BringUp): Pr
     {
       ctx: context,
       // One line a step where nobody watches a terminal, or where colour is not wanted.
-      renderer: process.stderr.isTTY && !process.env["NO_COLOR"] && !process.env["CI"] ? "default" : "verbose",
-      rendererOptions: { processOutput: new ProcessOutput(process.stderr, process.stderr) } as never,
+      renderer: "default",
+      fallbackRenderer: "verbose",
+      fallbackRendererCondition: () => !isLive(process.stderr.isTTY, process.env),
+      rendererOptions: { logger: progressLogger(true) },
+      fallbackRendererOptions: { logger: progressLogger(false), logTitleChange: true },
       registerSignalListeners: false,
     },
   );
   await tasks.run();
 }
+
+/** One redrawn line a step on a terminal; else plain lines, also where colour is not wanted. */
+export const isLive = (isTerminal: boolean, env: NodeJS.ProcessEnv): boolean =>
+  isTerminal && !env["NO_COLOR"] && !env["CI"] && env["TERM"] !== "dumb";
+
+/** Progress goes to standard error, so that standard output holds the summary alone. */
+const progressLogger = (useIcons: boolean): ListrLogger<never> =>
+  new ListrLogger({ useIcons, processOutput: new ProcessOutput(process.stderr, process.stderr) });
 
 async function up(rehearsal: Rehearsal, task: Task, title: string, signal: AbortSignal): Promise<EngineRun> {
   signal.throwIfAborted();

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { type CloudflareEmulator, startCloudflareEmulator } from "../emulators/cloudflare";
 import { type HetznerEmulator, startHetznerEmulator } from "../emulators/hetzner";
 import { createMachines, type MachineEvent, type Machines } from "../machines";
-import { engineEnvironment, writePluginFolder } from "../plugins";
+import { engineEnvironment, installPlugins } from "../plugins";
 import type { Tool, ToolName } from "../toolchain";
 import {
   CloudClient,
@@ -102,9 +102,9 @@ export class Rehearsal {
       });
       started.push(hetzner);
       const cloudflare = await startCloudflareEmulator({
-        token: tokens.cloudflare,
-        accountId: stack.cloudflare.accountId,
+        accounts: [{ id: stack.cloudflare.accountId, name: stack.name }],
         zones: [{ id: stack.cloudflare.zoneId, name: stack.cloudflare.zoneName }],
+        tokens: [{ value: tokens.cloudflare }],
         publicRanges: [`${loopbackPrefix}.0/24`],
       });
       started.push(cloudflare);
@@ -112,15 +112,17 @@ export class Rehearsal {
       const configFile = resolve(directory, `Pulumi.${stack.name}.yaml`);
       writeStackConfig(configFile, stack, {
         "hcloud:endpoint": `${hetzner.url}/v1`,
-        "cloudflare:baseUrl": `${cloudflare.url}/client/v4`,
+        "cloudflare:baseUrl": cloudflare.baseUrl,
       });
+      const home = folder("pulumi-home");
+      await installPlugins(home);
       const engine = new Engine({
         pulumi: tools.pulumi.path,
         environment: engineEnvironment({
-          home: folder("pulumi-home"),
+          home,
           backend: folder("state"),
-          plugins: await writePluginFolder(folder("plugins")),
           passphrase,
+          compileCache: folder("compile-cache"),
         }),
         projectDirectory,
         stack: stack.name,
@@ -167,7 +169,7 @@ export class Rehearsal {
   client(cloud: "hetzner" | "cloudflare"): CloudClient {
     return cloud === "hetzner"
       ? new CloudClient(`${this.hetzner.url}/v1`, this.#tokens.hetzner)
-      : new CloudClient(`${this.cloudflare.url}/client/v4`, this.#tokens.cloudflare);
+      : new CloudClient(this.cloudflare.baseUrl, this.#tokens.cloudflare);
   }
 
   /** Looks at both clouds and the cluster, and judges every hop of every route. */
