@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Listr, ListrLogger, type ListrTaskWrapper, ProcessOutput } from "listr2";
+import { Listr, ListrLogger, ProcessOutput } from "listr2";
 import { cleanUpMachines } from "../machines";
 import { isSameProcess } from "../processes/identity";
 import { ensureTools } from "../toolchain";
@@ -38,7 +38,11 @@ interface Context {
   summary: Summary;
 }
 
-type Task = ListrTaskWrapper<Context, never, never>;
+/** The part of a progress step that a task writes to. */
+interface Task {
+  title?: string;
+  output?: string;
+}
 
 /** `npm run rehearse`: returns the exit code. Progress goes to standard error, the summary to standard output. */
 export async function rehearse(options: RehearseOptions): Promise<number> {
@@ -99,7 +103,7 @@ async function bringUp({ options, stack, folder, context, signal }: BringUp): Pr
   const started = performance.now();
   const seconds = (): number => (performance.now() - started) / 1000;
   let setup = 0;
-  const tasks = new Listr<Context>(
+  const tasks = new Listr<Context, "default", "verbose">(
     [
       {
         title: "Toolchain",
@@ -132,13 +136,13 @@ async function bringUp({ options, stack, folder, context, signal }: BringUp): Pr
       },
       {
         title: "pulumi up",
-        task: async (ctx, task) => up(ctx.rehearsal, task as unknown as Task, "pulumi up", signal),
+        task: async (ctx, task) => up(ctx.rehearsal, task, "pulumi up", signal),
       },
       {
         title: "pulumi up, a second time",
         enabled: () => options.twice === true,
         task: async (ctx, task) => {
-          const run = await up(ctx.rehearsal, task as unknown as Task, "pulumi up, a second time", signal);
+          const run = await up(ctx.rehearsal, task, "pulumi up, a second time", signal);
           if (!changedNothing(countResources(run))) task.title += ": it changed something";
         },
       },
