@@ -1,0 +1,92 @@
+import * as pulumi from "@pulumi/pulumi";
+import * as random from "@pulumi/random";
+import type { ClusterNode, Platform as Model } from "../model/platform";
+import { chartsOf, type Part } from "./charts";
+import type { CloudApi } from "./cloud-api";
+import { Cluster } from "./cluster/cluster";
+import { Edge } from "./edge/edge";
+import { Ingress } from "./ingress/ingress";
+import { lostAnswerOptions, revokeTwins } from "./lost-answers";
+import { checkManifests, type Manifest, reportManifests, stageOf } from "./manifests";
+import { Metrics } from "./metrics/metrics";
+import type { PartArgs } from "./part";
+import { Policies } from "./policies/policies";
+import { SecretValues } from "./secrets";
+import { Stores } from "./stores/stores";
+import { Workloads } from "./workloads/workloads";
+
+export interface PlatformArgs {
+  /** As `resolve()` returned it: complete and checked. */
+  platform: Model;
+  /** Secret values of the stack's configuration, by name. */
+  configSecrets: Readonly<Record<string, pulumi.Output<string>>>;
+  /** For what no provider resource does: clearing up after a create whose answer was lost. */
+  hetzner: pulumi.Input<CloudApi>;
+  cloudflare: pulumi.Input<CloudApi>;
+}
+
+/**
+ * A whole platform: servers, cluster, edge, and everything that runs in between. Below it, parts do not know one another;
+ * what one needs of another passes through here, in the order in which data flows.
+ */
+export class Platform extends pulumi.ComponentResource {
+  readonly addresses: Readonly<Record<ClusterNode["name"], pulumi.Output<string>>>;
+  /** Secret. */
+  readonly kubeconfig: pulumi.Output<string>;
+
+  constructor(name: string, args: PlatformArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("trivet:platform:Platform", name, {}, opts);
+    const { platform, configSecrets, hetzner, cloudflare } = args;
+    // Before anything is registered: a run that is refused has changed nothing.
+    const manifests = manifestsOf(platform);
+    const parent = { parent: this };
+
+    const installation = new random.RandomId(`${name}-installation`, { byteLength: 8 }, parent).hex;
+    const lostAnswers = lostAnswerOptions({ hetzner, cloudflare, installation });
+
+    const cluster = new Cluster(name, { platform, installation, lostAnswers }, parent);
+    const edge = new Edge(
+      name,
+      {
+        platform,
+        addresses: cluster.addresses,
+        installation,
+        lostAnswers,
+        revokeTwins: revokeTwins(cloudflare, platform.edge.zone.id),
+      },
+      parent,
+    );
+    const secrets = new SecretValues(name, { configSecrets, originCertificate: edge.originCertificate }, parent);
+
+    const { provider } = cluster;
+    const isGround = (manifest: Manifest): boolean => stageOf(manifest) === 0;
+    const all = Object.values(manifests).flat();
+    const policies = new Policies(
+      name,
+      { manifests: [...all.filter(isGround), ...manifests.policies.filter((one) => !isGround(one))], provider },
+      parent,
+    );
+    const part = (which: Part): PartArgs => ({
+      platform,
+      manifests: manifests[which].filter((one) => !isGround(one)),
+      provider,
+      secrets,
+      after: policies.objects,
+    });
+    new Stores(name, part("stores"), parent);
+    new Workloads(name, part("workloads"), parent);
+    new Ingress(name, part("ingress"), parent);
+    new Metrics(name, part("metrics"), parent);
+
+    this.addresses = cluster.addresses;
+    this.kubeconfig = cluster.kubeconfig;
+    this.registerOutputs({ addresses: this.addresses, kubeconfig: this.kubeconfig });
+  }
+}
+
+function manifestsOf(platform: Model): Readonly<Record<Part, readonly Manifest[]>> {
+  const manifests = chartsOf(platform);
+  const problems = checkManifests(Object.values(manifests).flat());
+  if (problems.length > 0) throw new pulumi.RunError(reportManifests(problems));
+  return manifests;
+}

@@ -1,0 +1,18 @@
+import { Platform } from "../components/platform";
+import { monthlyCost } from "../model/cost";
+import honeydue from "./honeydue";
+import { readSettings } from "./settings";
+
+/** The Pulumi program: chooses the platform, checks everything, builds it. A new platform is one line here. */
+const { platform, ...settings } = readSettings({ honeydue });
+const built = new Platform(platform.name, { platform, ...settings });
+
+/** Public addresses, each with the way it takes. */
+export const hosts = platform.edge.hosts.map(({ fqdn }) => `https://${fqdn}`);
+/** Public IPv4 of each node. They outlive the servers. */
+export const nodeAddresses = built.addresses;
+/** For kubectl: `pulumi stack output --show-secrets kubeconfig > kubeconfig`. Ends after 30 days; `pulumi up` renews it. */
+export const kubeconfig = built.kubeconfig;
+/** Servers and addresses at Hetzner, net, at the prices for new orders. */
+export const costPerMonth = (({ total, currency }) => ({ amount: total, currency }))(monthlyCost(platform));
+export const generation = platform.cluster.generation;
