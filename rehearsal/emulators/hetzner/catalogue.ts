@@ -333,13 +333,16 @@ const primaryIpPrices = (monthlyNet: number) =>
 const perLocation = (monthlyNet: number) =>
   locations.map(({ name }) => ({ location: name, price_monthly: price(monthlyNet) }));
 
-/** Answer of `GET /pricing`. Where no source gave a price (Floating IPs, Load Balancers beyond lb11) it is left out. */
+/** No source for 2026: the list prices of 2025. The client (hcloud-go 2.47.0) panics where Floating IPs have fewer types than Primary IPs. */
+const FLOATING_IP_MONTHLY_NET = { ipv4: 3, ipv6: 1 };
+
+/** Answer of `GET /pricing`. Load Balancers are left out: of most no price is known. */
 export const pricing = () => ({
   currency: "EUR",
   vat_rate: (VAT_RATE * 100).toFixed(6),
   image: { price_per_gb_month: price(0.0143) },
-  floating_ip: { price_monthly: price(0) },
-  floating_ips: [] as { type: string; prices: ReturnType<typeof perLocation> }[],
+  floating_ip: { price_monthly: price(FLOATING_IP_MONTHLY_NET.ipv4) },
+  floating_ips: Object.entries(FLOATING_IP_MONTHLY_NET).map(([type, net]) => ({ type, prices: perLocation(net) })),
   primary_ips: [
     { type: "ipv4", prices: primaryIpPrices(PRIMARY_IPV4_MONTHLY_NET) },
     { type: "ipv6", prices: primaryIpPrices(0) },

@@ -18,7 +18,12 @@ export async function runHetznerEmulator(argv: readonly string[]): Promise<numbe
   try {
     ({ values } = parseArgs({
       args: [...argv],
-      options: { port: { type: "string" }, host: { type: "string" }, token: { type: "string" }, help: { type: "boolean" } },
+      options: {
+        port: { type: "string" },
+        host: { type: "string" },
+        token: { type: "string" },
+        help: { type: "boolean" },
+      },
     }));
   } catch (error) {
     return calledWrongly((error as Error).message);
@@ -33,15 +38,19 @@ export async function runHetznerEmulator(argv: readonly string[]): Promise<numbe
   }
   const token = values.token ?? randomBytes(32).toString("hex");
   try {
-    const emulator = await startHetznerEmulator({ token, port, ...(values.host === undefined ? {} : { host: values.host }) });
+    const emulator = await startHetznerEmulator({
+      token,
+      port,
+      ...(values.host === undefined ? {} : { host: values.host }),
+    });
+    // For a shell to read; a token that came from outside is the caller's secret and is not printed.
     process.stdout.write(
-      `Emulated Hetzner Cloud API: ${emulator.url}/v1\n\n` +
-        `Point any client at it:\n  export HCLOUD_ENDPOINT=${emulator.url}/v1\n  export HCLOUD_TOKEN=${token}\n\n` +
-        `What exists:     curl ${emulator.url}/_emulator/state\n` +
-        `What was called: curl ${emulator.url}/_emulator/journal\n` +
-        `What goes wrong: curl -X POST -H 'content-type: application/json' \\\n` +
-        `                   -d '{"effect":"drop-after","route":{"method":"POST"}}' ${emulator.url}/_emulator/faults\n\n` +
-        `Ctrl-C ends it; nothing is kept.\n`,
+      `HCLOUD_ENDPOINT=${emulator.url}/v1\n${values.token === undefined ? `HCLOUD_TOKEN=${token}\n` : ""}`,
+    );
+    process.stderr.write(
+      `${emulator.url}/_emulator/state shows what is there, /_emulator/journal every call, and\n` +
+        `  curl -H 'content-type: application/json' -d '{"effect":"drop-after","route":{"method":"POST"}}' ${emulator.url}/_emulator/faults\n` +
+        `makes the next POST go wrong. Export the two lines above to point a client at it. Ctrl-C ends it.\n`,
     );
     await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
     await emulator.close();
