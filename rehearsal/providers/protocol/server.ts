@@ -197,9 +197,10 @@ class ProviderService {
   private async invoke(request: messages.InvokeRequest): Promise<messages.InvokeResponse> {
     if (this.provider.invoke === undefined)
       throw new Error(`${this.provider.name} has no function ${request.getTok()}`);
-    const answer = await this.provider.invoke(request.getTok(), fromStruct(request.getArgs()));
+    const args = fromStruct(request.getArgs());
+    const answer = await this.provider.invoke(request.getTok(), args);
     const response = new messages.InvokeResponse();
-    if ("result" in answer) response.setReturn(toStruct(answer.result));
+    if ("result" in answer) response.setReturn(toStruct(keepSecrets(answer.result, args)));
     else response.setFailuresList(answer.failures.map(checkFailure));
     return response;
   }

@@ -1,0 +1,4 @@
+import { serveProvider } from "../protocol/server";
+import { createRandomProvider } from "./index";
+
+void serveProvider(createRandomProvider());

@@ -1,0 +1,4 @@
+import { serveProvider } from "../protocol/server";
+import { createTlsProvider } from "./index";
+
+void serveProvider(createTlsProvider());
