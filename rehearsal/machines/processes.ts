@@ -140,7 +140,8 @@ export class ProcessRegister {
     const [command = path, ...rest] = [...deathSignalPrefix(), path, ...args];
     // Nothing of the caller's environment: a KUBECONFIG, a token or a proxy in it must not reach the cluster.
     const env = { PATH: process.env["PATH"] ?? "", HOME: cwd, GOMEMLIMIT: "1GiB", no_proxy: "*", NO_PROXY: "*" };
-    const child = spawn(command, rest, { cwd, env, stdio: ["ignore", log, log] });
+    // In a session of its own: Ctrl-C in a terminal goes to the whole process group, and these are to end in order.
+    const child = spawn(command, rest, { cwd, env, detached: true, stdio: ["ignore", log, log] });
     closeSync(log);
     const exited = new Promise<Exit>((resolve) => {
       child.once("error", (error) => {

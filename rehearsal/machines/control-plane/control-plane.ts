@@ -37,6 +37,7 @@ export class ControlPlane {
   readonly #register: ProcessRegister;
   readonly #processes: RunningProcess[] = [];
   readonly #servingNames: Set<string>;
+  #servingCertificate = Promise.resolve();
   #stopping = false;
   #ready = false;
 
@@ -192,8 +193,14 @@ export class ControlPlane {
     return new Map(await clients).get("admin")!;
   }
 
+  /** Joining servers come at the same time; the last certificate written must be the one with all names. */
+  #writeServingCertificate(): Promise<void> {
+    this.#servingCertificate = this.#servingCertificate.then(() => this.#replaceServingCertificate());
+    return this.#servingCertificate;
+  }
+
   /** Written beside and renamed over, so that the running API server never reads half a file. */
-  async #writeServingCertificate(): Promise<void> {
+  async #replaceServingCertificate(): Promise<void> {
     const leaf = await issueLeaf(this.definition.authorities.byName["server-ca"], {
       commonName: "kube-apiserver",
       names: [...this.#servingNames],
@@ -259,7 +266,6 @@ export class ControlPlane {
     return mergeArguments(
       {
         "advertise-address": privateAddress,
-        "advertise-port": config.stringOr("advertise-port", String(this.port)),
         "allow-privileged": "true",
         "anonymous-auth": "false",
         "api-audiences": `${issuer},k3s`,
@@ -327,6 +333,9 @@ export class ControlPlane {
         ...signing("legacy-unknown", "server-ca"),
         "configure-cloud-routes": "false",
         controllers: "*,tokencleaner,-service,-route,-cloud-node-lifecycle",
+        // Its own limit of 20 calls a second lets it take five seconds to start all controllers (measured 2026-11).
+        "kube-api-qps": "200",
+        "kube-api-burst": "400",
         kubeconfig,
         // One of each runs, so none has to be elected.
         "leader-elect": "false",

@@ -27,7 +27,8 @@ export async function startKubelet(
       `--manage-single-node=${definition.nodeName}`,
       "--manage-all-nodes=false",
       `--node-ip=${definition.privateAddress}`,
-      "--node-port=10250",
+      // No kubelet API: kwok would offer it on every address of this machine.
+      "--node-port=0",
       `--node-lease-duration-seconds=${LEASE_DURATION_SECONDS}`,
       // Only for pods placed before the node has its own range, which the scheduler does not do.
       `--cidr=${definition.config.listOr("cluster-cidr", ["10.42.0.0/16"])[0]}`,

@@ -29,8 +29,20 @@ export async function makeAuthority(request: AuthorityRequest): Promise<MadeAuth
   const { commonName, isAuthority = true, curve = "P-256", signedBy, keyUsages } = request;
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: curve });
   const algorithm = { name: "ECDSA", namedCurve: curve, hash: "SHA-256" };
-  const own = await webcrypto.subtle.importKey("pkcs8", privateKey.export({ type: "pkcs8", format: "der" }), algorithm, false, ["sign"]);
-  const spki = await webcrypto.subtle.importKey("spki", publicKey.export({ type: "spki", format: "der" }), algorithm, true, ["verify"]);
+  const own = await webcrypto.subtle.importKey(
+    "pkcs8",
+    privateKey.export({ type: "pkcs8", format: "der" }),
+    algorithm,
+    false,
+    ["sign"],
+  );
+  const spki = await webcrypto.subtle.importKey(
+    "spki",
+    publicKey.export({ type: "spki", format: "der" }),
+    algorithm,
+    true,
+    ["verify"],
+  );
   const issuer = signedBy ? new x509.X509Certificate(signedBy.certificatePem) : undefined;
   const signingKey: CryptoKey = signedBy ? await importKey(signedBy.keyPem) : own;
   const certificate = await x509.X509CertificateGenerator.create({
@@ -65,7 +77,10 @@ async function importKey(pem: string): Promise<CryptoKey> {
 }
 
 export interface ClusterSecrets {
-  authorities: Record<"server-ca" | "client-ca" | "request-header-ca" | "etcd/server-ca" | "etcd/peer-ca", MadeAuthority>;
+  authorities: Record<
+    "server-ca" | "client-ca" | "request-header-ca" | "etcd/server-ca" | "etcd/peer-ca",
+    MadeAuthority
+  >;
   serviceKeyPem: string;
   token: string;
 }
@@ -73,7 +88,9 @@ export interface ClusterSecrets {
 /** Everything secret that the program makes for one generation of a cluster. */
 export async function makeClusterSecrets(): Promise<ClusterSecrets> {
   const names = ["server-ca", "client-ca", "request-header-ca", "etcd/server-ca", "etcd/peer-ca"] as const;
-  const made = await Promise.all(names.map(async (name) => [name, await makeAuthority({ commonName: `test-${name}` })] as const));
+  const made = await Promise.all(
+    names.map(async (name) => [name, await makeAuthority({ commonName: `test-${name}` })] as const),
+  );
   const authorities = Object.fromEntries(made) as ClusterSecrets["authorities"];
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   return {
@@ -103,10 +120,19 @@ export async function makeClient(
     issuer: new x509.X509Certificate(issuer.raw).subject,
     notBefore: new Date(Date.now() - 60_000),
     notAfter: new Date(Date.now() + YEAR_MILLISECONDS),
-    publicKey: await webcrypto.subtle.importKey("spki", publicKey.export({ type: "spki", format: "der" }), algorithm, true, ["verify"]),
+    publicKey: await webcrypto.subtle.importKey(
+      "spki",
+      publicKey.export({ type: "spki", format: "der" }),
+      algorithm,
+      true,
+      ["verify"],
+    ),
     signingKey: await importKey(authority.keyPem),
     signingAlgorithm: algorithm,
     extensions: [new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth])],
   });
-  return { certificatePem: certificate.toString("pem"), keyPem: privateKey.export({ type: "sec1", format: "pem" }).toString() };
+  return {
+    certificatePem: certificate.toString("pem"),
+    keyPem: privateKey.export({ type: "sec1", format: "pem" }).toString(),
+  };
 }

@@ -71,7 +71,11 @@ export function userDataParts(secrets: ClusterSecrets, node: TestNode, all: read
       disable: ["traefik", "servicelb", "metrics-server"],
       "secrets-encryption": true,
       "tls-san": all.map(({ publicAddress }) => publicAddress),
-      "node-label": ["topology.kubernetes.io/region=nbg1", "topology.kubernetes.io/zone=nbg1", "trivet.example/definition=abc"],
+      "node-label": [
+        "topology.kubernetes.io/region=nbg1",
+        "topology.kubernetes.io/zone=nbg1",
+        "trivet.example/definition=abc",
+      ],
       "kube-apiserver-arg": [
         "enable-admission-plugins=NodeRestriction,EventRateLimit",
         "admission-control-config-file=/var/lib/rancher/k3s/server/psa.yaml",
