@@ -1,6 +1,7 @@
 /** Brings inputs into the form in which the server would store them, so that two spellings of one thing are no change. */
 
 import { clone, gvkOf, isObject, kindOf, removeAt, type Json, type JsonObject } from "./object";
+import { throughGoTypes } from "./go-types";
 import { containsUnknown } from "./properties";
 
 /** Set by the server; a program that sets them (from an exported manifest, say) means nothing by it. */
@@ -36,9 +37,13 @@ const normaliseSecret = (object: JsonObject): JsonObject => {
 };
 
 export const normalise = (inputs: JsonObject): JsonObject => {
-  let object = withoutNulls(clone(inputs)) as JsonObject;
-  if (!containsUnknown(object) && gvkOf(object).group === "" && kindOf(object) === "Secret")
-    object = normaliseSecret(object);
+  let object = clone(inputs);
+  // Placeholders would be taken for wrong types.
+  if (!containsUnknown(object)) {
+    const isSecret = gvkOf(object).group === "" && kindOf(object) === "Secret";
+    object = isSecret ? normaliseSecret(object) : (throughGoTypes(object) ?? object);
+  }
+  object = withoutNulls(object) as JsonObject;
   for (const field of READ_ONLY_METADATA) removeAt(object, ["metadata", field]);
   return object;
 };
