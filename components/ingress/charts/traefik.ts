@@ -1,0 +1,206 @@
+import { Chart } from "cdk8s";
+import { k8s } from "cdk8s-plus-28";
+import type { Construct } from "constructs";
+import { stringify } from "yaml";
+import { image } from "../../../model/image-reference";
+import { IMAGES } from "../../../model/images";
+import type { Platform } from "../../../model/platform";
+import { TRAEFIK } from "../../../model/sizes";
+import { configDigest, containerResources } from "../../pods/charts/hardening";
+import { labelsOf, selectorOf } from "../../pods/charts/labels";
+import { CERTIFICATE_FOLDER, dynamicConfig } from "./middlewares";
+
+export const INGRESS_CLASS = "traefik";
+export const ENTRY_POINT = "public";
+
+const NAME = "traefik";
+const CONFIG_FOLDER = "/etc/traefik";
+
+/** Ping and metrics, on the server's private address only: Hetzner's firewall does not reach the private network. */
+const STATUS_PORT = 9180;
+
+/** Goes on accepting that long after it was told to stop; Cloudflare meanwhile meets closed ports on this server and takes another. */
+const STILL_ACCEPTING_SECONDS = 10;
+
+/** Then that long for what is under way. */
+const FINISHING_SECONDS = 30;
+
+/**
+ * Traefik on every server, in the host's network: the visitor's connection ends here with its true source address.
+ *
+ * It runs as user 0 without any capability but NET_BIND_SERVICE, and cannot write or gain anything: a port below 1024 in the
+ * host's network takes that capability, and Kubernetes gives capabilities to root alone. Host network and host ports are
+ * also what "restricted" and "baseline" forbid, hence a namespace of its own.
+ */
+export class TraefikChart extends Chart {
+  constructor(scope: Construct, id: string, platform: Platform) {
+    super(scope, id, { disableResourceNameHashes: true });
+    const namespace = platform.ingressNamespace;
+    const labels = labelsOf(platform.name, NAME, "ingress");
+    const metadata = { name: NAME, namespace, labels };
+    const config = { "dynamic.yaml": stringify(dynamicConfig(platform), { aliasDuplicateObjects: false }) };
+
+    new k8s.KubeNamespace(this, "namespace", {
+      metadata: { name: namespace, labels: { ...labels, "pod-security.kubernetes.io/enforce": "privileged" } },
+    });
+    new k8s.KubeIngressClass(this, "class", {
+      metadata: {
+        name: INGRESS_CLASS,
+        labels,
+        annotations: { "ingressclass.kubernetes.io/is-default-class": "true" },
+      },
+      spec: { controller: "traefik.io/ingress-controller" },
+    });
+    this.addPermissions(platform, metadata);
+    new k8s.KubeConfigMap(this, "config", { metadata, data: config });
+    new k8s.KubeDaemonSet(this, "pods", {
+      metadata,
+      spec: {
+        selector: { matchLabels: selectorOf(NAME) },
+        // One server after the other; a second Traefik cannot have the same host port, so none may start beside the old one.
+        updateStrategy: {
+          type: "RollingUpdate",
+          rollingUpdate: { maxUnavailable: k8s.IntOrString.fromNumber(1), maxSurge: k8s.IntOrString.fromNumber(0) },
+        },
+        minReadySeconds: 10,
+        revisionHistoryLimit: 5,
+        template: { metadata: { labels, annotations: configDigest(config) }, spec: podSpec(platform) },
+      },
+    });
+  }
+
+  /**
+   * Traefik lists Secrets wherever it watches Ingresses and does not start without (v3.7: pkg/provider/kubernetes/ingress/client.go
+   * waits for that cache), though it needs none here. So it watches the platform's namespace alone, not the cluster.
+   */
+  private addPermissions(
+    { namespace }: Platform,
+    metadata: { readonly name: string; readonly namespace: string },
+  ): void {
+    const verbs = ["get", "list", "watch"];
+    const account = { kind: "ServiceAccount", name: metadata.name, namespace: metadata.namespace };
+    new k8s.KubeServiceAccount(this, "account", { metadata, automountServiceAccountToken: false });
+    const cluster = { name: metadata.name, labels: selectorOf(metadata.name) };
+    new k8s.KubeClusterRole(this, "cluster-role", {
+      metadata: cluster,
+      rules: [
+        { apiGroups: ["networking.k8s.io"], resources: ["ingressclasses"], verbs },
+        { apiGroups: [""], resources: ["nodes"], verbs },
+      ],
+    });
+    new k8s.KubeClusterRoleBinding(this, "cluster-binding", {
+      metadata: cluster,
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: metadata.name },
+      subjects: [account],
+    });
+    const watched = { ...metadata, namespace };
+    new k8s.KubeRole(this, "role", {
+      metadata: watched,
+      rules: [
+        { apiGroups: ["networking.k8s.io"], resources: ["ingresses"], verbs },
+        { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs },
+        { apiGroups: [""], resources: ["services", "secrets"], verbs },
+      ],
+    });
+    new k8s.KubeRoleBinding(this, "binding", {
+      metadata: watched,
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: metadata.name },
+      subjects: [account],
+    });
+  }
+}
+
+/** Traefik's static configuration. All of it is here: what is not set has Traefik's default. */
+const staticArgs = ({ namespace, edge }: Platform): string[] => {
+  const publicPoint = `--entryPoints.${ENTRY_POINT}`;
+  const cloudflare = [...edge.cloudflareCidrs.ipv4, ...edge.cloudflareCidrs.ipv6].join(",");
+  return [
+    "--global.checkNewVersion=false",
+    "--global.sendAnonymousUsage=false",
+    "--log.level=INFO",
+    "--log.format=json",
+    // Failures, repeats and the slow ones; every request would be a visitor's log nobody asked for.
+    "--accessLog=true",
+    "--accessLog.format=json",
+    "--accessLog.filters.statusCodes=500-599",
+    "--accessLog.filters.retryAttempts=true",
+    "--accessLog.filters.minDuration=1s",
+    `${publicPoint}.address=:${edge.originPort}`,
+    `${publicPoint}.asDefault=true`,
+    ...(edge.originPort === 443 ? [`${publicPoint}.http.tls=true`] : []),
+    `${publicPoint}.forwardedHeaders.trustedIPs=${cloudflare}`,
+    `${publicPoint}.transport.lifeCycle.requestAcceptGraceTimeout=${STILL_ACCEPTING_SECONDS}s`,
+    `${publicPoint}.transport.lifeCycle.graceTimeOut=${FINISHING_SECONDS}s`,
+    `--entryPoints.status.address=$(SERVER_ADDRESS):${STATUS_PORT}`,
+    "--ping=true",
+    "--ping.entryPoint=status",
+    "--metrics.prometheus=true",
+    "--metrics.prometheus.entryPoint=status",
+    // A changed file comes with new pods; a watch on a file that a ConfigMap swaps by symbolic link sees nothing anyway.
+    `--providers.file.filename=${CONFIG_FOLDER}/dynamic.yaml`,
+    "--providers.file.watch=false",
+    "--providers.kubernetesIngress=true",
+    `--providers.kubernetesIngress.ingressClass=${INGRESS_CLASS}`,
+    `--providers.kubernetesIngress.namespaces=${namespace}`,
+    // As the Ingress specification has it: /v1 does not match /v12.
+    "--providers.kubernetesIngress.strictPrefixMatching=true",
+  ];
+};
+
+const podSpec = (platform: Platform): k8s.PodSpec => {
+  const { edge } = platform;
+  const certificate = edge.originCertificate;
+  return {
+    serviceAccountName: NAME,
+    // It watches Ingresses, Services and endpoints.
+    automountServiceAccountToken: true,
+    enableServiceLinks: false,
+    priorityClassName: "platform-ingress",
+    hostNetwork: true,
+    dnsPolicy: "ClusterFirstWithHostNet",
+    terminationGracePeriodSeconds: STILL_ACCEPTING_SECONDS + FINISHING_SECONDS + 5,
+    securityContext: { runAsUser: 0, runAsGroup: 0, seccompProfile: { type: "RuntimeDefault" } },
+    containers: [
+      {
+        name: NAME,
+        image: image(IMAGES.traefik).reference,
+        imagePullPolicy: "IfNotPresent",
+        args: staticArgs(platform),
+        env: [{ name: "SERVER_ADDRESS", valueFrom: { fieldRef: { fieldPath: "status.hostIP" } } }],
+        ports: [
+          { name: "public", containerPort: edge.originPort, hostPort: edge.originPort, protocol: "TCP" },
+          { name: "status", containerPort: STATUS_PORT, hostPort: STATUS_PORT, protocol: "TCP" },
+        ],
+        resources: containerResources(TRAEFIK),
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          privileged: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ["ALL"], add: ["NET_BIND_SERVICE"] },
+        },
+        startupProbe: probe(30, 2),
+        readinessProbe: probe(2, 5),
+        livenessProbe: probe(6, 10),
+        volumeMounts: [
+          { name: "config", mountPath: CONFIG_FOLDER, readOnly: true },
+          ...(certificate === undefined
+            ? []
+            : [{ name: "certificate", mountPath: CERTIFICATE_FOLDER, readOnly: true }]),
+        ],
+      },
+    ],
+    volumes: [
+      { name: "config", configMap: { name: NAME, defaultMode: 0o400 } },
+      ...(certificate === undefined
+        ? []
+        : [{ name: "certificate", secret: { secretName: certificate.secretName, defaultMode: 0o400 } }]),
+    ],
+  };
+};
+
+const probe = (failureThreshold: number, periodSeconds: number): k8s.Probe => ({
+  httpGet: { path: "/ping", port: k8s.IntOrString.fromString("status") },
+  periodSeconds,
+  timeoutSeconds: 3,
+  failureThreshold,
+});

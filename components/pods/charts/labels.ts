@@ -1,0 +1,19 @@
+/** Labels of every object and pod. The name alone selects: it is immutable in a Deployment, so it is never derived. */
+
+const NAME = "app.kubernetes.io/name";
+
+export const selectorOf = (name: string): Record<string, string> => ({ [NAME]: name });
+
+export type Component = "ingress" | "service" | "worker" | "store" | "metrics";
+
+/** Labels of a workload's objects and its pods. Pod labels include these, so a changed value rolls the pods. */
+export const labelsOf = (platform: string, name: string, component: Component): Record<string, string> => ({
+  ...selectorOf(name),
+  "app.kubernetes.io/component": component,
+  ...sharedLabels(platform),
+});
+
+export const sharedLabels = (platform: string): Record<string, string> => ({
+  "app.kubernetes.io/part-of": platform,
+  "app.kubernetes.io/managed-by": "trivet",
+});

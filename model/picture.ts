@@ -1,0 +1,66 @@
+import { type Endpoint, endpointKey, flows } from "./flows";
+import type { Platform } from "./platform";
+
+/** The platform as Mermaid, for READMEs and pull requests: who talks to whom, and on which port. Same model, same bytes. */
+export const picture = (platform: Platform): string => {
+  // Name look-ups are everybody's and would hide the rest.
+  const shown = flows(platform).filter(({ to }) => to.kind !== "dns");
+  const ends = new Map(shown.flatMap(({ from, to }) => [from, to]).map((end) => [endpointKey(end), end]));
+  const nodes = [...ends].map(([key, end]) => `${id(key)}${shape(end, caption(end, platform))}`);
+  const insides = nodes.filter((_, index) => isInside([...ends.values()][index]!)).sort();
+  const outsides = nodes.filter((_, index) => !isInside([...ends.values()][index]!)).sort();
+  const { nodes: servers, serverType, location } = platform.cluster;
+  return [
+    "flowchart LR",
+    ...outsides.map((line) => `  ${line}`),
+    `  subgraph cluster["${servers.length} x ${serverType} in ${location}, K3s"]`,
+    ...insides.map((line) => `    ${line}`),
+    "  end",
+    ...shown
+      .map(({ from, to, port, why }) => `  ${id(endpointKey(from))} -->|"${port} ${why}"| ${id(endpointKey(to))}`)
+      .sort(),
+    "",
+  ].join("\n");
+};
+
+const isInside = ({ kind }: Endpoint): boolean =>
+  !["cloudflare", "operators", "external", "remoteWrite"].includes(kind);
+
+/** Mermaid reads "end" and dashes in names as its own. */
+const id = (key: string): string => `n_${key.replaceAll(/[^A-Za-z0-9]/g, "_")}`;
+
+const caption = (end: Endpoint, { workloads, stores, externals, metrics }: Platform): string => {
+  switch (end.kind) {
+    case "cloudflare":
+      return "Cloudflare";
+    case "operators":
+      return "operators";
+    case "traefik":
+      return "Traefik<br/>on every server";
+    case "workload": {
+      const { replicas = 1 } = workloads.find(({ name }) => name === end.name) ?? {};
+      return replicas === 1 ? end.name : `${end.name} x${replicas}`;
+    }
+    case "store": {
+      const store = stores.find(({ name }) => name === end.name);
+      return `${store?.objectName ?? end.name}<br/>${store?.eviction ?? ""}`;
+    }
+    case "external":
+      return `${end.name}<br/>${externals.find(({ name }) => name === end.name)?.host ?? ""}`;
+    case "vmagent":
+      return "vmagent";
+    case "remoteWrite":
+      return metrics?.remoteWrite.host ?? "";
+    case "dns":
+      return "CoreDNS";
+    case "kubernetesApi":
+      return "Kubernetes API";
+  }
+};
+
+const shape = ({ kind }: Endpoint, text: string): string => {
+  if (kind === "store") return `[("${text}")]`;
+  return kind === "workload" || kind === "traefik" || kind === "vmagent" || kind === "kubernetesApi"
+    ? `["${text}"]`
+    : `(["${text}"])`;
+};
