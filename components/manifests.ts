@@ -1,18 +1,6 @@
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
-/** A Kubernetes object as cdk8s renders it: plain data. */
-export interface Manifest {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly metadata: {
-    readonly name: string;
-    readonly namespace?: string;
-    readonly annotations?: Readonly<Record<string, string>>;
-    readonly [field: string]: unknown;
-  };
-  readonly [field: string]: unknown;
-}
-
+import type { Manifest } from "./charts";
 type Typed = new (
   name: string,
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- each class has its own; the API server judges the content
@@ -75,6 +63,32 @@ const isBuiltIn = (apiVersion: string): boolean => {
 /** `deployment/honeydue/api`: what kubectl would be asked for, and for ever the identity of the resource in the state. */
 export const resourceName = ({ kind, metadata: { name, namespace } }: Manifest): string =>
   [kind.toLowerCase(), namespace, name].filter((part) => part !== undefined).join("/");
+
+/** What the bridge refuses. All of them are mistakes in a chart, none can be made in a definition or a setting. */
+export const MANIFEST_PROBLEMS = {
+  KB001: "the object has no identity",
+  KB002: "a chart makes a Secret",
+  KB003: "the kind is unknown",
+  KB004: "the namespace is missing",
+  KB005: "a cluster-wide object has a namespace",
+  KB006: "two objects have one identity",
+  KB007: "a late value has left its text",
+} as const;
+
+export interface ManifestProblem {
+  readonly code: keyof typeof MANIFEST_PROBLEMS;
+  /** `Deployment honeydue/api.spec.replicas` */
+  readonly path: string;
+  readonly reason: string;
+  readonly action: string;
+}
+
+/** The text for people: all problems, one a line. */
+export const reportManifests = (problems: readonly ManifestProblem[]): string =>
+  [
+    `The charts: ${problems.length} ${problems.length === 1 ? "problem" : "problems"}, nothing was created or changed`,
+    ...problems.map(({ code, path, reason, action }) => `  ${path}  ${code}  ${reason}. Do: ${action}`),
+  ].join("\n");
 
 /**
  * Every mistake in the objects of all charts, at once and before anything is made. Two objects with one identity are one only
@@ -218,7 +232,7 @@ export function makeObjects(
 }
 
 /** Custom resources come with what runs: their definitions are of stage 0. */
-export const stageOf = (manifest: Manifest): Stage => KINDS[keyOf(manifest)]?.stage ?? 2;
+const stageOf = (manifest: Manifest): Stage => KINDS[keyOf(manifest)]?.stage ?? 2;
 
 interface PodTemplate {
   readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> };

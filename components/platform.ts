@@ -1,15 +1,15 @@
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import type { ClusterNode, Platform as Model } from "../model/platform";
-import { chartsOf, type Part } from "./charts";
+import { charts } from "./charts";
 import type { CloudApi } from "./cloud-api";
 import { Cluster } from "./cluster/cluster";
 import { Edge } from "./edge/edge";
 import { Ingress } from "./ingress/ingress";
 import { lostAnswerOptions, revokeTwins } from "./lost-answers";
-import { checkManifests, type Manifest, reportManifests, stageOf } from "./manifests";
+import { checkManifests, reportManifests } from "./manifests";
 import { Metrics } from "./metrics/metrics";
-import type { PartArgs } from "./part";
+import { type Part, type PartArgs, partsOf } from "./part";
 import { Policies } from "./policies/policies";
 import { SecretValues } from "./secrets";
 import { Stores } from "./stores/stores";
@@ -59,16 +59,10 @@ export class Platform extends pulumi.ComponentResource {
     const secrets = new SecretValues(name, { configSecrets, originCertificate: edge.originCertificate }, parent);
 
     const { provider } = cluster;
-    const isGround = (manifest: Manifest): boolean => stageOf(manifest) === 0;
-    const all = Object.values(manifests).flat();
-    const policies = new Policies(
-      name,
-      { manifests: [...all.filter(isGround), ...manifests.policies.filter((one) => !isGround(one))], provider },
-      parent,
-    );
+    const policies = new Policies(name, { manifests: manifests.policies, provider }, parent);
     const part = (which: Part): PartArgs => ({
       platform,
-      manifests: manifests[which].filter((one) => !isGround(one)),
+      manifests: manifests[which],
       provider,
       secrets,
       after: policies.objects,
@@ -84,9 +78,9 @@ export class Platform extends pulumi.ComponentResource {
   }
 }
 
-function manifestsOf(platform: Model): Readonly<Record<Part, readonly Manifest[]>> {
-  const manifests = chartsOf(platform);
-  const problems = checkManifests(Object.values(manifests).flat());
+function manifestsOf(platform: Model): ReturnType<typeof partsOf> {
+  const manifests = charts(platform);
+  const problems = checkManifests(manifests);
   if (problems.length > 0) throw new pulumi.RunError(reportManifests(problems));
-  return manifests;
+  return partsOf(manifests);
 }

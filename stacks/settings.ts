@@ -9,6 +9,9 @@ const NAMESPACE = "trivet";
 const HETZNER_ENDPOINT = "https://api.hetzner.cloud/v1";
 const CLOUDFLARE_ENDPOINT = "https://api.cloudflare.com/client/v4";
 
+/** Exported by Pulumi, though its declarations leave it out. A key with a secret anywhere in its value counts. */
+const { isConfigSecret } = pulumi.runtime as unknown as { isConfigSecret(key: string): boolean };
+
 /** What the program is to build, and what it needs beside that. */
 export interface Settings {
   readonly platform: Platform;
@@ -50,7 +53,7 @@ function readConfig(): { values: Readonly<Record<string, unknown>>; secretNames:
   for (const [key, text] of Object.entries(pulumi.runtime.allConfig())) {
     if (!key.startsWith(`${NAMESPACE}:`)) continue;
     const name = key.slice(NAMESPACE.length + 1);
-    if (pulumi.runtime.isConfigSecret(key)) {
+    if (isConfigSecret(key)) {
       secretNames.push(name);
       continue;
     }

@@ -1,9 +1,10 @@
 import type * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
-import { makeObjects, type Manifest } from "../manifests";
+import type { Manifest } from "../charts";
+import { makeObjects } from "../manifests";
 
 export interface PoliciesArgs {
-  /** Namespaces and whatever else others refer to by name, of all charts, and every NetworkPolicy. */
+  /** Namespaces with their quotas, priorities, and every NetworkPolicy. */
   manifests: readonly Manifest[];
   provider: kubernetes.Provider;
 }

@@ -1,0 +1,141 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { MockMonitor } from "@pulumi/pulumi/runtime/mocks";
+
+/** One resource as the program registered it. */
+export interface Registered {
+  readonly type: string;
+  readonly name: string;
+  /** As the engine would get them: secrets and unknowns in the wire's own wrapping (see `secretValue` and `isUnknown`). */
+  readonly inputs: Readonly<Record<string, unknown>>;
+  /** Types of the parents, outermost first. */
+  readonly parents: readonly string[];
+}
+
+export interface RegisteredOptions {
+  /** As in `pulumi preview`: what a provider computes is unknown. */
+  readonly unknown?: boolean;
+  readonly stack?: string;
+  readonly config?: Readonly<Record<string, string>>;
+  readonly secretKeys?: readonly string[];
+}
+
+/** First three parts of the loopback addresses that mocked Primary IPs get; nothing listens there. */
+export const MOCK_ADDRESSES = "127.44.9";
+
+const SIGNATURE = "4dabf18193072939515e22adb298388d";
+const SECRET = "1b47061264138c4ac30d75fd1eb44270";
+
+/** The value inside a secret; throws when it is none. */
+export function secretValue(value: unknown): unknown {
+  const wrapped = value as Record<string, unknown> | null;
+  if (typeof wrapped !== "object" || wrapped?.[SIGNATURE] !== SECRET) throw new Error("the value is not secret");
+  return wrapped["value"];
+}
+
+export const isSecret = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && (value as Record<string, unknown>)[SIGNATURE] === SECRET;
+
+/**
+ * Runs a program under mocks and returns everything it registered, in order. Resources must be made synchronously (never in
+ * an `apply`). The whole run is a dry one, so that nothing waits for servers that nobody makes.
+ */
+export async function registered(
+  build: () => pulumi.Resource | readonly pulumi.Resource[],
+  { unknown = false, stack = "honeydue", config = {}, secretKeys = [] }: RegisteredOptions = {},
+): Promise<Registered[]> {
+  const seen: Omit<Registered, "parents">[] = [];
+  const counts = new Map<string, number>();
+  await pulumi.runtime.setMocks(
+    {
+      call: ({ token }) => {
+        throw new Error(`the program called ${token}; a preview must not need an answer`);
+      },
+      newResource: ({ type, name, inputs }) => {
+        seen.push({ type, name, inputs: inputs as Record<string, unknown> });
+        const count = (counts.get(type) ?? 0) + 1;
+        counts.set(type, count);
+        const given = plain(inputs) as Record<string, unknown>;
+        if (unknown) return { id: undefined, state: given };
+        return { id: String(1000 + seen.length), state: { ...given, ...computed(type, name, count) } };
+      },
+    },
+    "trivet",
+    stack,
+    true,
+  );
+  pulumi.runtime.setAllConfig({ ...config }, [...secretKeys]);
+  const built = build();
+  await settle(Array.isArray(built) ? (built as readonly pulumi.Resource[]) : [built as pulumi.Resource]);
+  const urns = [...(pulumi.runtime.getMonitor() as unknown as MockMonitor).getRegisteredResources().keys()];
+  return seen.map((one) => {
+    const urn = urns.find((candidate) => candidate.endsWith(`${one.type}::${one.name}`)) ?? "";
+    return { ...one, parents: (urn.split("::")[2] ?? "").split("$").slice(0, -1) };
+  });
+}
+
+/** The one resource of this type and name. */
+export function only(all: readonly Registered[], type: string, name: string): Registered {
+  const found = all.filter((one) => one.type === type && one.name === name);
+  if (found.length !== 1) {
+    const names = all.filter((one) => one.type === type).map((one) => one.name);
+    throw new Error(`${found.length} resources ${type} ${name}; of this type there are: ${names.join(", ")}`);
+  }
+  return found[0]!;
+}
+
+export const ofType = (all: readonly Registered[], type: string): Registered[] =>
+  all.filter((one) => one.type === type);
+
+/** The value of an output, as a program would see it. */
+export const valueOf = <T>(output: pulumi.Output<T>): Promise<T> =>
+  new Promise((resolve) => {
+    output.apply((value) => resolve(value as T));
+  });
+
+async function settle(resources: readonly pulumi.Resource[]): Promise<void> {
+  for (const resource of resources) {
+    await (resource.urn as unknown as { promise(): Promise<string> }).promise();
+    await settle([...((resource as unknown as { __childResources?: Set<pulumi.Resource> }).__childResources ?? [])]);
+  }
+}
+
+/** Without the wrapping of secrets. */
+function plain(value: unknown): unknown {
+  if (isSecret(value)) return plain((value as { value: unknown }).value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
+}
+
+/** What the providers would have computed. PEM texts have the length of real ones, so that sizes mean something. */
+function computed(type: string, name: string, count: number): Record<string, unknown> {
+  switch (type) {
+    case "tls:index/privateKey:PrivateKey":
+      return { privateKeyPem: pem("PRIVATE KEY", name, 227), publicKeyPem: pem("PUBLIC KEY", name, 178) };
+    case "tls:index/selfSignedCert:SelfSignedCert":
+    case "tls:index/locallySignedCert:LocallySignedCert":
+      return { certPem: pem("CERTIFICATE", name, 620) };
+    case "tls:index/certRequest:CertRequest":
+      return { certRequestPem: pem("CERTIFICATE REQUEST", name, 440) };
+    case "random:index/randomPassword:RandomPassword":
+      return { result: `password-of-${name}` };
+    case "random:index/randomId:RandomId":
+      return { hex: "00112233445566ff", b64Std: "ABEiM0RVZv8=", b64Url: "ABEiM0RVZv8" };
+    case "random:index/randomBytes:RandomBytes":
+      return { base64: Buffer.alloc(32, 7).toString("base64"), hex: "07".repeat(32) };
+    case "hcloud:index/primaryIp:PrimaryIp":
+      return { ipAddress: `${MOCK_ADDRESSES}.${10 + count}` };
+    case "cloudflare:index/originCaCertificate:OriginCaCertificate":
+      return { certificate: pem("CERTIFICATE", name, 900) };
+    default:
+      return {};
+  }
+}
+
+function pem(label: string, seed: string, length: number): string {
+  const body = Buffer.from(seed.repeat(Math.ceil(length / seed.length)))
+    .toString("base64")
+    .slice(0, length)
+    .replace(/(.{64})/g, "$1\n");
+  return `-----BEGIN ${label}-----\n${body}\n-----END ${label}-----\n`;
+}
