@@ -6,9 +6,10 @@ import { startLanguageHost } from "./host";
 const VERSION = "3.259.0";
 
 async function main(): Promise<void> {
+  const gone = engineGone(); // before the port is known: the engine may end as soon as it has it
   const host = await startLanguageHost(VERSION, engineAddressOfArguments(process.argv.slice(2)) ?? "");
   process.stdout.write(`${host.port}\n`);
-  await engineGone();
+  await gone;
   await host.close();
   process.exit(0);
 }

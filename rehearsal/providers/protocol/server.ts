@@ -27,6 +27,9 @@ const MAX_MESSAGE_BYTES = 400 * 1024 * 1024;
 /** How long calls that run when the process is told to end may take to notice their aborted signal. */
 const SHUTDOWN_DEADLINE_MILLISECONDS = 2_000;
 
+/** How long the last answers may take to leave; both ends are on this machine. */
+const FLUSH_DEADLINE_MILLISECONDS = 200;
+
 /** A provider that listens. */
 export interface ProviderServer {
   /** `127.0.0.1:port` */
@@ -61,12 +64,19 @@ export async function startProviderServer(
     port,
     close: async () => {
       service.cancel();
-      const deadline = setTimeout(() => server.forceShutdown(), SHUTDOWN_DEADLINE_MILLISECONDS);
-      await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-      clearTimeout(deadline);
+      await within(SHUTDOWN_DEADLINE_MILLISECONDS, service.idle());
+      // Sends the last answers. It waits for the engine to close its connection, which an engine that ends does not do.
+      await within(FLUSH_DEADLINE_MILLISECONDS, new Promise<void>((resolve) => server.tryShutdown(() => resolve())));
+      server.forceShutdown();
       service.engine.close();
     },
   };
+}
+
+async function within(milliseconds: number, done: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([done, new Promise<void>((resolve) => (timer = setTimeout(resolve, milliseconds)))]);
+  clearTimeout(timer);
 }
 
 /**
@@ -76,9 +86,10 @@ export async function startProviderServer(
  */
 export async function serveProvider(provider: Provider): Promise<void> {
   const engineAddress = engineAddressOfArguments(process.argv.slice(2));
+  const gone = engineGone(); // before the port is known: the engine may end as soon as it has it
   const server = await startProviderServer(provider, engineAddress === undefined ? {} : { engineAddress });
   process.stdout.write(`${server.port}\n`);
-  await engineGone();
+  await gone;
   await server.close();
   process.exit(0);
 }
@@ -89,6 +100,7 @@ class ProviderService {
   readonly engine = new EngineLog();
   private readonly provider: Provider;
   private cancellation = new AbortController();
+  private readonly running = new Set<Promise<unknown>>();
 
   constructor(provider: Provider) {
     this.provider = provider;
@@ -97,6 +109,11 @@ class ProviderService {
   /** Aborts every running call, and those that still come, until the engine configures the provider anew. */
   cancel(): void {
     this.cancellation.abort(new Error("cancelled by the engine"));
+  }
+
+  /** Resolves when no call runs any more. */
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.running);
   }
 
   /** Methods that are not here (Parameterize, Construct, Call, List, GetMapping) are answered as not implemented. */
@@ -124,10 +141,12 @@ class ProviderService {
     return (call, callback) => {
       const gone = new AbortController();
       call.once("cancelled", () => gone.abort(new Error("the engine gave this call up")));
-      handler.call(this, call.request, AbortSignal.any([this.cancellation.signal, gone.signal])).then(
+      const answer = handler.call(this, call.request, AbortSignal.any([this.cancellation.signal, gone.signal])).then(
         (response) => callback(null, response),
         (error: unknown) => callback(grpcError(error)),
       );
+      this.running.add(answer);
+      void answer.finally(() => this.running.delete(answer));
     };
   }
 
