@@ -1,0 +1,92 @@
+import { type CheckFailure, UNKNOWN } from "../protocol/provider";
+import { type Attribute, type Attributes, type AttributeType, terraformName } from "./schema";
+import { isArray, isObject, type ObjectValue, type Value } from "./values";
+
+const READ_ONLY =
+  "Invalid Configuration for Read-Only Attribute. Cannot set value for this attribute as the provider has marked it as read-only. Remove the configuration line setting the value.";
+
+/** Two names of one place: as the program writes it, and as the real provider's messages do. */
+interface Place {
+  program: string;
+  terraform: string;
+}
+
+const join = (place: Place, program: string, terraform: string): Place => ({
+  program: place.program === "" ? program : `${place.program}.${program}`,
+  terraform: place.terraform === "" ? terraform : `${place.terraform}.${terraform}`,
+});
+const at = ({ program, terraform }: Place, index: number | string): Place => ({
+  program: `${program}[${index}]`,
+  terraform: `${terraform}[${index}]`,
+});
+
+/** Judges a program's values by the schema. The failures carry no property, only a text that names the place: the real ones do so. */
+export function check(attributes: Attributes, config: ObjectValue, name: string): CheckFailure[] {
+  const reasons: string[] = [];
+  walk(attributes, config, { program: "", terraform: "" }, { reasons, name });
+  return reasons.map((reason) => ({ property: "", reason }));
+}
+
+interface Report {
+  reasons: string[];
+  /** Logical name of the resource: the messages have it. */
+  name: string;
+}
+
+function walk(attributes: Attributes, config: ObjectValue, place: Place, report: Report): void {
+  for (const [name, attribute] of Object.entries(attributes)) {
+    const value = config[name] ?? null;
+    const here = join(place, name, terraformName(name, attribute));
+    const say = (text: string) => report.reasons.push(`${text}. Examine values at '${report.name}.${here.program}'.`);
+    if (value === null) {
+      if (attribute.required) report.reasons.push(`Missing required property '${here.program}'`);
+      continue;
+    }
+    if (attribute.computed && !attribute.optional && !attribute.required) {
+      say(READ_ONLY);
+      continue;
+    }
+    if (value === UNKNOWN) continue;
+    judge(attribute, value, here, say);
+    for (const other of attribute.conflictsWith ?? []) {
+      const beside = attributes[other];
+      if (beside !== undefined && config[other] !== null && config[other] !== undefined)
+        say(
+          `Invalid Attribute Combination. Attribute "${terraformName(other, beside)}" cannot be specified when "${terraformName(name, attribute)}" is specified`,
+        );
+    }
+    descend(attribute.type, value, here, report);
+  }
+}
+
+function descend(type: AttributeType, value: Value, place: Place, report: Report): void {
+  if (type.kind === "object" && isObject(value)) walk(type.attributes, value, place, report);
+  if ((type.kind === "list" || type.kind === "set") && isArray(value))
+    value.forEach((item, index) => descend(type.element, item, at(place, index), report));
+  if (type.kind === "map" && isObject(value))
+    for (const [key, item] of Object.entries(value))
+      descend(type.element, item, at(place, JSON.stringify(key)), report);
+}
+
+function judge(
+  { oneOf, between, pattern }: Attribute,
+  value: Value,
+  { terraform }: Place,
+  say: (text: string) => void,
+): void {
+  for (const each of isArray(value) ? value : [value]) {
+    if (each === null || each === UNKNOWN) continue;
+    if (oneOf !== undefined && !oneOf.some((allowed) => String(allowed).toLowerCase() === String(each).toLowerCase())) {
+      const shown = oneOf.map((allowed) => `"${typeof allowed === "number" ? allowed.toFixed(6) : allowed}"`).join(" ");
+      say(
+        `Invalid Attribute Value Match. Attribute ${terraform} value must be one of: [${shown}], got: ${typeof each === "number" ? each.toFixed(6) : `"${String(each)}"`}`,
+      );
+    }
+    if (between !== undefined && typeof each === "number" && (each < between[0] || each > between[1]))
+      say(
+        `Invalid Attribute Value. Attribute ${terraform} value must be between ${between[0].toFixed(6)} and ${between[1].toFixed(6)}, got: ${each.toFixed(6)}`,
+      );
+    if (pattern !== undefined && typeof each === "string" && !pattern[0].test(each))
+      say(`Invalid Attribute Value Match. Attribute ${terraform} ${pattern[1]}, got: ${each}`);
+  }
+}

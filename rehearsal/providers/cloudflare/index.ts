@@ -1,0 +1,2 @@
+export type { CloudflareProviderOptions } from "./provider";
+export { createCloudflareProvider } from "./provider";

@@ -1,0 +1,77 @@
+/**
+ * How a resource type is described. Names and meaning are those of the Terraform plugin framework, because the real provider is built on it:
+ * what an attribute *is* (required, optional, computed) decides how changes are planned, so that no type needs code of its own.
+ */
+
+export type Plain = null | boolean | number | string | readonly Plain[] | { readonly [key: string]: Plain };
+
+export interface Attributes {
+  readonly [name: string]: Attribute;
+}
+
+export type AttributeType =
+  | { readonly kind: "string" | "number" | "boolean" | "any" }
+  /** A JSON document as text; the API gives the document itself. */
+  | { readonly kind: "json" }
+  | { readonly kind: "list" | "set" | "map"; readonly element: AttributeType }
+  | { readonly kind: "object"; readonly attributes: Attributes };
+
+export interface Traits {
+  required?: boolean;
+  /** May be given. Default: true where it is neither required nor computed. */
+  optional?: boolean;
+  /** The API fills it in. With `optional`: where the program does not. */
+  computed?: boolean;
+  /** Taken where the program gives nothing. */
+  default?: Plain;
+  /** A value that was once known stays what it was, instead of becoming unknown with every change. */
+  keeps?: boolean;
+  /** A change makes a new resource; "if-configured": only where the program gives a value. */
+  replaces?: boolean | "if-configured";
+  /** Compared without regard to case, as the real provider does. */
+  oneOf?: readonly (string | number)[];
+  /** Lowest and highest number. */
+  between?: readonly [number, number];
+  /** A form that a text must have, and how the real provider describes it. */
+  pattern?: readonly [RegExp, string];
+  /** Attributes beside it that exclude this one. */
+  conflictsWith?: readonly string[];
+  secret?: boolean;
+  /** Name in Terraform's schema, which the real provider's messages use. Default: the name in snake case. */
+  terraformName?: string;
+  /** Name in the API's JSON; false: not part of the body. Default: the Terraform name. */
+  apiName?: string | false;
+  /** The API does not give it back (secrets), or gives something else: a refresh leaves it as it is. */
+  refreshed?: false;
+}
+
+export interface Attribute extends Traits {
+  readonly type: AttributeType;
+}
+
+const attribute =
+  (type: AttributeType) =>
+  (traits: Traits = {}): Attribute => ({
+    ...traits,
+    type,
+    optional: traits.optional ?? !(traits.required || traits.computed),
+  });
+
+export const text = attribute({ kind: "string" });
+export const number = attribute({ kind: "number" });
+export const flag = attribute({ kind: "boolean" });
+export const any = attribute({ kind: "any" });
+export const json = attribute({ kind: "json" });
+export const list = (element: Attribute, traits?: Traits): Attribute =>
+  attribute({ kind: "list", element: element.type })(traits);
+export const set = (element: Attribute, traits?: Traits): Attribute =>
+  attribute({ kind: "set", element: element.type })(traits);
+export const map = (element: Attribute, traits?: Traits): Attribute =>
+  attribute({ kind: "map", element: element.type })(traits);
+export const object = (attributes: Attributes, traits?: Traits): Attribute =>
+  attribute({ kind: "object", attributes })(traits);
+
+export const terraformName = (name: string, { terraformName }: Traits): string =>
+  terraformName ?? name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+export const apiName = (name: string, traits: Traits): string | false => traits.apiName ?? terraformName(name, traits);

@@ -1,0 +1,449 @@
+import "reflect-metadata";
+import { webcrypto } from "node:crypto";
+import * as x509 from "@peculiar/x509";
+import {
+  type CloudflareEmulator,
+  connectTunnel,
+  startCloudflareEmulator,
+} from "../../../../rehearsal/emulators/cloudflare";
+import { createCloudflareProvider } from "../../../../rehearsal/providers/cloudflare";
+import { RESOURCE_TYPES } from "../../../../rehearsal/providers/cloudflare/resources";
+import { type PropertyMap, type Provider, Secret } from "../../../../rehearsal/providers/protocol/provider";
+
+const TOKEN = "trivet-test-token-0123456789-0123456789";
+
+let emulator: CloudflareEmulator;
+let provider: Provider;
+let zoneId: string;
+let accountId: string;
+const log = () => {};
+
+beforeEach(async () => {
+  emulator = await startCloudflareEmulator({
+    zones: [{ name: "honeydue.example", plan: "pro" }],
+    tokens: [{ value: `${TOKEN}0` }],
+    publicRanges: ["127.20.0.0/16"],
+  });
+  zoneId = emulator.state.zones[0]?.id ?? "";
+  accountId = emulator.state.accounts[0]?.id ?? "";
+  provider = createCloudflareProvider({ environment: {}, client: { firstDelayMilliseconds: 1, retries: 3 } });
+  await provider.configure({ args: { apiToken: new Secret(`${TOKEN}0`), baseUrl: emulator.baseUrl }, log });
+});
+afterEach(() => emulator.close());
+
+interface Resource {
+  type: string;
+  id: string;
+  inputs: PropertyMap;
+  state: PropertyMap;
+}
+const call = (type: string) => ({
+  urn: `urn:pulumi:dev::trivet::${type}::example`,
+  type,
+  name: "example",
+  signal: new AbortController().signal,
+  log,
+});
+const token = (name: string): string => RESOURCE_TYPES.find((type) => type.token.endsWith(`:${name}`))?.token ?? name;
+
+async function checked(type: string, news: PropertyMap, olds: PropertyMap = {}): Promise<PropertyMap> {
+  const { inputs, failures = [] } = await provider.check({ ...call(type), olds, news, randomSeed: new Uint8Array(32) });
+  expect(failures).toEqual([]);
+  return inputs;
+}
+
+async function create(name: string, given: PropertyMap): Promise<Resource> {
+  const type = token(name);
+  const inputs = await checked(type, given);
+  const { id, state } = await provider.create({ ...call(type), inputs, timeoutSeconds: 0, preview: false });
+  return { type, id, inputs, state };
+}
+
+async function update(resource: Resource, given: PropertyMap): Promise<Resource> {
+  const { type, id, inputs: oldInputs, state: olds } = resource;
+  const news = await checked(type, given, oldInputs);
+  const { state } = await provider.update({
+    ...call(type),
+    id,
+    olds,
+    news,
+    oldInputs,
+    timeoutSeconds: 0,
+    preview: false,
+    ignoreChanges: [],
+  });
+  return { type, id, inputs: news, state };
+}
+
+const remove = ({ type, id, state, inputs }: Resource) =>
+  provider.delete({ ...call(type), id, state, oldInputs: inputs, timeoutSeconds: 0 });
+const read = ({ type, id, state, inputs }: Resource) => provider.read({ ...call(type), id, state, inputs });
+const changes = async ({ type, id, state, inputs }: Resource) =>
+  (
+    await provider.diff({
+      ...call(type),
+      id,
+      olds: state,
+      news: await checked(type, inputs, inputs),
+      oldInputs: inputs,
+      ignoreChanges: [],
+    })
+  ).changes;
+
+/** What an `up`, a `refresh` and a `preview` after it may show: nothing. */
+async function expectStill(resource: Resource): Promise<void> {
+  expect(await changes(resource)).toBe("none");
+  const now = await read(resource);
+  expect(now).toEqual({ id: resource.id, state: resource.state, inputs: resource.inputs });
+}
+
+async function csr(kind: "rsa" | "ecc" = "ecc"): Promise<string> {
+  const algorithm =
+    kind === "ecc"
+      ? { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" }
+      : { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", publicExponent: new Uint8Array([1, 0, 1]), modulusLength: 2048 };
+  x509.cryptoProvider.set(webcrypto as typeof globalThis.crypto);
+  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
+  const request = await x509.Pkcs10CertificateRequestGenerator.create({
+    name: "CN=honeydue.example",
+    keys,
+    signingAlgorithm: algorithm,
+  });
+  return `${request.toString("pem")}\n`;
+}
+
+/** Inputs of each type, what they become, and the import id that leads to the same. */
+interface Life {
+  name: string;
+  given: () => Promise<PropertyMap> | PropertyMap;
+  changed?: (given: PropertyMap) => PropertyMap;
+  importId: (resource: Resource) => string;
+  /** True where the API has no delete and the thing stays. */
+  stays?: true;
+}
+
+const tunnelId = async () =>
+  (await create("ZeroTrustTunnelCloudflared", { accountId, name: "edge", configSrc: "cloudflare" })).id;
+
+const lives: Life[] = [
+  {
+    name: "DnsRecord",
+    given: () => ({
+      zoneId,
+      name: "api.honeydue.example",
+      type: "A",
+      content: "127.20.0.11",
+      ttl: 1,
+      proxied: true,
+      comment: "node a",
+    }),
+    changed: (given) => ({ ...given, content: "127.20.0.12", comment: "node b" }),
+    importId: ({ id }) => `${zoneId}/${id}`,
+  },
+  {
+    name: "ZoneSetting",
+    given: () => ({ zoneId, settingId: "ssl", value: "strict" }),
+    changed: (given) => ({ ...given, value: "full" }),
+    importId: () => `${zoneId}/ssl`,
+    stays: true,
+  },
+  {
+    name: "OriginCaCertificate",
+    given: async () => ({
+      csr: await csr(),
+      hostnames: ["*.honeydue.example", "honeydue.example"],
+      requestType: "origin-ecc",
+      requestedValidity: 5475,
+    }),
+    importId: ({ id }) => id,
+  },
+  {
+    name: "ZeroTrustTunnelCloudflared",
+    given: () => ({ accountId, name: "hangangjari", configSrc: "cloudflare" }),
+    changed: (given) => ({ ...given, name: "hangangjari-2" }),
+    importId: ({ id }) => `${accountId}/${id}`,
+  },
+  {
+    name: "ZeroTrustTunnelCloudflaredConfig",
+    given: async () => ({
+      accountId,
+      tunnelId: await tunnelId(),
+      config: {
+        ingresses: [
+          {
+            hostname: "api.honeydue.example",
+            service: "http://traefik.kube-system:80",
+            originRequest: { connectTimeout: 10, noTlsVerify: false, httpHostHeader: "api.honeydue.example" },
+          },
+          { service: "http_status:404" },
+        ],
+        originRequest: { connectTimeout: 30 },
+      },
+    }),
+    changed: (given) => ({ ...given, config: { ingresses: [{ service: "http_status:503" }] } }),
+    importId: ({ inputs }) => `${accountId}/${String(inputs["tunnelId"])}`,
+    stays: true,
+  },
+  {
+    name: "AuthenticatedOriginPullsSettings",
+    given: () => ({ zoneId, enabled: true }),
+    changed: (given) => ({ ...given, enabled: false }),
+    importId: () => zoneId,
+    stays: true,
+  },
+];
+
+test("every type that is served has a life here", () => {
+  expect(lives.map(({ name }) => token(name)).sort()).toEqual(RESOURCE_TYPES.map((type) => type.token).sort());
+});
+
+describe.each(lives)("$name", ({ name, given, changed, importId, stays }) => {
+  test("is created, and then neither a refresh nor a preview shows a difference", async () => {
+    await expectStill(await create(name, await given()));
+  });
+
+  if (changed !== undefined)
+    test("is updated in place, and then stands still", async () => {
+      const before = await create(name, await given());
+      const after = await update(before, changed(before.inputs));
+      expect(after.state).not.toEqual(before.state);
+      await expectStill(after);
+    });
+
+  test("is imported with all that a program would say of it", async () => {
+    const made = await create(name, await given());
+    const imported = await provider.read({ ...call(made.type), id: importId(made), inputs: {}, state: {} });
+    expect(imported).toMatchObject({ id: made.id, inputs: made.inputs });
+    expect(await changes({ ...made, state: imported?.state ?? {} })).toBe("none");
+  });
+
+  test(
+    stays
+      ? "stays where it is when it is deleted: the API has no such call"
+      : "is gone when it is deleted, and may be deleted again",
+    async () => {
+      const made = await create(name, await given());
+      await remove(made);
+      if (stays) {
+        expect(await read(made)).toBeDefined();
+        return;
+      }
+      expect(await read(made)).toBeUndefined();
+      await expect(remove(made)).resolves.toBeUndefined();
+    },
+  );
+
+  test("makes no call in a preview", async () => {
+    const inputs = await checked(token(name), await given());
+    emulator.journal.clear();
+    await provider.create({ ...call(token(name)), inputs, timeoutSeconds: 0, preview: true });
+    expect(emulator.journal.entries()).toEqual([]);
+  });
+});
+
+describe("what only some types do", () => {
+  test("drift in a record is seen by a refresh and repaired by an update", async () => {
+    const made = await create("DnsRecord", {
+      zoneId,
+      name: "api.honeydue.example",
+      type: "A",
+      content: "127.20.0.11",
+      ttl: 1,
+      proxied: true,
+    });
+    const record = emulator.state.zones[0]?.dnsRecords[0];
+    if (record) record.content = "127.20.0.99";
+    const now = await read(made);
+    expect(now?.state["content"]).toBe("127.20.0.99");
+    expect(now?.inputs["content"]).toBe("127.20.0.99");
+    const repaired = await update({ ...made, state: now?.state ?? {} }, made.inputs);
+    expect(repaired.state["content"]).toBe("127.20.0.11");
+    await expectStill(repaired);
+  });
+
+  test("a comment that the program drops is removed", async () => {
+    const made = await create("DnsRecord", {
+      zoneId,
+      name: "a.honeydue.example",
+      type: "A",
+      content: "203.0.113.9",
+      ttl: 300,
+      comment: "x",
+    });
+    const { comment: _, ...rest } = made.inputs;
+    const after = await update(made, rest);
+    expect(after.state).not.toHaveProperty("comment");
+    await expectStill(after);
+  });
+
+  test("a certificate whose hostnames are not sorted wants to be replaced after a refresh, as with the real API", async () => {
+    const made = await create("OriginCaCertificate", {
+      csr: await csr(),
+      hostnames: ["honeydue.example", "*.honeydue.example"],
+      requestType: "origin-ecc",
+      requestedValidity: 365,
+    });
+    const now = await read(made);
+    const diff = await provider.diff({
+      ...call(made.type),
+      id: made.id,
+      olds: now?.state ?? {},
+      news: made.inputs,
+      oldInputs: made.inputs,
+      ignoreChanges: [],
+    });
+    expect(diff).toMatchObject({ changes: "some", replaces: ["hostnames"] });
+  });
+
+  test("the certificate is signed for the key and the names that were asked", async () => {
+    const request = await csr("rsa");
+    const made = await create("OriginCaCertificate", {
+      csr: request,
+      hostnames: ["honeydue.example"],
+      requestType: "origin-rsa",
+      requestedValidity: 90,
+    });
+    const certificate = new x509.X509Certificate(String(made.state["certificate"]));
+    expect(Buffer.from(certificate.publicKey.rawData)).toEqual(
+      Buffer.from(new x509.Pkcs10CertificateRequest(request).publicKey.rawData),
+    );
+    expect(certificate.getExtension(x509.SubjectAlternativeNameExtension)?.names.toJSON()).toEqual([
+      { type: "dns", value: "honeydue.example" },
+    ]);
+    expect(Math.round((certificate.notAfter.getTime() - certificate.notBefore.getTime()) / 86_400_000)).toBe(90);
+    expect(made.state["expiresOn"]).toBe(
+      `${certificate.notAfter.toISOString().slice(0, 19).replace("T", " ")} +0000 UTC`,
+    );
+  });
+
+  test("a tunnel's secret stays secret in its state, and its token is secret too", async () => {
+    const secret = Buffer.alloc(32, 7).toString("base64");
+    const made = await create("ZeroTrustTunnelCloudflared", {
+      accountId,
+      name: "edge",
+      configSrc: "cloudflare",
+      tunnelSecret: new Secret(secret),
+    });
+    expect(made.state["tunnelSecret"]).toEqual(new Secret(secret));
+    await expectStill(made);
+    const answer = await provider.invoke?.(
+      "cloudflare:index/getZeroTrustTunnelCloudflaredToken:getZeroTrustTunnelCloudflaredToken",
+      { accountId, tunnelId: made.id },
+    );
+    const token = (answer as { result: PropertyMap }).result["token"];
+    expect(token).toBeInstanceOf(Secret);
+    expect(JSON.parse(Buffer.from(String((token as Secret).value), "base64").toString())).toEqual({
+      a: accountId,
+      t: made.id,
+      s: secret,
+    });
+    expect(JSON.stringify(emulator.journal.entries())).not.toContain(secret);
+  });
+
+  test("a tunnel with connectors cannot be deleted", async () => {
+    const made = await create("ZeroTrustTunnelCloudflared", { accountId, name: "edge" });
+    const [tunnel] = emulator.state.accounts[0]?.tunnels ?? [];
+    if (tunnel) connectTunnel(tunnel, new Date());
+    await expect(remove(made)).rejects.toThrow("Cannot delete tunnel because it has active connections");
+  });
+});
+
+describe("functions", () => {
+  test("getZone finds a zone by name and by id", async () => {
+    const byName = await provider.invoke?.("cloudflare:index/getZone:getZone", {
+      filter: { name: "honeydue.example" },
+    });
+    const byId = await provider.invoke?.("cloudflare:index/getZone:getZone", { zoneId });
+    expect(byName).toMatchObject({
+      result: {
+        zoneId,
+        name: "honeydue.example",
+        account: { id: accountId },
+        status: "active",
+        plan: { legacyId: "pro" },
+      },
+    });
+    expect(byId).toMatchObject({ result: { zoneId, name: "honeydue.example" } });
+  });
+
+  test("getZone says so when no zone has the name", async () => {
+    await expect(
+      provider.invoke?.("cloudflare:index/getZone:getZone", { filter: { name: "other.example" } }),
+    ).rejects.toThrow("found 0 zones with name=other.example");
+  });
+
+  test("getIpRanges gives the published ranges", async () => {
+    const answer = (await provider.invoke?.("cloudflare:index/getIpRanges:getIpRanges", {})) as { result: PropertyMap };
+    expect(answer.result["ipv4Cidrs"]).toHaveLength(15);
+    expect(answer.result["ipv6Cidrs"]).toHaveLength(7);
+  });
+});
+
+describe("a call that goes wrong", () => {
+  const record = () => ({
+    zoneId,
+    name: "api.honeydue.example",
+    type: "A",
+    content: "127.20.0.11",
+    ttl: 1,
+    proxied: true,
+  });
+
+  test("is tried again when the connection was lost before it had an effect", async () => {
+    emulator.faults.add({ effect: "drop-before", times: 2 });
+    await expectStill(await create("DnsRecord", record()));
+  });
+
+  test("ends with 81058 when a record was created and the answer was lost: the record is there, and nobody knows its id", async () => {
+    emulator.faults.add({ effect: "drop-after" });
+    await expect(create("DnsRecord", record())).rejects.toThrow(
+      /failed to make http request: POST ".*\/dns_records": 400 Bad Request .*81058/,
+    );
+    expect(emulator.state.zones[0]?.dnsRecords).toHaveLength(1);
+  });
+
+  test("leaves two certificates when the answer to the first was lost", async () => {
+    emulator.faults.add({ effect: "drop-after" });
+    const made = await create("OriginCaCertificate", {
+      csr: await csr(),
+      hostnames: ["honeydue.example"],
+      requestType: "origin-ecc",
+      requestedValidity: 365,
+    });
+    expect(emulator.state.certificates).toHaveLength(2);
+    expect(emulator.state.certificates[1]?.id).toBe(made.id);
+  });
+
+  test.each(["ZoneSetting", "ZeroTrustTunnelCloudflaredConfig", "AuthenticatedOriginPullsSettings"])(
+    "comes to the same when the answer was lost: %s",
+    async (name) => {
+      const life = lives.find((each) => each.name === name);
+      const given = (await life?.given()) ?? {};
+      emulator.faults.add({ effect: "drop-after" });
+      await expectStill(await create(name, given));
+    },
+  );
+
+  test("ends with 1013 after all retries when a tunnel was created and the answer was lost", async () => {
+    emulator.faults.add({ effect: "drop-after" });
+    await expect(create("ZeroTrustTunnelCloudflared", { accountId, name: "edge" })).rejects.toThrow(
+      /409 Conflict .*1013/,
+    );
+    expect(emulator.journal.entries()).toHaveLength(4);
+  });
+
+  test("counts as done when a delete's answer was lost", async () => {
+    const made = await create("DnsRecord", record());
+    emulator.faults.add({ effect: "drop-after" });
+    await expect(remove(made)).resolves.toBeUndefined();
+    expect(emulator.state.zones[0]?.dnsRecords).toEqual([]);
+  });
+
+  test("names call, status and the API's words, never the token", async () => {
+    const failed = await create("DnsRecord", { ...record(), content: "127.0.0.1" }).catch((error: unknown) =>
+      String(error),
+    );
+    expect(failed).toContain("Target 127.0.0.1 is not allowed for a proxied record.");
+    expect(failed).not.toContain(TOKEN);
+  });
+});
