@@ -3,9 +3,10 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { parse } from "yaml";
 import { renderTo } from "../components/render";
-import { secretNames } from "../model/definition";
 import type { PlatformDefinition } from "../model/definition";
 import { report, resolve as resolvePlatform } from "../model/resolve";
+import { secretNames } from "../model/secret-names";
+import { settingsFromStackFile } from "../model/settings";
 
 const USAGE = "npm run render -- --stack NAME --out DIR";
 
@@ -38,18 +39,14 @@ function main(): number {
     console.error(`${source} cannot be read: ${(error as Error).message}`);
     return 2;
   }
-  const own = Object.entries(config).filter(([key]) => key.startsWith("trivet:"));
-  const values = Object.fromEntries(
-    own.filter(([, value]) => !isSecure(value)).map(([key, value]) => [key.slice("trivet:".length), value]),
-  );
-  const { platform: platformName = stack, ...settings } = values;
+  const { values, ...settings } = settingsFromStackFile(stack, source, config);
+  const { platform: platformName = stack, ...rest } = values;
   const definition = loadDefinition(String(platformName));
   // Whether the secrets are set is no matter here: only their names are written.
   const { platform, problems } = resolvePlatform(definition, {
-    stack,
-    source,
-    values: settings,
-    secretNames: secretNames(definition),
+    ...settings,
+    values: rest,
+    secretNames: [...new Set([...settings.secretNames, ...secretNames(definition)])],
   });
   if (problems) {
     console.error(report(problems, source));
@@ -57,11 +54,9 @@ function main(): number {
   }
   const directory = resolve(out);
   const files = renderTo(directory, platform);
-  console.log(`${files.length} objects of ${stack} written to ${directory}`);
+  console.log(`${files.length} files of ${stack} written to ${directory}`);
   return 0;
 }
-
-const isSecure = (value: unknown): boolean => typeof value === "object" && value !== null && "secure" in value;
 
 function loadDefinition(name: string): PlatformDefinition {
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- the path is known only now

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
 import type { PlatformDefinition } from "../../model/definition";
+import { secretNames } from "../../model/secret-names";
 
 /** A stack as a rehearsal needs it: its plain configuration, and made-up values for its secrets. */
 export interface RehearsalStack {
@@ -53,7 +54,7 @@ export function readStack(
     name,
     config,
     secrets: Object.fromEntries(
-      [...secretNames(definition)].sort().map((secret) => [`trivet:${secret}`, randomBytes(18).toString("base64url")]),
+      secretNames(definition).map((secret) => [`trivet:${secret}`, randomBytes(18).toString("base64url")]),
     ),
     cloudflare: {
       accountId: text(config, "trivet:cloudflareAccountId", name),
@@ -83,13 +84,4 @@ function loadDefinition(projectDirectory: string, platform: string): PlatformDef
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- the path is known only now
   const loaded = require(path) as { default: PlatformDefinition };
   return loaded.default;
-}
-
-/** Names of every secret that a definition refers to, wherever it stands. */
-function secretNames(part: unknown, found = new Set<string>()): Set<string> {
-  if (typeof part !== "object" || part === null) return found;
-  const { kind, name } = part as { kind?: unknown; name?: unknown };
-  if (kind === "secret" && typeof name === "string") return found.add(name);
-  for (const value of Object.values(part)) secretNames(value, found);
-  return found;
 }
