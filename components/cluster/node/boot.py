@@ -35,7 +35,9 @@ import time
 import urllib.parse
 import urllib.request
 
-ROOT = os.environ.get("TRIVET_ROOT", "/")  # tests give a folder of their own
+# Tests give a folder and an address of their own.
+ROOT = os.environ.get("TRIVET_ROOT", "/")
+BIND_ADDRESS = os.environ.get("TRIVET_BIND_ADDRESS", "0.0.0.0")
 API_PORT = 6443
 RENDEZVOUS_PATH = "/trivet/v1/rendezvous"
 PEER_TIMEOUT_SECONDS = 5
@@ -285,7 +287,7 @@ def rendezvous_server(node, token, directory):
     context.load_verify_locations(os.path.join(TLS_DIRECTORY, "client-ca.crt"))
     context.verify_mode = ssl.CERT_OPTIONAL
     handler = type("Handler", (Rendezvous,), {"node": node, "key": rendezvous_key(token)})
-    server = RendezvousServer(("0.0.0.0", API_PORT), handler)
+    server = RendezvousServer((BIND_ADDRESS, API_PORT), handler)
     # The handshake belongs to the connection's own thread: a silent client must not block the others.
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     return server
