@@ -49,37 +49,43 @@ export const kubeconfig = (
  * Asks a server whether its Kubernetes API is ready. Until K3s listens there, the boot script answers on the same port and says
  * what it is waiting for. Never throws: every failure is a reason.
  */
-export const askServer = (address: string, credentials: Credentials, timeoutSeconds: number): Promise<Answer> =>
-  new Promise((resolve) => {
-    const not = (reason: string): void => resolve({ ready: false, reason });
-    const asked = request(
+export const askServer = async (address: string, credentials: Credentials, timeoutSeconds: number): Promise<Answer> => {
+  try {
+    const { status, body } = await get(address, credentials, timeoutSeconds);
+    return status === 200 ? { ready: true } : { ready: false, reason: reasonIn(status, body) };
+  } catch (error) {
+    const { name, message } = error as Error;
+    const silent = name === "AbortError" || name === "TimeoutError";
+    return { ready: false, reason: silent ? `no answer in ${timeoutSeconds} s` : message };
+  }
+};
+
+const get = (
+  host: string,
+  { authorityPem, certificatePem, privateKeyPem }: Credentials,
+  timeoutSeconds: number,
+): Promise<{ status: number; body: string }> =>
+  new Promise((resolve, reject) => {
+    request(
       {
-        host: address,
+        host,
         port: KUBERNETES_API_PORT,
         path: "/readyz",
-        ca: credentials.authorityPem,
-        cert: credentials.certificatePem,
-        key: credentials.privateKeyPem,
+        ca: authorityPem,
+        cert: certificatePem,
+        key: privateKeyPem,
         agent: false,
         signal: AbortSignal.timeout(timeoutSeconds * 1000),
       },
       (response) => {
         let body = "";
         response.setEncoding("utf8").on("data", (part: string) => (body += part));
-        response.on("error", (error) => not(error.message));
-        response.on("end", () =>
-          response.statusCode === 200 ? resolve({ ready: true }) : not(reasonIn(response.statusCode ?? 0, body)),
-        );
+        response.on("error", reject);
+        response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
       },
-    );
-    asked.on("error", (error) =>
-      not(
-        error.name === "AbortError" || error.name === "TimeoutError"
-          ? `no answer in ${timeoutSeconds} s`
-          : error.message,
-      ),
-    );
-    asked.end();
+    )
+      .on("error", reject)
+      .end();
   });
 
 /** The words of the boot script where it is the one that answers, else those of the API server. */
