@@ -1,0 +1,746 @@
+import { PROBLEMS, report } from "../../model/problem";
+import { resolve } from "../../model/resolve";
+import type { RawSettings } from "../../model/settings";
+import honeydue from "../../stacks/honeydue";
+import { honeydueSettings } from "./honeydue.fixture";
+
+/** What people may write when no compiler helps: settings, and definitions built at run time. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+type Loose = any;
+
+interface Mistake {
+  readonly mistake: string;
+  readonly definition?: (definition: Loose) => void;
+  readonly settings?: (settings: { values: Loose; secretNames: string[] }) => void;
+  /** Every problem it gives: code, path, and what its line must say. */
+  readonly problems: readonly (readonly [code: string, path: string, ...says: string[]])[];
+}
+
+const digest = `sha256:${"e".repeat(64)}`;
+
+const MISTAKES: readonly Mistake[] = [
+  // Cluster
+  {
+    mistake: "a location with a slip",
+    definition: (d) => (d.cluster.location = "nbg2"),
+    problems: [["HZ001", "cluster.location", 'got "nbg2"', "fsn1, nbg1, hel1", 'Did you mean "nbg1"?']],
+  },
+  {
+    mistake: "a location override that does not exist",
+    settings: (s) => (s.values.location = "mars"),
+    problems: [["HZ001", "trivet:location", 'got "mars"', "allowed: fsn1"]],
+  },
+  {
+    mistake: "a retired server type",
+    definition: (d) => (d.cluster.serverType = "cx32"),
+    problems: [["HZ002", "cluster.serverType", "does not sell cx32 any more", 'Did you mean "cx33"?']],
+  },
+  {
+    mistake: "a server type with a slip",
+    definition: (d) => (d.cluster.serverType = "cx3"),
+    problems: [["HZ002", "cluster.serverType", 'got "cx3"', 'Did you mean "cx23"?']],
+  },
+  {
+    mistake: "a European server type in the US",
+    definition: (d) => (d.cluster.location = "ash"),
+    problems: [["HZ003", "cluster.serverType", "not sold in ash", "cpx31"]],
+  },
+  {
+    mistake: "an American server type in Europe",
+    settings: (s) => (s.values.serverType = "cpx31"),
+    problems: [["HZ003", "trivet:serverType", "not sold in nbg1", 'Did you mean "cpx32"?']],
+  },
+  {
+    mistake: "a server with one processor",
+    definition: (d) => (d.cluster.serverType = "cpx12"),
+    problems: [
+      ["HZ004", "cluster.serverType", "1 vCPU and 2048Mi", "needs 2 vCPU and 4096Mi"],
+      ...["api", "web", "admin", "worker"].map((name) => ["HZ006", `services.${name}.resources`] as const),
+      ["HZ006", "stores.cache.maxMemory"],
+      ["HZ006", "stores.queue.maxMemory"],
+      ["HZ006", "metrics"],
+    ],
+  },
+  {
+    mistake: "more than two servers can carry",
+    definition: (d) => (d.services.api.replicas = 30),
+    problems: [
+      ["HZ005", "cluster.serverType", "2 of 3 servers have", "Mi for them: with one server away", "larger server type"],
+    ],
+  },
+  {
+    mistake: "more processor than two servers have",
+    definition: (d) => (d.services.api.resources.cpu = "2400m"),
+    problems: [["HZ005", "cluster.serverType", "of processor, and 2 of 3 servers have 6800m"]],
+  },
+  {
+    mistake: "a pod larger than a server",
+    definition: (d) => (d.services.worker.resources.memory = "16384Mi"),
+    problems: [["HZ006", "services.worker.resources", 'got "16384Mi"', "allowed: up to 5952Mi"]],
+  },
+  {
+    mistake: "an image for the other processor architecture",
+    settings: (s) => (s.values.images.api = `git.honeydue.example/api:1.4-arm64@${digest}`),
+    problems: [["HZ007", "trivet:images.api", "cx33 servers have x86 processors", "multi-architecture"]],
+  },
+  {
+    mistake: "an old server image",
+    definition: (d) => (d.cluster.image = "debian-11"),
+    problems: [["HZ008", "cluster.image", "ubuntu-24.04", 'Did you mean "debian-12"?']],
+  },
+  {
+    mistake: "an unknown K3s release",
+    definition: (d) => (d.cluster.k3s = "v1.36.4-k3s1"),
+    problems: [["K3001", "cluster.k3s", 'Did you mean "v1.36.4+k3s1"?', "model/k3s-releases.ts"]],
+  },
+  {
+    mistake: "a K3s release without a checksum for these servers",
+    definition: (d) => (d.cluster.k3s = "v1.36.2+k3s1"),
+    problems: [["K3002", "cluster.k3s", "no sha256 of its x86 binary", "v1.36.4+k3s1"]],
+  },
+  {
+    mistake: "a K3s release without a checksum for an override's architecture",
+    definition: (d) => (d.cluster.k3s = "v1.36.5+k3s1"),
+    settings: (s) => (s.values.serverType = "cax21"),
+    problems: [["K3002", "cluster.k3s", "no sha256 of its arm binary", "v1.36.4+k3s1"]],
+  },
+
+  // Network
+  {
+    mistake: "a network that is no range",
+    definition: (d) => (d.cluster.network = { cidr: "10.0.0.0" }),
+    problems: [["NW001", "cluster.network.cidr", 'got "10.0.0.0"', "such as 10.0.0.0/16"]],
+  },
+  {
+    mistake: "a subnet with host bits",
+    definition: (d) => (d.cluster.network = { subnetCidr: "10.0.1.1/24" }),
+    problems: [["NW002", "cluster.network.subnetCidr", 'Did you mean "10.0.1.0/24"?']],
+  },
+  {
+    mistake: "pods in the servers' network",
+    definition: (d) => (d.cluster.network = { podCidr: "10.0.0.0/16" }),
+    problems: [["NW003", "cluster.network.podCidr", "overlaps cluster.network.cidr (10.0.0.0/16)"]],
+  },
+  {
+    mistake: "services among the pods",
+    definition: (d) => (d.cluster.network = { serviceCidr: "10.42.128.0/17" }),
+    problems: [["NW003", "cluster.network.serviceCidr", "overlaps cluster.network.podCidr"]],
+  },
+  {
+    mistake: "a subnet outside the network",
+    definition: (d) => (d.cluster.network = { subnetCidr: "10.1.1.0/24" }),
+    problems: [["NW004", "cluster.network.subnetCidr", "inside cluster.network.cidr (10.0.0.0/16)"]],
+  },
+  {
+    mistake: "a subnet without room for three servers",
+    definition: (d) => (d.cluster.network = { subnetCidr: "10.0.1.0/29" }),
+    problems: [["NW005", "cluster.network.subnetCidr", "11th to 13th address"]],
+  },
+  {
+    mistake: "one node's worth of pod addresses",
+    definition: (d) => (d.cluster.network = { podCidr: "10.42.0.0/24" }),
+    problems: [["NW005", "cluster.network.podCidr", "/8 to /20", "each server takes a /24"]],
+  },
+  {
+    mistake: "a public range as private network",
+    definition: (d) => (d.cluster.network = { cidr: "11.0.0.0/16", subnetCidr: "11.0.1.0/24" }),
+    problems: [
+      ["NW006", "cluster.network.cidr", "10.0.0.0/8"],
+      ["NW006", "cluster.network.subnetCidr"],
+    ],
+  },
+  {
+    mistake: "a network over Hetzner's gateway",
+    definition: (d) => (d.cluster.network = { cidr: "172.31.0.0/16", subnetCidr: "172.31.2.0/24" }),
+    problems: [["NW008", "cluster.network.cidr", "172.31.1.1"]],
+  },
+  {
+    mistake: "a DNS address outside the services' range",
+    definition: (d) => (d.cluster.network = { clusterDns: "10.42.0.10" }),
+    problems: [["NW007", "cluster.network.clusterDns", "inside 10.43.0.0/16"]],
+  },
+  {
+    mistake: "the Kubernetes API's address for DNS",
+    definition: (d) => (d.cluster.network = { clusterDns: "10.43.0.1" }),
+    problems: [["NW007", "cluster.network.clusterDns", "not the first"]],
+  },
+
+  // Operators
+  {
+    mistake: "the Kubernetes API for everybody",
+    settings: (s) => (s.values.operators = ["0.0.0.0/0"]),
+    problems: [["OP001", "trivet:operators[0]", "open to the whole internet"]],
+  },
+  {
+    mistake: "the Kubernetes API for everybody by IPv6",
+    settings: (s) => s.values.operators.push("::/0"),
+    problems: [["OP001", "trivet:operators[1]", "open to the whole internet"]],
+  },
+  {
+    mistake: "half a continent of operators",
+    settings: (s) => (s.values.operators = ["203.0.0.0/8"]),
+    problems: [["OP001", "trivet:operators[0]", "a large part of the internet"]],
+  },
+  {
+    mistake: "operators' range with host bits",
+    settings: (s) => (s.values.operators = ["198.51.100.77/24"]),
+    problems: [["NW002", "trivet:operators[0]", 'Did you mean "198.51.100.0/24"?']],
+  },
+  {
+    mistake: "an operator's address without a mask",
+    settings: (s) => (s.values.operators = ["2001:db8::7"]),
+    problems: [["NW001", "trivet:operators[0]", 'Did you mean "2001:db8::7/128"?']],
+  },
+  {
+    mistake: "an operator's address that is none",
+    settings: (s) => (s.values.operators = ["203.0.113.300/32"]),
+    problems: [["NW001", "trivet:operators[0]", "such as 203.0.113.7/32"]],
+  },
+  {
+    mistake: "an operator at home behind a router",
+    settings: (s) => (s.values.operators = ["192.168.1.20/32"]),
+    problems: [["OP002", "trivet:operators[0]", "never arrives", "the public address you connect from"]],
+  },
+  {
+    mistake: "an operator twice",
+    settings: (s) => (s.values.operators = ["203.0.113.7/32", "203.0.113.7/32"]),
+    problems: [["OP003", "trivet:operators[1]", "already"]],
+  },
+  {
+    mistake: "no operators",
+    settings: (s) => (s.values.operators = []),
+    problems: [["SE003", "trivet:operators", "at least one range"]],
+  },
+  {
+    mistake: "a certificate name that is no name",
+    settings: (s) => (s.values.extraTlsSans = ["k8s.honeydue.example", "https://k8s"]),
+    problems: [["SE003", "trivet:extraTlsSans[1]", "a DNS name or an address"]],
+  },
+
+  // Edge
+  {
+    mistake: "a domain that is a URL",
+    definition: (d) => (d.domain = "https://HoneyDue.example/"),
+    problems: [["CF001", "domain", 'Did you mean "honeydue.example"?']],
+  },
+  {
+    mistake: "a host under another domain",
+    definition: (d) => (d.services.web.hosts = ["app.other.example"]),
+    problems: [["CF002", "services.web.hosts[0]", "one label under honeydue.example", "a platform of its own"]],
+  },
+  {
+    mistake: "a host with the domain in it",
+    definition: (d) => (d.services.web.hosts = ["app.honeydue.example"]),
+    problems: [["CF003", "services.web.hosts[0]", 'Did you mean "app"?']],
+  },
+  {
+    mistake: "a host that is no label",
+    definition: (d) => (d.services.web.hosts = ["my_app"]),
+    problems: [["CF003", "services.web.hosts[0]", 'a-z, 0-9 and "-"']],
+  },
+  {
+    mistake: "one host for two services",
+    definition: (d) => (d.services.web.hosts = ["api"]),
+    problems: [["CF004", "services.web.hosts[0]", "services.api has it already"]],
+  },
+  {
+    mistake: "a host two levels deep",
+    definition: (d) => (d.services.api.hosts = ["v2.api", "@"]),
+    problems: [["CF005", "services.api.hosts[0]", "one level only", 'Did you mean "v2-api"?']],
+  },
+  {
+    mistake: "clear text to the servers in production",
+    definition: (d) => (d.edge.tls = "flexible"),
+    problems: [["CF006", "edge.tls", "passwords and sessions cross the internet readable", "strict, full"]],
+  },
+  {
+    mistake: "a tunnel, which is not built yet",
+    definition: (d) => (d.edge = { kind: "tunnel" }),
+    problems: [["CF007", "edge.kind", "not built yet", "allowed: proxied"]],
+  },
+  {
+    mistake: "an edge with a slip",
+    definition: (d) => (d.edge.tls = "stict"),
+    problems: [["CF010", "edge.tls", 'Did you mean "strict"?']],
+  },
+  {
+    mistake: "no host at all",
+    definition: (d) => {
+      for (const name of ["api", "web", "admin"]) d.services[name].hosts = [];
+      delete d.services.admin.guard;
+      for (const name of ["web", "admin"]) d.services[name].env = { API_URL: d.services[name].env.API_URL };
+      delete d.services.api.env.PUBLIC_URL;
+      d.services.api.uses.push("web", "admin");
+    },
+    problems: [["CF008", "services", "no service has a host"]],
+  },
+  {
+    mistake: "a guard without a door",
+    definition: (d) => {
+      d.services.admin.hosts = [];
+      d.services.web.uses.push("admin");
+    },
+    problems: [["CF009", "services.admin.guard", "the service has no host"]],
+  },
+  {
+    mistake: "a guard that does not exist",
+    definition: (d) => (d.services.admin.guard = "admins"),
+    problems: [["CF010", "services.admin.guard", "allowed: operators"]],
+  },
+
+  // Names
+  {
+    mistake: "a platform name in capitals",
+    definition: (d) => (d.name = "HoneyDue"),
+    problems: [["NM001", "name", "beginning with a letter", 'Did you mean "honey-due"?']],
+  },
+  {
+    mistake: "a service name with an underscore",
+    definition: (d) => (d.services.mail_worker = d.services.worker),
+    problems: [["NM001", "services.mail_worker", 'Did you mean "mail-worker"?']],
+  },
+  {
+    mistake: "a very long platform name",
+    definition: (d) => (d.name = "h".repeat(31)),
+    problems: [["NM002", "name", "at most 30 characters (it has 31)"]],
+  },
+  {
+    mistake: "a service called like the metrics agent",
+    definition: (d) => (d.services.vmagent = d.services.worker),
+    problems: [["NM003", "services.vmagent", "has an object of that name"]],
+  },
+  {
+    mistake: "a service called like a store's object",
+    definition: (d) => (d.services["redis-cache"] = d.services.worker),
+    problems: [["NM003", "services.redis-cache", "belong to the stores' objects"]],
+  },
+  {
+    mistake: "a platform in the system's namespace",
+    definition: (d) => (d.name = "kube-system"),
+    problems: [["NM003", "name", "not the platform's"]],
+  },
+  {
+    mistake: "one name for a store and a service",
+    definition: (d) => {
+      d.stores.mail = d.stores.cache;
+      d.services.mail = { ...d.services.worker, uses: [...d.services.worker.uses] };
+      d.services.worker.uses.push("mail");
+    },
+    problems: [["NM004", "services.mail", "stores.mail has the name already"]],
+  },
+
+  // Workloads
+  {
+    mistake: "no replicas",
+    definition: (d) => (d.services.api.replicas = 0),
+    problems: [["WL001", "services.api.replicas", "got 0", "1 to 100"]],
+  },
+  {
+    mistake: "two of a singleton",
+    definition: (d) => (d.services.worker.replicas = 2),
+    problems: [["WL002", "services.worker.replicas", "must never run twice"]],
+  },
+  {
+    mistake: "a privileged port",
+    definition: (d) => (d.services.api.port = 80),
+    problems: [["WL003", "services.api.port", "needs to be root"]],
+  },
+  {
+    mistake: "metrics without a port",
+    definition: (d) => (d.services.worker.metrics = "/metrics"),
+    problems: [["WL004", "services.worker.metrics", "no port to ask", "name services.worker.port"]],
+  },
+  {
+    mistake: "probes without a port",
+    definition: (d) => (d.services.worker.health = { ready: "/ready" }),
+    problems: [["WL004", "services.worker.health", "no port to ask"]],
+  },
+  {
+    mistake: "a health path without a slash",
+    definition: (d) => (d.services.api.health.live = "api/health/live"),
+    problems: [["WL005", "services.api.health.live", 'Did you mean "/api/health/live"?']],
+  },
+  {
+    mistake: "a start-up time shorter than one look",
+    definition: (d) => Object.assign(d.services.web.health, { startsWithinSeconds: 5, periodSeconds: 10 }),
+    problems: [
+      [
+        "WL006",
+        "services.web.health.startsWithinSeconds",
+        "killed before it is asked a second time",
+        "10 seconds or more",
+      ],
+    ],
+  },
+  {
+    mistake: "a start-up time of an hour",
+    definition: (d) => (d.services.api.health.startsWithinSeconds = 3600),
+    problems: [["WL006", "services.api.health.startsWithinSeconds", "1 to 1800 seconds"]],
+  },
+  {
+    mistake: "an amount of memory without a unit",
+    definition: (d) => (d.services.web.resources.memory = 384),
+    problems: [["WL007", "services.web.resources.memory", "16Mi to 65536Mi"]],
+  },
+  {
+    mistake: "a processor limit below the request",
+    definition: (d) => (d.services.web.resources.cpuLimit = "50m"),
+    problems: [["WL007", "services.web.resources.cpuLimit", "below what is reserved", "100m or more"]],
+  },
+  {
+    mistake: "a process that runs as root",
+    definition: (d) => (d.services.web.runAsUser = 0),
+    problems: [["WL008", "services.web.runAsUser", "refuses root"]],
+  },
+  {
+    mistake: "a service that nobody can reach",
+    definition: (d) => (d.services.web.hosts = []),
+    problems: [["WL009", "services.web", "no host and no workload uses it"]],
+  },
+  {
+    mistake: "an empty folder over the system's",
+    definition: (d) => (d.services.web.writablePaths = ["/etc"]),
+    problems: [["WL010", "services.web.writablePaths[0]", "would hide what the process needs"]],
+  },
+  {
+    mistake: "no time to stop",
+    definition: (d) => (d.services.worker.stopsWithinSeconds = 1),
+    problems: [["WL011", "services.worker.stopsWithinSeconds", "5 to 600 seconds"]],
+  },
+
+  // References
+  {
+    mistake: "a use with a slip",
+    definition: (d) => (d.services.api.uses[0] = "cashe"),
+    problems: [["US001", "services.api.uses[0]", 'got "cashe"', 'Did you mean "cache"?']],
+  },
+  {
+    mistake: "a worker that is asked",
+    definition: (d) => d.services.api.uses.push("worker"),
+    problems: [["US001", "services.api.uses[4]", "a worker answers no requests"]],
+  },
+  {
+    mistake: "a service that uses itself",
+    definition: (d) => d.services.api.uses.push("api"),
+    problems: [["US002", "services.api.uses[4]"]],
+  },
+  {
+    mistake: "a use listed twice",
+    definition: (d) => d.services.api.uses.push("cache"),
+    problems: [["US003", "services.api.uses[4]", "already"]],
+  },
+  {
+    mistake: "an external that nobody uses",
+    definition: (d) => (d.externals.search = { kind: "external", host: "search.example", port: 443 }),
+    problems: [["US004", "externals.search", "no workload uses it"]],
+  },
+  {
+    mistake: "a URL of a service that does not exist",
+    definition: (d) => (d.services.admin.env.API_URL.service = "apl"),
+    problems: [["US005", "services.admin.env.API_URL", "no such service", 'Did you mean "api"?']],
+  },
+  {
+    mistake: "a public URL of a service without hosts",
+    definition: (d) => {
+      d.services.web.hosts = [];
+      d.services.admin.uses.push("web");
+      d.services.admin.env.WEB_URL = { kind: "publicUrl", service: "web" };
+    },
+    problems: [["US005", "services.admin.env.WEB_URL", "services.web has no host", 'internalUrl("web")']],
+  },
+  {
+    mistake: "an internal URL that the policies close",
+    definition: (d) => (d.services.admin.uses = []),
+    problems: [["US006", "services.admin.env.API_URL", "NetworkPolicies close the way", 'add "api"']],
+  },
+  {
+    mistake: "jobs from a store that does not exist",
+    definition: (d) => (d.services.worker.jobs = "quue"),
+    problems: [["US001", "services.worker.jobs", 'Did you mean "queue"?']],
+  },
+  {
+    mistake: "a variable with a dash",
+    definition: (d) => (d.services.web.env["LOG-LEVEL"] = "info"),
+    problems: [["EN001", "services.web.env.LOG-LEVEL", 'Did you mean "LOG_LEVEL"?']],
+  },
+  {
+    mistake: "a variable over a derived one",
+    definition: (d) => (d.services.api.env.CACHE_HOST = "elsewhere"),
+    problems: [["EN002", "services.api.env.CACHE_HOST", "stores.cache sets it already"]],
+  },
+  {
+    mistake: "a variable from two externals",
+    definition: (d) => (d.externals.smtp.env.POSTGRES_USER = "robot"),
+    problems: [["EN002", "services.worker.uses (smtp)", "externals.postgres sets it already"]],
+  },
+
+  // Images
+  {
+    mistake: "an image that the stack does not have",
+    settings: (s) => delete s.values.images.web,
+    problems: [["IM001", "services.web.image", "pulumi config set --path 'trivet:images.web'"]],
+  },
+  {
+    mistake: "an image without digest",
+    settings: (s) => (s.values.images.web = "git.honeydue.example/honeydue/web:1.2.3"),
+    problems: [["IM002", "trivet:images.web", "a tag can move", "docker buildx imagetools inspect"]],
+  },
+  {
+    mistake: "plain latest",
+    settings: (s) => (s.values.images.web = `git.honeydue.example/honeydue/web:latest@${digest}`),
+    problems: [["IM003", "trivet:images.web", "says nothing about what runs"]],
+  },
+  {
+    mistake: "an image in capitals",
+    settings: (s) => (s.values.images.web = `git.honeydue.example/HoneyDue/web@${digest}`),
+    problems: [["IM004", "trivet:images.web", `Did you mean "git.honeydue.example/honeydue/web@${digest}"?`]],
+  },
+  {
+    mistake: "an image with half a digest",
+    settings: (s) => (s.values.images.web = "git.honeydue.example/honeydue/web@sha256:abc"),
+    problems: [["IM004", "trivet:images.web", "64 hexadecimal digits"]],
+  },
+  {
+    mistake: "an image that nobody uses",
+    settings: (s) => (s.values.images.workr = s.values.images.worker),
+    problems: [["IM005", "trivet:images.workr", 'Did you mean "worker"?', "pulumi config rm --path"]],
+  },
+
+  // Stores
+  {
+    mistake: "a queue on an LRU cache",
+    definition: (d) => (d.stores.queue.eviction = "allkeys-lru"),
+    problems: [
+      ["ST003", "stores.queue.eviction", "worker takes its jobs from it", "allowed: noeviction", "a store of its own"],
+    ],
+  },
+  {
+    mistake: "a queue that forgets",
+    definition: (d) => (d.stores.queue.keep = false),
+    problems: [["ST003", "stores.queue.keep", "gone when its pod restarts", "allowed: true"]],
+  },
+  {
+    mistake: "kept data that are evicted",
+    definition: (d) => (d.stores.cache.keep = true),
+    problems: [["ST001", "stores.cache.eviction", "drops them when memory is short"]],
+  },
+  {
+    mistake: "a store that neither evicts nor keeps",
+    definition: (d) => (d.stores.cache.eviction = "noeviction"),
+    problems: [["ST002", "stores.cache.keep", "a restart of the pod loses all of it", "take allkeys-lru"]],
+  },
+  {
+    mistake: "a Redis of some bytes",
+    definition: (d) => (d.stores.cache.maxMemory = "1Mi"),
+    problems: [["ST004", "stores.cache.maxMemory", "64Mi to 4096Mi"]],
+  },
+  {
+    mistake: "a volume for a cache",
+    definition: (d) => (d.stores.cache.volume = "512Mi"),
+    problems: [["ST005", "stores.cache.volume", "without keep there is no volume"]],
+  },
+  {
+    mistake: "a volume too small for the append-only file",
+    definition: (d) => (d.stores.queue.volume = "128Mi"),
+    problems: [["ST005", "stores.queue.volume", "side by side", "256Mi or more"]],
+  },
+  {
+    mistake: "an eviction policy with a slip",
+    definition: (d) => (d.stores.cache.eviction = "allkey-lru"),
+    problems: [["ST006", "stores.cache.eviction", 'Did you mean "allkeys-lru"?']],
+  },
+
+  // Externals and metrics
+  {
+    mistake: "a URL for a host",
+    settings: (s) => (s.values.postgresHost = "postgres://pooler.db.example:5432/honeydue"),
+    problems: [["EX001", "trivet:postgresHost", 'Did you mean "pooler.db.example"?']],
+  },
+  {
+    mistake: "mail on a port that Hetzner blocks",
+    definition: (d) => (d.externals.smtp.port = 465),
+    problems: [["EX002", "externals.smtp.port", "drops outbound connections to port 465", 'Did you mean "587"?']],
+  },
+  {
+    mistake: "mail on port 25",
+    definition: (d) => (d.externals.smtp.port = 25),
+    problems: [["EX002", "externals.smtp.port", "port 25"]],
+  },
+  {
+    mistake: "a port that is none",
+    definition: (d) => (d.externals.postgres.port = 70000),
+    problems: [["EX003", "externals.postgres.port", "1 to 65535"]],
+  },
+  {
+    mistake: "a private address outside the cluster",
+    settings: (s) => (s.values.postgresHost = "10.0.1.50"),
+    problems: [["EX004", "trivet:postgresHost", "no private address"]],
+  },
+  {
+    mistake: "metrics in clear text",
+    definition: (d) => (d.metrics.remoteWrite = "http://obs.example/api/v1/write"),
+    problems: [["MT001", "metrics.remoteWrite", "the bearer token would cross the internet in clear"]],
+  },
+  {
+    mistake: "a hectic scrape interval",
+    definition: (d) => (d.metrics.scrapeIntervalSeconds = 1),
+    problems: [["MT002", "metrics.scrapeIntervalSeconds", "5 to 300 seconds"]],
+  },
+  {
+    mistake: "an agent with nothing to scrape",
+    definition: (d) => delete d.services.api.metrics,
+    problems: [["MT003", "metrics", "no workload has a metrics path"]],
+  },
+  {
+    mistake: "a registry with a scheme",
+    definition: (d) => (d.registry.server = "https://git.honeydue.example"),
+    problems: [["EX001", "registry.server", "without scheme and path"]],
+  },
+
+  // Settings and secrets
+  {
+    mistake: "a misspelt setting",
+    settings: (s) => (s.values.generaton = 2),
+    problems: [["SE001", "trivet:generaton", 'Did you mean "generation"?', "pulumi config rm generaton"]],
+  },
+  {
+    mistake: "a secret that nobody reads",
+    settings: (s) => s.secretNames.push("oldToken"),
+    problems: [["SE001", "trivet:oldToken", "nothing reads this setting"]],
+  },
+  {
+    mistake: "no zone",
+    settings: (s) => delete s.values.cloudflareZoneId,
+    problems: [["SE002", "trivet:cloudflareZoneId", "pulumi config set cloudflareZoneId"]],
+  },
+  {
+    mistake: "a value of the definition that the stack does not set",
+    settings: (s) => delete s.values.smtpHost,
+    problems: [["SE002", "trivet:smtpHost", "externals.smtp.host needs it", "pulumi config set smtpHost <value>"]],
+  },
+  {
+    mistake: "a zone id that is none",
+    settings: (s) => (s.values.cloudflareZoneId = "honeydue.example"),
+    problems: [["SE003", "trivet:cloudflareZoneId", "32 hexadecimal digits"]],
+  },
+  {
+    mistake: "a generation below one",
+    settings: (s) => (s.values.generation = 0),
+    problems: [["SE003", "trivet:generation", "1 or more"]],
+  },
+  {
+    mistake: "an environment with a slip",
+    settings: (s) => (s.values.environment = "prodution"),
+    problems: [["SE003", "trivet:environment", 'Did you mean "production"?']],
+  },
+  {
+    mistake: "protect as text",
+    settings: (s) => (s.values.protect = "yes"),
+    problems: [["SE003", "trivet:protect", "boolean"]],
+  },
+  {
+    mistake: "two secrets that are not set",
+    settings: (s) => (s.secretNames = s.secretNames.filter((name) => !["sessionKey", "apnsKey"].includes(name))),
+    problems: [
+      ["SE004", "trivet:apnsKey", "externals.apns.env.APNS_KEY needs it", "pulumi config set --secret apnsKey"],
+      ["SE004", "trivet:sessionKey", "services.api.env.SESSION_KEY needs it", "pulumi config set --secret sessionKey"],
+    ],
+  },
+  {
+    mistake: "a secret in plain text",
+    settings: (s) => {
+      s.secretNames = s.secretNames.filter((name) => name !== "sessionKey");
+      s.values.sessionKey = "sentinel-must-not-be-shown";
+    },
+    problems: [["SE005", "trivet:sessionKey", "consider it known", "pulumi config set --secret sessionKey"]],
+  },
+  {
+    mistake: "a plain setting as a secret",
+    settings: (s) => {
+      delete s.values.operators;
+      s.secretNames.push("operators");
+    },
+    problems: [["SE006", "trivet:operators", "without --secret"]],
+  },
+  {
+    mistake: "a plain value of the definition as a secret",
+    settings: (s) => {
+      delete s.values.smtpHost;
+      s.secretNames.push("smtpHost");
+    },
+    problems: [["SE006", "trivet:smtpHost", 'secret("smtpHost")']],
+  },
+  {
+    mistake: "a value called like a setting of Trivet's",
+    definition: (d) => (d.externals.postgres.host.name = "images"),
+    settings: (s) => delete s.values.postgresHost,
+    problems: [
+      ["SE003", "trivet:images", "allowed: text"],
+      ["SE007", "externals.postgres.host", "Trivet has a setting of that name"],
+    ],
+  },
+];
+
+const broken = ({ definition, settings }: Pick<Mistake, "definition" | "settings">) => {
+  const changedDefinition = structuredClone(honeydue);
+  const changedSettings = structuredClone(honeydueSettings) as RawSettings & { secretNames: string[] };
+  definition?.(changedDefinition);
+  settings?.(changedSettings);
+  return resolve(changedDefinition, changedSettings).problems ?? [];
+};
+
+const identity = ({ code, path }: { readonly code: string; readonly path: string }): string => `${code} ${path}`;
+
+test.each(MISTAKES)("says what is wrong with $mistake", ({ problems: expected, ...mistake }) => {
+  const problems = broken(mistake);
+  expect(problems.map(identity).sort()).toEqual(expected.map(([code, path]) => identity({ code, path })).sort());
+  for (const [code, path, ...says] of expected) {
+    const line = report(
+      problems.filter((problem) => identity(problem) === identity({ code, path })),
+      "source",
+    );
+    for (const text of says) expect(line).toContain(text);
+  }
+});
+
+test("the table holds at least forty mistakes, and every code that there is", () => {
+  const seen = new Set(MISTAKES.flatMap(({ problems }) => problems.map(([code]) => code)));
+  expect(MISTAKES.length).toBeGreaterThanOrEqual(40);
+  expect(Object.keys(PROBLEMS).filter((code) => !seen.has(code))).toEqual([]);
+});
+
+test("a secret that stands in plain text is not repeated in the error", () => {
+  const problems = broken({
+    settings: (s) => {
+      s.secretNames = [];
+      s.values.sessionKey = "sentinel-must-not-be-shown";
+    },
+  });
+  expect(report(problems, "source")).toContain("trivet:sessionKey");
+  expect(JSON.stringify(problems)).not.toContain("sentinel");
+});
+
+test("all mistakes come at once, sorted by where they are", () => {
+  const problems = broken({
+    definition: (d) => {
+      d.cluster.location = "nbg2";
+      d.services.api.uses[0] = "cashe";
+    },
+    settings: (s) => (s.values.operators = ["0.0.0.0/0", "203.0.113.9"]),
+  });
+  expect(report(problems, "stacks/Pulumi.honeydue.yaml")).toMatchInlineSnapshot(`
+    "stacks/Pulumi.honeydue.yaml: 4 problems, nothing was created or changed
+      cluster.location      HZ001  got "nbg2"; allowed: fsn1, nbg1, hel1, ash, hil, sin. Did you mean "nbg1"?
+      services.api.uses[0]  US001  got "cashe"; allowed: cache, queue, postgres, objects, apns, fcm, smtp, web, admin. Did you mean "cache"?
+      trivet:operators[0]   OP001  got "0.0.0.0/0"; the Kubernetes API would be open to the whole internet; allowed: /16 to /32 for IPv4, /32 to /128 for IPv6. Do: name the addresses of the people who operate it
+      trivet:operators[1]   NW001  got "203.0.113.9"; allowed: a range such as 203.0.113.7/32. Did you mean "203.0.113.9/32"?"
+  `);
+});
+
+test("clear text to the servers is allowed for a trial", () => {
+  const problems = broken({
+    definition: (d) => (d.edge.tls = "flexible"),
+    settings: (s) => (s.values.environment = "staging"),
+  });
+  expect(problems).toEqual([]);
+});
