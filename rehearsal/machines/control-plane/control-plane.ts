@@ -385,9 +385,9 @@ const serviceRanges = ({ config }: ServerDefinition): readonly string[] =>
 /** The first address of a service range is the `kubernetes` Service. */
 function firstAddress(cidr: string): string {
   const [network, prefix] = ipaddr.parseCIDR(cidr);
-  const bytes = (
-    network.kind() === "ipv4" ? ipaddr.IPv4.networkAddressFromCIDR(`${network}/${prefix}`) : network
-  ).toByteArray();
+  const bytes = network
+    .toByteArray()
+    .map((byte, index) => byte & (0xff00 >> Math.min(8, Math.max(0, prefix - 8 * index))) & 0xff);
   bytes[bytes.length - 1]! += 1;
   return ipaddr.fromByteArray(bytes).toString();
 }

@@ -60,7 +60,7 @@ function packaged(kind: keyof typeof RESOURCES, body: ObjectBody): PackagedObjec
   const root = apiVersion === "v1" ? "/api/v1" : `/apis/${apiVersion}`;
   return {
     path: `${root}${namespace === undefined ? "" : `/namespaces/${namespace}`}/${plural}/${name}`,
-    object: { apiVersion, kind: kind as string, ...body },
+    object: { apiVersion, kind: kind, ...body },
   };
 }
 

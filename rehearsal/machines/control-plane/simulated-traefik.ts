@@ -217,7 +217,11 @@ export function flattenYaml(text: string): Map<string, string> {
       if (path !== "") options.set(path, "");
       for (const [key, inner] of Object.entries(value))
         visit(inner, `${path}${path === "" ? "" : "."}${key.toLowerCase()}`);
-    } else options.set(path, value === null || value === undefined ? "" : String(value));
+    } else
+      options.set(
+        path,
+        typeof value === "string" ? value : value === null || value === undefined ? "" : JSON.stringify(value),
+      );
   };
   visit(parse(text), "");
   return options;

@@ -134,7 +134,7 @@ function optionTexts(key: string, option: Option, value: unknown): string[] | st
     return items.flatMap((item) => String(item).split(",")).map((item) => item.trim());
   }
   if (Array.isArray(value)) return "takes one value, got a list";
-  if (typeof value === "boolean" || value === null || typeof value === "object") return "must be a text";
+  if (!isScalar(value) || typeof value === "boolean") return "must be a text";
   if (typeof value === "number" && /token|mode/.test(key))
     return "must be a quoted text; without quotes YAML makes a number of it";
   return [String(value)];
@@ -225,7 +225,7 @@ function checkValues(config: K3sConfig, tree: FileTree): Problem[] {
   const serviceCidr = config.stringOr("service-cidr", "10.43.0.0/16");
   if (dns && ipaddr.isValid(dns) && isCidr(serviceCidr)) {
     const [address, range] = [ipaddr.parse(dns), ipaddr.parseCIDR(serviceCidr)];
-    if (address.kind() === range[0].kind() && !address.match(range as never))
+    if (address.kind() === range[0].kind() && !address.match(range))
       add("cluster-dns", `${dns} lies outside service-cidr ${serviceCidr}`);
   }
   for (const label of config.list("node-label")) {

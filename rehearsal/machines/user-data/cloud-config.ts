@@ -11,7 +11,7 @@ const strict = <Shape extends z.ZodRawShape>(shape: Shape) =>
   z.strictObject(shape, {
     error: (issue) =>
       issue.code === "unrecognized_keys"
-        ? (issue.keys as string[]).map((key) => unknownKey(key, Object.keys(shape))).join("; ")
+        ? issue.keys.map((key) => unknownKey(key, Object.keys(shape))).join("; ")
         : undefined,
   });
 

@@ -1,0 +1,5 @@
+import { ensureTools } from "../../../../rehearsal/toolchain";
+
+/** The real binaries, from the cache where they are; the whole test run has built them before. */
+export const machineTools = () =>
+  ensureTools(["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"]);
