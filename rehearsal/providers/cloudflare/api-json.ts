@@ -28,7 +28,8 @@ function encoded(type: AttributeType, value: Value): Plain {
     for (const [name, attribute] of Object.entries(type.attributes)) {
       const key = apiName(name, attribute);
       const each = value[name] ?? null;
-      if (key !== false && each !== null && each !== UNKNOWN) result[key] = encoded(attribute.type, each);
+      if (key !== false && !isReadOnly(attribute) && each !== null && each !== UNKNOWN)
+        result[key] = encoded(attribute.type, each);
     }
     return result;
   }
@@ -69,12 +70,7 @@ function merged(attributes: Attributes, before: ObjectValue, answer: Plain, what
 function mergedValue(attribute: Attribute, value: Value, told: Plain | undefined, what: "unknown" | "all"): Value {
   const { type } = attribute;
   if (told === undefined) return value;
-  if (what === "all") {
-    // Attributes that the program leaves out and the API does not tell of must not come and go inside of an object.
-    if (type.kind === "object" && isObject(value) && isPlainObject(told))
-      return merged(type.attributes, cleared(type.attributes, value), told, "all");
-    return decoded(type, told);
-  }
+  if (what === "all") return followed(type, value, told);
   if (value === UNKNOWN || (value === null && attribute.computed)) return decoded(type, told);
   if (type.kind === "object" && isObject(value)) return merged(type.attributes, value, told, what);
   if (type.kind === "list" && type.element.kind === "object" && isArray(value) && Array.isArray(told)) {
@@ -84,6 +80,19 @@ function mergedValue(attribute: Attribute, value: Value, told: Plain | undefined
     );
   }
   return value;
+}
+
+/** The answer, but for what it cannot tell: that stays as it was, also deep inside. */
+function followed(type: AttributeType, value: Value, told: Plain): Value {
+  if (type.kind === "object" && isObject(value) && isPlainObject(told))
+    return merged(type.attributes, cleared(type.attributes, value), told, "all");
+  if (type.kind === "map" && isObject(value) && isPlainObject(told))
+    return Object.fromEntries(
+      Object.entries(told).map(([key, item]) => [key, followed(type.element, value[key] ?? null, item)]),
+    );
+  if (type.kind === "list" && isArray(value) && Array.isArray(told))
+    return (told as readonly Plain[]).map((item, index) => followed(type.element, value[index] ?? null, item));
+  return decoded(type, told);
 }
 
 /** Only what is not refreshed survives; the answer tells the rest. */

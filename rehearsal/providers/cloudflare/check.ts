@@ -15,9 +15,13 @@ const join = (place: Place, program: string, terraform: string): Place => ({
   program: place.program === "" ? program : `${place.program}.${program}`,
   terraform: place.terraform === "" ? terraform : `${place.terraform}.${terraform}`,
 });
-const at = ({ program, terraform }: Place, index: number | string): Place => ({
+const at = ({ program, terraform }: Place, index: number): Place => ({
   program: `${program}[${index}]`,
   terraform: `${terraform}[${index}]`,
+});
+const under = ({ program, terraform }: Place, key: string): Place => ({
+  program: `${program}.${key}`,
+  terraform: `${terraform}["${key}"]`,
 });
 
 /** Judges a program's values by the schema. The failures carry no property, only a text that names the place: the real ones do so. */
@@ -44,7 +48,6 @@ function walk(attributes: Attributes, config: ObjectValue, place: Place, report:
     }
     if (attribute.computed && !attribute.optional && !attribute.required) {
       say(READ_ONLY);
-      continue;
     }
     if (value === UNKNOWN) continue;
     judge(attribute, value, here, say);
@@ -55,17 +58,26 @@ function walk(attributes: Attributes, config: ObjectValue, place: Place, report:
           `Invalid Attribute Combination. Attribute "${terraformName(other, beside)}" cannot be specified when "${terraformName(name, attribute)}" is specified`,
         );
     }
+    if (attribute.oneKindEach && isArray(value)) {
+      const most = Math.max(
+        0,
+        ...value.map((item) => (isObject(item) ? Object.values(item).filter((each) => each !== null).length : 0)),
+      );
+      if (most > 1)
+        say(`Invalid Attribute Value. Attribute ${here.terraform} must contain at most 1 elements, got: ${most}`);
+    }
     descend(attribute.type, value, here, report);
   }
 }
 
 function descend(type: AttributeType, value: Value, place: Place, report: Report): void {
   if (type.kind === "object" && isObject(value)) walk(type.attributes, value, place, report);
-  if ((type.kind === "list" || type.kind === "set") && isArray(value))
+  // The elements of a set have no place.
+  if (type.kind === "set" && isArray(value)) value.forEach((item) => descend(type.element, item, place, report));
+  if (type.kind === "list" && isArray(value))
     value.forEach((item, index) => descend(type.element, item, at(place, index), report));
   if (type.kind === "map" && isObject(value))
-    for (const [key, item] of Object.entries(value))
-      descend(type.element, item, at(place, JSON.stringify(key)), report);
+    for (const [key, item] of Object.entries(value)) descend(type.element, item, under(place, key), report);
 }
 
 function judge(

@@ -13,7 +13,7 @@ import {
   UNKNOWN,
   type UpdateCall,
 } from "../protocol/provider";
-import { isList, isMap, withoutSecrets, withSecrets } from "../protocol/values";
+import { isList, isMap, secret, withoutSecrets } from "../protocol/values";
 import { filledIn, isPlainObject, refreshed, toBody } from "./api-json";
 import { check } from "./check";
 import { ApiFailure, type ClientOptions, CloudflareClient } from "./client";
@@ -22,8 +22,7 @@ import { type Plan, plan } from "./plan";
 import { checkConfig, clientOptions, diffConfig } from "./provider-config";
 import type { Endpoint, ResourceType } from "./resource-type";
 import { RESOURCE_TYPES } from "./resources";
-import type { Plain } from "./schema";
-import { terraformName } from "./schema";
+import { type Attributes, type AttributeType, type Plain, terraformName } from "./schema";
 import { type ObjectValue, toProperties, typedObject, type Value, withoutUnknowns, WrongType } from "./values";
 
 export interface CloudflareProviderOptions {
@@ -60,7 +59,7 @@ export function createCloudflareProvider(options: CloudflareProviderOptions = {}
         : error;
     });
   const state = (type: ResourceType, values: ObjectValue): PropertyMap => ({
-    ...withSecrets(toProperties(values), secretsOf(type)),
+    ...markSecrets(type.attributes, toProperties(values)),
     ...META,
   });
 
@@ -77,17 +76,14 @@ export function createCloudflareProvider(options: CloudflareProviderOptions = {}
       const type = typeOf(token);
       const config = encode(type, news);
       const failures = [...check(type.attributes, config, name), ...checkExactlyOneOf(type, config, name)];
-      return {
-        inputs: withSecrets(
-          news,
-          secretsOf(type).filter((key) => news[key] !== null),
-        ),
-        failures,
-      };
+      return { inputs: markSecrets(type.attributes, news), failures };
     },
 
     async diff({ type: token, olds, news }: DiffCall): Promise<DiffResult> {
-      const { changed, replaces } = planOf(typeOf(token), news, olds);
+      const type = typeOf(token);
+      if (type.refusesOldStates !== undefined && !String(olds["__meta"] ?? "").includes("schema_version"))
+        throw new Error(type.refusesOldStates);
+      const { changed, replaces } = planOf(type, news, olds);
       if (changed.length === 0) return { changes: "none" };
       return { changes: "some", diffs: changed.filter((name) => name !== "id"), replaces };
     },
@@ -170,6 +166,13 @@ function planOf(type: ResourceType, news: PropertyMap, olds: PropertyMap | undef
   for (const [name, attribute] of Object.entries(type.attributes)) {
     const now: Value = config[name] ?? null;
     const was: Value = before?.[name] ?? null;
+    if (
+      now === UNKNOWN &&
+      (attribute.neverUnknown === true || (attribute.neverUnknown === "update" && before !== undefined))
+    )
+      throw new Error(
+        `AttributeName("${terraformName(name, attribute)}"): Value Conversion Error - Received unknown value, however the target type cannot handle unknown values`,
+      );
     // An attribute of any type has the type of its first value in the state, and the real provider cannot compare it with another.
     if (
       attribute.type.kind === "any" &&
@@ -201,9 +204,6 @@ function checkExactlyOneOf({ exactlyOneOf, attributes }: ResourceType, config: O
     },
   ];
 }
-
-const secretsOf = ({ attributes }: ResourceType): string[] =>
-  Object.entries(attributes).flatMap(([name, { secret }]) => (secret ? [name] : []));
 
 function pathFor(path: string, values: ObjectValue): string {
   return path.replace(/\{(\w+)\}/g, (_, name: string) => {
@@ -273,3 +273,23 @@ function followedValue(input: PropertyValue, now: PropertyValue): PropertyValue 
 
 const resultOf = (type: ResourceType, answer: Plain): Plain =>
   isPlainObject(answer) && type.fromApi ? type.fromApi(answer) : answer;
+
+/** Marks what the schema says is secret, wherever it stands. */
+function markSecrets(attributes: Attributes, properties: PropertyMap): PropertyMap {
+  return Object.fromEntries(
+    Object.entries(properties).map(([name, value]): [string, PropertyValue] => {
+      const attribute = attributes[name];
+      if (attribute === undefined || value === null) return [name, value];
+      return [name, attribute.secret ? secret(value) : markedIn(attribute.type, value)];
+    }),
+  );
+}
+
+function markedIn(type: AttributeType, value: PropertyValue): PropertyValue {
+  if (type.kind === "object" && isMap(value)) return markSecrets(type.attributes, value);
+  if (type.kind === "map" && isMap(value))
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, markedIn(type.element, each)]));
+  if ((type.kind === "list" || type.kind === "set") && isList(value))
+    return value.map((each) => markedIn(type.element, each));
+  return value;
+}

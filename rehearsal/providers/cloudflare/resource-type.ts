@@ -23,6 +23,8 @@ export interface ResourceType {
   idFrom?: string;
   /** Attributes that an import id names, in order: `<zone_id>/<dns_record_id>`. */
   importId: readonly string[];
+  /** What the real provider says of a state without a schema version, which it takes for one of its version 4. Left out: nothing. */
+  refusesOldStates?: string;
   modifyPlan?: PlanModifier;
   /** What the API answers, in the form of the schema, where the two differ. */
   fromApi?: (result: { readonly [key: string]: Plain }) => Plain;

@@ -36,6 +36,10 @@ export interface Traits {
   pattern?: readonly [RegExp, string];
   /** Attributes beside it that exclude this one. */
   conflictsWith?: readonly string[];
+  /** The real provider cannot read it while it is unknown as a whole, and fails; "update": only at an update. */
+  neverUnknown?: boolean | "update";
+  /** Each element is an object of which at most one attribute is given. */
+  oneKindEach?: boolean;
   secret?: boolean;
   /** Name in Terraform's schema, which the real provider's messages use. Default: the name in snake case. */
   terraformName?: string;

@@ -104,6 +104,8 @@ export function same(left: Value | undefined, right: Value | undefined): boolean
 
 /** Equal where the order of sets, and the writing of JSON texts, do not count. */
 export function sameOf(type: AttributeType, left: Value | undefined, right: Value | undefined): boolean {
+  if (type.kind === "object" && (isBlank(type, left) || isBlank(type, right)))
+    return isBlank(type, left) && isBlank(type, right);
   if (type.kind === "object" && isObject(left) && isObject(right))
     return Object.entries(type.attributes).every(([name, each]) => sameOf(each.type, left[name], right[name]));
   if (type.kind === "list" && isArray(left) && isArray(right))
@@ -115,6 +117,17 @@ export function sameOf(type: AttributeType, left: Value | undefined, right: Valu
   if (type.kind === "json" && typeof left === "string" && typeof right === "string")
     return left === right || sameJson(left, right);
   return same(left, right);
+}
+
+/** None, or an object of which nothing is given; an object that can say nothing says something by being there. */
+function isBlank(type: AttributeType, value: Value | undefined): boolean {
+  if (value === null || value === undefined) return true;
+  return (
+    type.kind === "object" &&
+    isObject(value) &&
+    Object.keys(type.attributes).length > 0 &&
+    Object.entries(type.attributes).every(([name, each]) => isBlank(each.type, value[name]))
+  );
 }
 
 function sameJson(left: string, right: string): boolean {

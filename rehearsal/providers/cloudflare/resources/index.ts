@@ -1,7 +1,11 @@
 import type { ResourceType } from "../resource-type";
+import { accessPolicy } from "./access-policy";
 import { authenticatedOriginPullsSettings } from "./authenticated-origin-pulls-settings";
 import { dnsRecord } from "./dns-record";
 import { originCaCertificate } from "./origin-ca-certificate";
+import { pagesDomain } from "./pages-domain";
+import { pagesProject } from "./pages-project";
+import { ruleset } from "./ruleset";
 import { tunnel, tunnelConfig } from "./tunnel";
 import { zoneSetting } from "./zone-setting";
 
@@ -11,5 +15,9 @@ export const RESOURCE_TYPES: readonly ResourceType[] = [
   originCaCertificate,
   tunnel,
   tunnelConfig,
+  ruleset,
   authenticatedOriginPullsSettings,
+  accessPolicy,
+  pagesProject,
+  pagesDomain,
 ];

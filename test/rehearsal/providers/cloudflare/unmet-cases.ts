@@ -1,2 +1,10 @@
+const SHELF =
+  "the real provider's own plan modifier of PagesProject keeps or drops a whole block here; what the engine is told is only the list of outputs that change";
+
 /** Recorded cases that the stand-in does not meet, with the reason. A case that is met must leave the list: the test says so. */
-export const unmetCases: ReadonlyMap<string, string> = new Map<string, string>([]);
+export const unmetCases: ReadonlyMap<string, string> = new Map<string, string>([
+  ["PagesProject / diff / buildConfig unknown (full)", SHELF],
+  ["PagesProject / diff / deploymentConfigs removed (full)", SHELF],
+  ["PagesProject / diff / deploymentConfigs unknown (full)", SHELF],
+  ["PagesProject / diff / deploymentConfigs.preview removed (full)", SHELF],
+]);
