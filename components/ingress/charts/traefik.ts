@@ -75,12 +75,13 @@ export class TraefikChart extends Chart {
    */
   private addPermissions(
     { namespace }: Platform,
-    metadata: { readonly name: string; readonly namespace: string },
+    metadata: k8s.ObjectMeta & { readonly name: string; readonly namespace: string },
   ): void {
     const verbs = ["get", "list", "watch"];
-    const account = { kind: "ServiceAccount", name: metadata.name, namespace: metadata.namespace };
     new k8s.KubeServiceAccount(this, "account", { metadata, automountServiceAccountToken: false });
-    const cluster = { name: metadata.name, labels: selectorOf(metadata.name) };
+    const { name, labels = {} } = metadata;
+    const cluster = { name, labels };
+    const account = { kind: "ServiceAccount", name, namespace: metadata.namespace };
     new k8s.KubeClusterRole(this, "cluster-role", {
       metadata: cluster,
       rules: [
@@ -90,7 +91,7 @@ export class TraefikChart extends Chart {
     });
     new k8s.KubeClusterRoleBinding(this, "cluster-binding", {
       metadata: cluster,
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: metadata.name },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name },
       subjects: [account],
     });
     const watched = { ...metadata, namespace };
@@ -104,7 +105,7 @@ export class TraefikChart extends Chart {
     });
     new k8s.KubeRoleBinding(this, "binding", {
       metadata: watched,
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: metadata.name },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name },
       subjects: [account],
     });
   }

@@ -1,0 +1,122 @@
+import { parse } from "yaml";
+import { middlewaresFor } from "../../../../components/ingress/charts/middlewares";
+import { ofKind, subjects, workloadsIn } from "../../../rules/platforms.fixture";
+
+const [honeydue, flexible] = [subjects[0]![1], subjects[1]![1]];
+
+const traefikOf = ({ manifests }: typeof honeydue) => {
+  const daemonSet = workloadsIn(manifests).find(({ name }) => name === "traefik")!;
+  return { ...daemonSet, container: daemonSet.pod.containers[0]!, args: daemonSet.pod.containers[0]!.args! };
+};
+const dynamicConfigOf = ({ manifests, platform }: typeof honeydue) =>
+  parse(
+    (
+      ofKind(manifests, "ConfigMap").find(({ metadata }) => metadata.namespace === platform.ingressNamespace)![
+        "data"
+      ] as Record<string, string>
+    )["dynamic.yaml"]!,
+  ) as {
+    http: { middlewares: Record<string, Record<string, unknown>> };
+    tls?: { stores: { default: { defaultCertificate: Record<string, string> } } };
+  };
+
+test("listens on 443 and, for probes and metrics, on the server's private address: nowhere else", () => {
+  const { args, container } = traefikOf(honeydue);
+  expect(args.filter((arg) => /entryPoints\.\w+\.address/.test(arg))).toEqual([
+    "--entryPoints.public.address=:443",
+    "--entryPoints.status.address=$(SERVER_ADDRESS):9180",
+  ]);
+  expect(container.ports).toEqual([
+    { name: "public", containerPort: 443, hostPort: 443, protocol: "TCP" },
+    { name: "status", containerPort: 9180, hostPort: 9180, protocol: "TCP" },
+  ]);
+  expect(container.env).toEqual([{ name: "SERVER_ADDRESS", valueFrom: { fieldRef: { fieldPath: "status.hostIP" } } }]);
+});
+
+test("has one capability, because port 443 of the host takes it, and no other right", () => {
+  const { container, pod } = traefikOf(honeydue);
+  expect(container.securityContext).toEqual({
+    allowPrivilegeEscalation: false,
+    privileged: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ["ALL"], add: ["NET_BIND_SERVICE"] },
+  });
+  expect(pod).toMatchObject({ hostNetwork: true, dnsPolicy: "ClusterFirstWithHostNet" });
+});
+
+test("is replaced one server at a time, never two on one host port", () => {
+  expect(traefikOf(honeydue).spec["updateStrategy"]).toEqual({
+    type: "RollingUpdate",
+    rollingUpdate: { maxUnavailable: 1, maxSurge: 0 },
+  });
+});
+
+test("finishes what is under way before it is killed", () => {
+  const { args, pod } = traefikOf(honeydue);
+  const seconds = (flag: string): number => Number(/=(\d+)s$/.exec(args.find((arg) => arg.includes(flag))!)![1]);
+  expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(
+    seconds("requestAcceptGraceTimeout") + seconds("graceTimeOut"),
+  );
+});
+
+test("lets in Cloudflare's 22 ranges and believes their forwarding headers, nobody else's", () => {
+  const ranges = dynamicConfigOf(honeydue).http.middlewares["cloudflare-only"] as {
+    ipAllowList: { sourceRange: string[] };
+  };
+  expect(ranges.ipAllowList.sourceRange).toHaveLength(22);
+  expect(traefikOf(honeydue).args).toContain(
+    `--entryPoints.public.forwardedHeaders.trustedIPs=${ranges.ipAllowList.sourceRange.join(",")}`,
+  );
+});
+
+test("asks for the operator's address only after it is sure that Cloudflare wrote it", () => {
+  expect(dynamicConfigOf(honeydue).http.middlewares["operators-only"]).toEqual({
+    ipAllowList: { sourceRange: ["203.0.113.7/32"], ipStrategy: { depth: 1 } },
+  });
+  expect(middlewaresFor({ guard: "operators" })).toBe("cloudflare-only@file,operators-only@file,security-headers@file");
+  expect(middlewaresFor({ guard: undefined })).toBe("cloudflare-only@file,security-headers@file");
+});
+
+test("only the admin's host is guarded", () => {
+  const guarded = ofKind(honeydue.manifests, "Ingress").filter(({ metadata }) =>
+    metadata.annotations!["traefik.ingress.kubernetes.io/router.middlewares"]!.includes("operators-only"),
+  );
+  expect(guarded.map(({ metadata }) => metadata.name)).toEqual(["admin"]);
+});
+
+test("shows the Origin CA certificate that Pulumi makes", () => {
+  const { pod, container } = traefikOf(honeydue);
+  const folder = container.volumeMounts!.find(({ name }) => name === "certificate")!.mountPath;
+  expect(dynamicConfigOf(honeydue).tls?.stores.default.defaultCertificate).toEqual({
+    certFile: `${folder}/tls.crt`,
+    keyFile: `${folder}/tls.key`,
+  });
+  expect(pod.volumes).toContainEqual({
+    name: "certificate",
+    secret: { secretName: "origin-certificate", defaultMode: 0o400 },
+  });
+});
+
+test("a trial without TLS listens on 80 and has no certificate", () => {
+  const { args, pod } = traefikOf(flexible);
+  expect(args).toContain("--entryPoints.public.address=:80");
+  expect(args.some((arg) => arg.includes("http.tls"))).toBe(false);
+  expect(pod.volumes!.map(({ name }) => name)).toEqual(["config"]);
+  expect(dynamicConfigOf(flexible).tls).toBeUndefined();
+  for (const { metadata } of ofKind(flexible.manifests, "Ingress"))
+    expect(metadata.annotations).not.toHaveProperty(["traefik.ingress.kubernetes.io/router.tls"]);
+});
+
+test("a changed middleware rolls the pods, which read it once", () => {
+  const digestOf = (subject: typeof honeydue): unknown =>
+    (traefikOf(subject).spec["template"] as { metadata: { annotations: Record<string, string> } }).metadata.annotations[
+      "trivet/config-digest"
+    ];
+  expect(digestOf(honeydue)).toMatch(/^[0-9a-f]{32}$/);
+  expect(digestOf(flexible)).not.toBe(digestOf(honeydue));
+});
+
+test("nobody waits for an address that no load balancer will write", () => {
+  for (const { metadata } of ofKind(honeydue.manifests, "Ingress"))
+    expect(metadata.annotations).toHaveProperty(["pulumi.com/skipAwait"], "true");
+});

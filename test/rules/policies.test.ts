@@ -1,0 +1,198 @@
+import ipaddr from "ipaddr.js";
+import type { Manifest } from "../../components/charts";
+import { flows } from "../../model/flows";
+import type { Platform } from "../../model/platform";
+import { matches, ofKind, subjects, workloadsIn } from "./platforms.fixture";
+
+interface Peer {
+  podSelector?: { matchLabels?: Record<string, string> };
+  namespaceSelector?: { matchLabels?: Record<string, string> };
+  ipBlock?: { cidr: string; except?: string[] };
+}
+interface Policy {
+  podSelector: { matchLabels?: Record<string, string> };
+  policyTypes: string[];
+  ingress?: { from: Peer[]; ports: { port: number; protocol: string }[] }[];
+  egress?: { to: Peer[]; ports: { port: number; protocol: string }[] }[];
+}
+
+/** One end of a connection as a policy engine sees it: an address, and labels where it is a pod that is not in the host network. */
+interface End {
+  readonly name: string;
+  readonly address: string;
+  readonly namespace?: string;
+  readonly labels?: Record<string, string>;
+}
+
+const inRange = (address: string, cidr: string): boolean => ipaddr.parse(address).match(ipaddr.parseCIDR(cidr));
+
+/** The rules of networking.k8s.io/v1, as kube-router applies them: addresses after translation, several policies add up. */
+const admits = (manifests: readonly Manifest[], from: End, to: End, port: number, protocol: string): boolean => {
+  const peerIs = (peer: Peer, end: End, policyNamespace: string): boolean => {
+    if (peer.ipBlock !== undefined)
+      return (
+        inRange(end.address, peer.ipBlock.cidr) &&
+        !(peer.ipBlock.except ?? []).some((range) => inRange(end.address, range))
+      );
+    if (end.labels === undefined) return false;
+    const inNamespace =
+      peer.namespaceSelector === undefined
+        ? end.namespace === policyNamespace
+        : matches(peer.namespaceSelector.matchLabels ?? {}, { "kubernetes.io/metadata.name": end.namespace ?? "" });
+    return inNamespace && matches(peer.podSelector?.matchLabels ?? {}, end.labels);
+  };
+  const side = (self: End, other: End, direction: "Ingress" | "Egress"): boolean => {
+    if (self.labels === undefined) return true; // not a pod that policies know
+    const policies = ofKind<Policy>(manifests, "NetworkPolicy").filter(
+      ({ metadata, spec }) =>
+        metadata.namespace === self.namespace &&
+        spec.policyTypes.includes(direction) &&
+        matches(spec.podSelector.matchLabels ?? {}, self.labels!),
+    );
+    if (policies.length === 0) return true;
+    return policies.some(({ metadata, spec }) => {
+      const rules =
+        direction === "Ingress"
+          ? (spec.ingress ?? []).map(({ from: peers, ports }) => ({ peers, ports }))
+          : (spec.egress ?? []).map(({ to: peers, ports }) => ({ peers, ports }));
+      return rules.some(
+        ({ peers, ports }) =>
+          ports.some((allowed) => allowed.port === port && allowed.protocol === protocol) &&
+          peers.some((peer) => peerIs(peer, other, metadata.namespace!)),
+      );
+    });
+  };
+  return side(from, to, "Egress") && side(to, from, "Ingress");
+};
+
+const podsOf = (manifests: readonly Manifest[], namespace: string): End[] =>
+  workloadsIn(manifests)
+    .filter((workload) => workload.namespace === namespace)
+    .map(({ name, labels }, index) => ({ name, namespace, labels, address: `10.42.1.${10 + index}` }));
+
+const kubeDns: End = {
+  name: "kube-dns",
+  address: "10.42.0.9",
+  namespace: "kube-system",
+  labels: { "k8s-app": "kube-dns" },
+};
+const stranger: End = { name: "stranger", address: "10.42.2.77", namespace: "default", labels: { app: "stranger" } };
+const serverB = (platform: Platform): End => ({ name: "server b", address: platform.cluster.nodes[1]!.privateAddress });
+
+describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
+  const pods = podsOf(manifests, platform.namespace);
+  const pod = (name: string): End => pods.find((candidate) => candidate.name === name)!;
+  const storePod = (name: string): string => platform.stores.find((store) => store.name === name)!.objectName;
+  const PORTS = [53, 80, 443, 587, 3000, 5432, 6379, 6443, 8000, 8080, 8429, 10250];
+
+  test("exist for every pod, in both directions, over a default that denies", () => {
+    for (const namespace of [platform.namespace, platform.ingressNamespace])
+      expect(
+        ofKind<Policy>(manifests, "NetworkPolicy").find(
+          ({ metadata, spec }) => metadata.namespace === namespace && Object.keys(spec.podSelector).length === 0,
+        )?.spec,
+      ).toEqual({ podSelector: {}, policyTypes: ["Ingress", "Egress"] });
+    for (const { name, labels } of pods) {
+      const own = ofKind<Policy>(manifests, "NetworkPolicy").filter(
+        ({ metadata, spec }) => metadata.name === name && matches(spec.podSelector.matchLabels ?? {}, labels!),
+      );
+      expect(own.map(({ spec }) => spec.policyTypes)).toEqual([["Ingress", "Egress"]]);
+    }
+  });
+
+  test("let pods talk to each other exactly where a flow says so", () => {
+    const declared = flows(platform).flatMap(({ from, to, port }) => {
+      const name = (end: typeof from): string | undefined =>
+        end.kind === "workload"
+          ? end.name
+          : end.kind === "store"
+            ? storePod(end.name)
+            : end.kind === "vmagent"
+              ? "vmagent"
+              : undefined;
+      const [source, target] = [name(from), name(to)];
+      return source === undefined || target === undefined ? [] : [`${source} -> ${target}:${port}`];
+    });
+    const open = pods.flatMap((from) =>
+      pods.flatMap((to) =>
+        PORTS.filter((port) => from !== to && admits(manifests, from, to, port, "TCP")).map(
+          (port) => `${from.name} -> ${to.name}:${port}`,
+        ),
+      ),
+    );
+    expect(open.sort()).toEqual(declared.sort());
+  });
+
+  test("let Traefik in where there are hosts, from any server, also a replaced one", () => {
+    for (const { name, port, hosts } of platform.workloads) {
+      if (port === undefined) continue;
+      for (const address of ["10.42.0.0", "10.42.2.0", "10.42.7.0", "10.0.1.11", "10.0.1.13"])
+        expect([name, admits(manifests, { name: "traefik", address }, pod(name), port, "TCP")]).toEqual([
+          name,
+          hosts.length > 0,
+        ]);
+      expect(admits(manifests, { name: "traefik", address: "10.42.0.0" }, pod(name), 9999, "TCP")).toBe(false);
+    }
+  });
+
+  test("let nobody else in", () => {
+    const strangers: End[] = [
+      stranger,
+      { name: "some pod", address: "10.42.1.250" },
+      { name: "internet", address: "198.51.100.9" },
+    ];
+    for (const from of strangers)
+      for (const to of pods)
+        for (const port of PORTS)
+          expect([from.name, to.name, port, admits(manifests, from, to, port, "TCP")]).toEqual([
+            from.name,
+            to.name,
+            port,
+            false,
+          ]);
+  });
+
+  test("let out to the internet only on the ports of what is used, and never to a private address or the metadata service", () => {
+    const internet: End = { name: "internet", address: "198.51.100.9" };
+    const closed = ["10.0.1.11", "10.42.9.9", "169.254.169.254", "172.16.5.5", "192.168.1.1", "100.64.0.1"];
+    for (const from of pods) {
+      const wanted = flows(platform)
+        .filter(({ from: end, to }) => {
+          const name = end.kind === "workload" ? end.name : end.kind === "vmagent" ? "vmagent" : undefined;
+          return name === from.name && (to.kind === "external" || to.kind === "remoteWrite");
+        })
+        .map(({ port }) => port);
+      expect([from.name, PORTS.filter((port) => admits(manifests, from, internet, port, "TCP"))]).toEqual([
+        from.name,
+        [...new Set(wanted)].sort((a, b) => a - b),
+      ]);
+      for (const address of closed)
+        for (const port of PORTS.filter((candidate) => candidate !== 6443))
+          expect([
+            from.name,
+            address,
+            port,
+            admits(manifests, from, { name: "private", address }, port, "TCP"),
+          ]).toEqual([from.name, address, port, false]);
+    }
+  });
+
+  test("let look up names whoever opens connections, and reach the Kubernetes API the metrics agent alone", () => {
+    const asking = new Set(
+      flows(platform)
+        .filter(({ to }) => to.kind === "dns")
+        .map(({ from }) => ("name" in from ? from.name : from.kind)),
+    );
+    for (const from of pods) {
+      expect([
+        from.name,
+        admits(manifests, from, kubeDns, 53, "UDP"),
+        admits(manifests, from, kubeDns, 53, "TCP"),
+      ]).toEqual([from.name, asking.has(from.name), asking.has(from.name)]);
+      expect([from.name, admits(manifests, from, serverB(platform), 6443, "TCP")]).toEqual([
+        from.name,
+        from.name === "vmagent",
+      ]);
+    }
+  });
+});
