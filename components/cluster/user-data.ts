@@ -7,6 +7,9 @@ import { K3S_RELEASES } from "../../model/k3s-releases";
 import type { ClusterNode, Platform } from "../../model/platform";
 import { k3sConfig, ADMISSION_PATH, AUDIT_POLICY_PATH, admission, auditPolicy } from "./k3s-config";
 
+/** cloud-init (PyYAML) and K3s read YAML 1.1, where an unquoted `on` or `no` is a boolean. */
+const YAML = { version: "1.1", lineWidth: 0 } as const;
+
 /** Hetzner refuses more: 32 KiB. */
 export const USER_DATA_LIMIT_BYTES = 32_768;
 
@@ -62,7 +65,7 @@ export function userData(platform: Platform, identity: NodeIdentity, secrets: Cl
       write_files: files.map(encoded),
       runcmd: BOOT_COMMANDS,
     },
-    { lineWidth: 0 },
+    YAML,
   )}`;
   const size = Buffer.byteLength(text);
   if (size > USER_DATA_LIMIT_BYTES) {
@@ -135,10 +138,10 @@ function nodeFiles(
     {
       path: "/etc/rancher/k3s/config.yaml",
       permissions: "0600",
-      content: stringify(k3sConfig(platform, identity, secrets, definition), { lineWidth: 0 }),
+      content: stringify(k3sConfig(platform, identity, secrets, definition), YAML),
     },
-    { path: ADMISSION_PATH, permissions: "0600", content: stringify(admission()) },
-    { path: AUDIT_POLICY_PATH, permissions: "0600", content: stringify(auditPolicy()) },
+    { path: ADMISSION_PATH, permissions: "0600", content: stringify(admission(), YAML) },
+    { path: AUDIT_POLICY_PATH, permissions: "0600", content: stringify(auditPolicy(), YAML) },
     ...authorities,
     { path: `${TLS_DIRECTORY}/service.key`, permissions: "0600", content: secrets.serviceAccountKeyPem },
     { path: "/etc/trivet/k3s.env", permissions: "0644", content: k3sEnvironment(cluster.k3s.version) },
