@@ -6,8 +6,8 @@ import { join } from "node:path";
 /** The SDK's exit code for "failed, and the reason was already reported to the engine". */
 const EXIT_CODE_REPORTED = 32;
 
-/** How long a program that is told to end may take before it is killed. */
-const TERMINATION_DEADLINE_MILLISECONDS = 5_000;
+/** How long a program that is told to end may take before it is killed. The engine gives this process five seconds. */
+const TERMINATION_DEADLINE_MILLISECONDS = 2_000;
 
 export interface ProgramRun {
   /** Where Pulumi.yaml is. */
@@ -38,7 +38,7 @@ export type ProgramOutcome = { kind: "succeeded" } | { kind: "reported" } | { ki
 
 export interface RunningProgram {
   readonly outcome: Promise<ProgramOutcome>;
-  /** Ends the program, by force after five seconds. Its outcome is then `reported`. */
+  /** Ends the program, by force after two seconds. Its outcome is then `reported`. */
   stop(): Promise<void>;
 }
 

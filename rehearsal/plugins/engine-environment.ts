@@ -39,7 +39,7 @@ export function engineEnvironment(settings: EngineSettings): NodeJS.ProcessEnv {
     PULUMI_SKIP_UPDATE_CHECK: "true",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
     // No second copy of the state a step: this one is thrown away, and every write costs time.
-    PULUMI_DISABLE_CHECKPOINT_BACKUPS: "true",
+    PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS: "true",
     PULUMI_NODEJS_TRANSPILE_ONLY: "true",
     // An Output put into a string by mistake fails here, instead of in the cloud.
     PULUMI_ERROR_OUTPUT_STRING: "1",
