@@ -45,13 +45,13 @@ const HELP = `node rehearsal/bootstrap.mjs COMMAND [ARGUMENT...]   (or: npm run 
   bench        measure
   FILE.ts      run a TypeScript file`;
 
-let child = null;
+/** Ends what runs now. */
+let endChild = (_signal) => {};
 let interruptedBy = null;
 for (const signal of Object.keys(SIGNALS)) {
   process.on(signal, () => {
     interruptedBy ??= signal;
-    // On a terminal, Ctrl-C reaches the whole process group: the child has it already, twice would mean "at once".
-    if (child !== null && !(signal === "SIGINT" && process.stdin.isTTY)) child.kill(signal);
+    endChild(signal);
   });
 }
 
@@ -120,23 +120,27 @@ async function check(run, args) {
   return EXIT.problems;
 }
 
-const sourceFolders = () =>
-  ["stacks", "model", "components", "operations", "rehearsal", "test", "bench"].filter((folder) =>
-    fs.existsSync(join(ROOT, folder)),
-  );
+function sourceFolders() {
+  const folders = ["stacks", "model", "components", "operations", "rehearsal", "test", "bench"];
+  return folders.filter((folder) => fs.existsSync(join(ROOT, folder)));
+}
 
 /** Runs Node with these arguments, passes signals on, and answers with the exit code a shell would see. */
 function runChild(node, argv, { stdoutTo = "inherit" } = {}) {
   if (interruptedBy !== null) return Promise.resolve(128 + SIGNALS[interruptedBy]);
-  child = spawn(node, argv, {
+  const child = spawn(node, argv, {
     cwd: ROOT,
     stdio: ["inherit", stdoutTo, "inherit"],
     env: { ...process.env, PATH: [dirname(node), BIN, process.env.PATH].filter(Boolean).join(delimiter) },
   });
+  endChild = (signal) => {
+    // On a terminal, Ctrl-C reaches the whole process group: the child has it already, twice would mean "at once".
+    if (!(signal === "SIGINT" && process.stdin.isTTY)) child.kill(signal);
+  };
   return new Promise((done, fail) => {
     child.once("error", (error) => fail(new Refusal(`${node} cannot be started: ${error.message}`)));
     child.once("close", (code, signal) => {
-      child = null;
+      endChild = () => {};
       done(code ?? 128 + (SIGNALS[signal] ?? 9));
     });
   });
@@ -246,16 +250,31 @@ async function install(why) {
   let result;
   try {
     result = await new Promise((done) => {
-      child = spawn("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=notice", "--progress=false"], {
+      const child = spawn("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=notice", "--progress=false"], {
         cwd: ROOT,
         stdio: ["ignore", output, output],
+        detached: true, // its own process group: npm's install scripts end with it
         env: { ...process.env, PATH: path.join(delimiter) },
       });
+      endChild = () => {
+        for (const [signal, after] of [
+          ["SIGTERM", 0],
+          ["SIGKILL", 5_000],
+        ]) {
+          setTimeout(() => {
+            try {
+              process.kill(-child.pid, signal);
+            } catch {
+              // ended already
+            }
+          }, after).unref();
+        }
+      };
       child.once("error", (error) => done({ error }));
       child.once("close", (code, signal) => done({ code, signal }));
     });
   } finally {
-    child = null;
+    endChild = () => {};
     clearInterval(ticker);
     fs.closeSync(output);
     if (live) process.stderr.write("\r\u001b[K");

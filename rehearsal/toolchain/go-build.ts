@@ -113,14 +113,14 @@ export async function goBuild(go: string, recipe: GoRecipe, options: BuildOption
   createInterface({ input: child.stderr }).on("line", read);
   createInterface({ input: child.stdout }).on("line", read);
   try {
-    const result = await new Promise<{ code: number | null; ended: NodeJS.Signals | null } | Error>((done) => {
-      child.once("error", done);
-      child.once("close", (code, ended) => done({ code, ended }));
+    const { code, ended, error } = await new Promise<Ending>((done) => {
+      child.once("error", (error) => done({ code: null, ended: null, error }));
+      child.once("close", (code, ended) => done({ code, ended, error: null }));
     });
     signal?.throwIfAborted();
-    if (result instanceof Error) throw new BuildError(`${go} cannot be started: ${result.message}`);
-    if (result.code !== 0) {
-      const how = result.ended ? `was ended by ${result.ended}` : `failed with exit code ${result.code}`;
+    if (error !== null) throw new BuildError(`${go} cannot be started: ${error.message}`);
+    if (code !== 0) {
+      const how = ended ? `was ended by ${ended}` : `failed with exit code ${code}`;
       const shown = said.slice(-SHOWN_LINES).map((line) => `\n    ${line}`);
       throw new BuildError(`"go build ${recipe.package}" ${how}${hint(said)}${shown.join("")}`);
     }
@@ -130,6 +130,12 @@ export async function goBuild(go: string, recipe: GoRecipe, options: BuildOption
     process.removeListener("exit", onExit);
     endGroup("SIGKILL"); // nothing of the group outlives the build, whatever way it ended
   }
+}
+
+interface Ending {
+  code: number | null;
+  ended: NodeJS.Signals | null;
+  error: Error | null;
 }
 
 /** What the failures that have one cause mean. */

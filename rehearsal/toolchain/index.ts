@@ -417,7 +417,7 @@ class Setup {
       "Do one of these, then run the same command again; what is finished is kept:",
       `  build     install Go ${goVersion} or newer (https://go.dev/dl/) and have its module proxy in reach (GOPROXY)`,
       `  download  have the sites above in reach (HTTPS_PROXY is heeded), or set TRIVET_DOWNLOAD_BASE to a mirror`,
-      ...failed.map((pin) => `  path      put a ${pin.name} on PATH: ${describeRange(pin.fits)}`),
+      ...failed.map((pin) => `  path      put ${pin.name} on PATH, version ${describeRange(pin.fits)}`),
       `  cache     copy ${this.#root}${sep} from a machine of the same kind where it is complete`,
     );
     return lines.join("\n");

@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, type ExecFileException } from "node:child_process";
 import { constants } from "node:fs";
 import { access, realpath, stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
@@ -58,7 +58,7 @@ export async function askVersion(
   signal?: AbortSignal,
 ): Promise<{ version: string } | { problem: string }> {
   signal?.throwIfAborted();
-  const output = await new Promise<string | Error>((done) => {
+  const { error, output } = await new Promise<{ error: ExecFileException | null; output: string }>((done) => {
     execFile(
       path,
       [...pin.versionArguments],
@@ -68,13 +68,13 @@ export async function askVersion(
         env: { ...environment, PULUMI_SKIP_UPDATE_CHECK: "true" },
         ...(signal && { signal }),
       },
-      (error, stdout, stderr) => done(error ?? `${stdout}\n${stderr}`),
+      (error, stdout, stderr) => done({ error, output: `${stdout}\n${stderr}` }),
     );
   });
   signal?.throwIfAborted();
-  if (output instanceof Error) {
-    const { killed, code } = output as NodeJS.ErrnoException & { killed?: boolean };
-    const why = killed ? `gave no answer within ${ASK_TIMEOUT_MILLISECONDS / 1000} s` : `failed (${code ?? "no code"})`;
+  if (error !== null) {
+    const seconds = ASK_TIMEOUT_MILLISECONDS / 1000;
+    const why = error.killed ? `gave no answer within ${seconds} s` : `failed (${error.code ?? error.signal})`;
     return { problem: `"${[pin.name, ...pin.versionArguments].join(" ")}" ${why}` };
   }
   const version = readVersion(output);
