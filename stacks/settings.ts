@@ -72,6 +72,7 @@ function readConfig(): { values: Readonly<Record<string, unknown>>; secretNames:
 export function parsed(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);
+    if (typeof value === "string") return text; // in quotes that are its own
     return typeof value === "object" || JSON.stringify(value) === text ? value : text;
   } catch {
     return text;

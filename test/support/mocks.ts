@@ -7,8 +7,8 @@ export interface Registered {
   readonly name: string;
   /** As the engine would get them: secrets and unknowns in the wire's own wrapping (see `secretValue` and `isUnknown`). */
   readonly inputs: Readonly<Record<string, unknown>>;
-  /** Types of the parents, outermost first. */
-  readonly parents: readonly string[];
+  /** Type of the parent. */
+  readonly parent: string | undefined;
 }
 
 export interface RegisteredOptions {
@@ -43,7 +43,7 @@ export async function registered(
   build: () => pulumi.Resource | readonly pulumi.Resource[],
   { unknown = false, stack = "honeydue", config = {}, secretKeys = [] }: RegisteredOptions = {},
 ): Promise<Registered[]> {
-  const seen: Omit<Registered, "parents">[] = [];
+  const seen: Omit<Registered, "parent">[] = [];
   const counts = new Map<string, number>();
   await pulumi.runtime.setMocks(
     {
@@ -70,7 +70,7 @@ export async function registered(
   const urns = [...(pulumi.runtime.getMonitor() as unknown as MockMonitor).getRegisteredResources().keys()];
   return seen.map((one) => {
     const urn = urns.find((candidate) => candidate.endsWith(`${one.type}::${one.name}`)) ?? "";
-    return { ...one, parents: (urn.split("::")[2] ?? "").split("$").slice(0, -1) };
+    return { ...one, parent: (urn.split("::")[2] ?? "").split("$").at(-2) };
   });
 }
 

@@ -51,8 +51,8 @@ describe("the cluster component", () => {
 
   test("names children by their role, below the component", () => {
     expect(ofType(all, SERVER).map(({ name }) => name)).toEqual(["honeydue-a", "honeydue-b", "honeydue-c"]);
-    for (const { type, parents } of all.filter((one) => one.type.startsWith("hcloud:"))) {
-      expect([type, parents]).toEqual([type, ["trivet:cluster:Cluster"]]);
+    for (const { type, parent } of all.filter((one) => one.type.startsWith("hcloud:"))) {
+      expect([type, parent]).toEqual([type, "trivet:cluster:Cluster"]);
     }
   });
 

@@ -1,0 +1,115 @@
+import * as pulumi from "@pulumi/pulumi";
+import { charts } from "../../components/charts";
+import type { CloudApi } from "../../components/cloud-api";
+import { Platform } from "../../components/platform";
+import { isSecret, ofType, only, type Registered, registered, type RegisteredOptions } from "../support/mocks";
+import { HONEYDUE_SECRETS, honeyduePlatform } from "../support/platform";
+
+const noApi: CloudApi = {
+  get: () => Promise.reject(new Error("a preview asks no cloud")),
+  send: () => Promise.reject(new Error("a preview tells no cloud")),
+};
+
+const build = (options?: RegisteredOptions): Promise<Registered[]> =>
+  registered(
+    () =>
+      new Platform("honeydue", {
+        platform: honeyduePlatform(),
+        configSecrets: Object.fromEntries(
+          HONEYDUE_SECRETS.map((name) => [name, pulumi.secret(`sentinel-${name}-4711`)]),
+        ),
+        hetzner: noApi,
+        cloudflare: noApi,
+      }),
+    options,
+  );
+
+/** Every string in a value that no secret wraps. */
+function clearTexts(value: unknown): string[] {
+  if (isSecret(value)) return [];
+  if (typeof value === "string") return [value];
+  if (typeof value !== "object" || value === null) return [];
+  return Object.values(value).flatMap(clearTexts);
+}
+
+describe("the whole honeyDue platform", () => {
+  let all: Registered[];
+  beforeAll(async () => {
+    all = await build();
+  });
+
+  test("makes every object of its charts and every Secret they name, and no other Kubernetes object", () => {
+    const made = all.filter(({ type }) => type.startsWith("kubernetes:")).map(({ name }) => name);
+    const secrets = honeyduePlatform().secrets.map(({ namespace, name }) => `secret/${namespace}/${name}`);
+    expect(made).toHaveLength(charts(honeyduePlatform()).length + secrets.length);
+    expect(made).toEqual(expect.arrayContaining(secrets));
+  });
+
+  test("shows no planted secret and no generated one in clear, in any input of any resource", () => {
+    const clear = all.flatMap(({ type, name, inputs }) =>
+      clearTexts(inputs)
+        .filter((text) => /sentinel-|password-of-|PRIVATE KEY|::server:/.test(text))
+        .map((text) => `${type} ${name}: ${text.slice(0, 40)}`),
+    );
+    expect(clear).toEqual([]);
+  });
+
+  test("uses every secret of the configuration", () => {
+    const text = JSON.stringify(ofType(all, "kubernetes:core/v1:Secret").map(({ inputs }) => inputs));
+    expect(
+      HONEYDUE_SECRETS.filter((name) => name !== "registryPassword" && !text.includes(`sentinel-${name}-4711`)),
+    ).toEqual([]);
+  });
+
+  test("marks what it makes at both clouds with the same random value of this state", () => {
+    const { hex } = { hex: "00112233445566ff" };
+    const marked = all.filter(({ type }) => type.startsWith("hcloud:") && !type.includes("networkSubnet"));
+    for (const { name, inputs } of marked) {
+      expect([name, (inputs["labels"] as Record<string, string>)["installation"]]).toEqual([name, hex]);
+    }
+    for (const { inputs } of ofType(all, "cloudflare:index/dnsRecord:DnsRecord")) {
+      expect(inputs["comment"]).toBe(`trivet ${hex}`);
+    }
+  });
+
+  test("puts each part's resources under its component, and keeps arguments out of the state", () => {
+    const components = all.filter(({ type }) => type.startsWith("trivet:"));
+    expect(components.map(({ type }) => type).sort()).toEqual([
+      "trivet:cluster:Certificates",
+      "trivet:cluster:Cluster",
+      "trivet:edge:Edge",
+      "trivet:edge:OriginCertificate",
+      "trivet:ingress:Ingress",
+      "trivet:metrics:Metrics",
+      "trivet:platform:Platform",
+      "trivet:policies:Policies",
+      "trivet:secrets:SecretValues",
+      "trivet:stores:Stores",
+      "trivet:workloads:Workloads",
+    ]);
+    for (const { type, inputs } of components) expect([type, inputs]).toEqual([type, {}]);
+    for (const { type, name, parent } of all.filter((one) => one.type !== "trivet:platform:Platform")) {
+      expect([type, name, parent]).toEqual([type, name, expect.stringMatching(/^trivet:/)]);
+    }
+    const parentOf = (type: string, name: string): string | undefined => only(all, type, name).parent;
+    expect(parentOf("kubernetes:apps/v1:Deployment", "deployment/honeydue/api")).toBe("trivet:workloads:Workloads");
+    expect(parentOf("kubernetes:core/v1:Secret", "secret/honeydue/redis-queue-password")).toBe("trivet:stores:Stores");
+    expect(parentOf("kubernetes:core/v1:Secret", "secret/ingress/origin-certificate")).toBe("trivet:ingress:Ingress");
+    expect(parentOf("kubernetes:core/v1:Secret", "secret/honeydue/vmagent-remote-write")).toBe(
+      "trivet:metrics:Metrics",
+    );
+  });
+
+  test("starts pods anew when a Secret they read has changed", () => {
+    const { spec } = only(all, "kubernetes:apps/v1:Deployment", "deployment/honeydue/api").inputs as {
+      spec: { template: { metadata: { annotations: Record<string, string> } } };
+    };
+    expect(spec.template.metadata.annotations["trivet/secrets"]).toMatch(/^[0-9a-f]{12}(-[0-9a-f]{12})*$/);
+  });
+
+  test("plans the same resources when nothing exists yet and nothing is known", async () => {
+    const planned = await build({ unknown: true });
+    const names = (list: readonly Registered[]): string[] => list.map(({ type, name }) => `${type} ${name}`).sort();
+    expect(names(planned)).toEqual(names(all));
+  });
+});

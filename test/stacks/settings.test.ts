@@ -1,0 +1,107 @@
+import * as pulumi from "@pulumi/pulumi";
+import honeydue from "../../stacks/honeydue";
+import { parsed, readSettings } from "../../stacks/settings";
+import { valueOf } from "../support/mocks";
+import { HONEYDUE_SECRETS, honeydueConfig } from "../support/platform";
+
+const asText = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
+
+/** Reads settings as the program does, from what the engine hands over: text, and the names of the secrets. */
+async function read(
+  changes: Readonly<Record<string, unknown>> = {},
+  { stack = "honeydue", secrets = HONEYDUE_SECRETS }: { stack?: string; secrets?: readonly string[] } = {},
+) {
+  const values = { ...honeydueConfig(), ...changes };
+  await pulumi.runtime.setMocks(
+    { call: () => ({}), newResource: ({ inputs }) => ({ id: "1", state: inputs as object }) },
+    "trivet",
+    stack,
+  );
+  pulumi.runtime.setAllConfig(
+    {
+      "hcloud:token": "t".repeat(64),
+      ...Object.fromEntries(
+        Object.entries(values)
+          .filter(([, value]) => value !== undefined)
+          .map(([key, value]) => [`trivet:${key}`, asText(value)]),
+      ),
+      ...Object.fromEntries(secrets.map((name) => [`trivet:${name}`, `sentinel-${name}`])),
+    },
+    ["hcloud:token", ...secrets.map((name) => `trivet:${name}`)],
+  );
+  return readSettings({ honeydue });
+}
+
+const problems = async (...args: Parameters<typeof read>): Promise<string> =>
+  read(...args).then(
+    () => "none",
+    (error: Error) => {
+      expect(pulumi.RunError.isInstance(error)).toBe(true); // the command line prints it without a stack
+      return error.message;
+    },
+  );
+
+describe("the stack's settings", () => {
+  test("give the whole platform, and its secrets as secrets", async () => {
+    const { platform, configSecrets } = await read();
+    expect(platform.name).toBe("honeydue");
+    expect(platform.cluster.kubernetesApiAllowedCidrs).toEqual(["203.0.113.7/32", "198.51.100.0/28"]);
+    expect(Object.keys(configSecrets).sort()).toEqual([...HONEYDUE_SECRETS].sort());
+    const { sessionKey } = configSecrets;
+    expect(await pulumi.isSecret(sessionKey!)).toBe(true);
+    expect(await valueOf(sessionKey!)).toBe("sentinel-sessionKey");
+  });
+
+  test("take the platform of the stack's name, or the one that is named", async () => {
+    const { platform } = await read({ platform: "honeydue" }, { stack: "trial" });
+    expect([platform.name, platform.stack]).toEqual(["honeydue", "trial"]);
+  });
+
+  test("name the platforms there are when the stack's is none of them", async () => {
+    expect(await problems({}, { stack: "honydue" })).toBe(
+      'There is no platform "honydue"; there is: honeydue. Did you mean "honeydue"? ' +
+        "Do: pulumi config set trivet:platform honeydue --stack honydue",
+    );
+  });
+
+  test("report every mistake at once, with the file to look in", async () => {
+    const text = await problems({ operators: ["0.0.0.0/0"], serverType: "cx32", tunel: "x" }, { secrets: [] });
+    expect(text).toMatch(/^stacks\/Pulumi\.honeydue\.yaml: \d+ problems, nothing was created or changed\n/);
+    for (const path of ["trivet:operators[0]", "trivet:serverType", "trivet:tunel", "trivet:sessionKey"]) {
+      expect(text).toContain(path);
+    }
+  });
+
+  test("take Pulumi.yaml's empty defaults for not set", async () => {
+    const { platform } = await read({ platform: "", location: "", serverType: "", extraTlsSans: [] });
+    expect([platform.name, platform.cluster.location]).toEqual(["honeydue", "nbg1"]);
+    expect(await problems({ operators: [] })).toContain("trivet:operators");
+  });
+
+  test("never print a secret, not even in the report of a mistake", async () => {
+    expect(await problems({ serverType: "nope" }, { secrets: [...HONEYDUE_SECRETS, "surplus"] })).not.toContain(
+      "sentinel-",
+    );
+  });
+
+  test("refuse a plain setting that was stored as a secret, and say so", async () => {
+    expect(await problems({ generation: undefined }, { secrets: [...HONEYDUE_SECRETS, "generation"] })).toContain(
+      "trivet:generation",
+    );
+  });
+});
+
+test.each<[string, unknown]>([
+  ["2", 2],
+  ["true", true],
+  ['["203.0.113.7/32"]', ["203.0.113.7/32"]],
+  ['{"api":"x"}', { api: "x" }],
+  ["nbg1", "nbg1"],
+  ["007", "007"],
+  ["12345678901234567890123456789012", "12345678901234567890123456789012"],
+  ["1e3", "1e3"],
+  ['"quoted"', '"quoted"'],
+  ["", ""],
+])("the text %s of the engine means %j", (text, value) => {
+  expect(parsed(text)).toEqual(value);
+});
