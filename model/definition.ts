@@ -288,4 +288,4 @@ export const definePlatform = <
   ServiceName extends string = never,
 >(
   definition: PlatformDefinition<StoreName, ExternalName, ServiceName>,
-): PlatformDefinition => definition as PlatformDefinition;
+): PlatformDefinition => definition;

@@ -127,7 +127,7 @@ export const readSettings = (
       for (const issue of parsed.error.issues) problems.push(formProblem(name, value, issue));
     }
   }
-  return { settings: settings as Partial<Settings>, problems };
+  return { settings: settings, problems };
 };
 
 /** Settings that stay text, even where it looks like a number. */

@@ -70,8 +70,8 @@ export class WorkloadChart extends Chart {
             },
           },
         },
-      });
-      const pods = new ApiObject(this, "pods", deployment as ApiObjectProps);
+      }) as ApiObjectProps;
+      const pods = new ApiObject(this, "pods", deployment);
       if (workload.kind === "service") sleepBeforeStop(pods);
     }
 
