@@ -227,7 +227,8 @@ function applicationFrom(
     aud: before?.aud ?? randomBytes(32).toString("hex"),
     type,
     name: asked.name ?? before?.name ?? "",
-    policies: asked.policies === undefined && before ? before.policies : policiesOf(asked, account),
+    // Null leaves them as they are, an empty list takes them away: so the API has always done.
+    policies: (asked.policies ?? undefined) === undefined && before ? before.policies : policiesOf(asked, account),
     settings,
     created_at: before?.created_at ?? now,
     updated_at: now,

@@ -13,6 +13,7 @@ export function toBody(attributes: Attributes, planned: ObjectValue, state?: Obj
     if (key === false || isReadOnly(attribute)) continue;
     const value = planned[name] ?? null;
     if (value !== null && value !== UNKNOWN) body[key] = encoded(attribute.type, value);
+    else if (value === null && attribute.sentWhenNone !== undefined) body[key] = attribute.sentWhenNone;
     else if (value === null && state !== undefined && (state[name] ?? null) !== null) body[key] = null;
   }
   return body;
@@ -70,7 +71,8 @@ function merged(attributes: Attributes, before: ObjectValue, answer: Plain, what
 function mergedValue(attribute: Attribute, value: Value, told: Plain | undefined, what: "unknown" | "all"): Value {
   const { type } = attribute;
   if (told === undefined) return value;
-  if (what === "all") return followed(type, value, told);
+  if (what === "all")
+    return value === null && attribute.emptyIsNone && isEmpty(told) ? null : followed(type, value, told);
   if (value === UNKNOWN || (value === null && attribute.computed)) return decoded(type, told);
   if (type.kind === "object" && isObject(value)) return merged(type.attributes, value, told, what);
   if (type.kind === "list" && type.element.kind === "object" && isArray(value) && Array.isArray(told)) {
@@ -81,6 +83,8 @@ function mergedValue(attribute: Attribute, value: Value, told: Plain | undefined
   }
   return value;
 }
+
+const isEmpty = (told: Plain): boolean => told === false || told === "" || (Array.isArray(told) && told.length === 0);
 
 /** The answer, but for what it cannot tell: that stays as it was, also deep inside. */
 function followed(type: AttributeType, value: Value, told: Plain): Value {

@@ -1,6 +1,6 @@
 import { type CheckFailure, UNKNOWN } from "../protocol/provider";
 import { type Attribute, type Attributes, type AttributeType, terraformName } from "./schema";
-import { isArray, isObject, type ObjectValue, type Value } from "./values";
+import { isArray, isObject, type ObjectValue, same, type Value } from "./values";
 
 const READ_ONLY =
   "Invalid Configuration for Read-Only Attribute. Cannot set value for this attribute as the provider has marked it as read-only. Remove the configuration line setting the value.";
@@ -42,6 +42,19 @@ function walk(attributes: Attributes, config: ObjectValue, place: Place, report:
     const value = config[name] ?? null;
     const here = join(place, name, terraformName(name, attribute));
     const say = (text: string) => report.reasons.push(`${text}. Examine values at '${report.name}.${here.program}'.`);
+    const { onlyWhen, neededWhen, orElse } = attribute;
+    if (value !== null && onlyWhen !== undefined && !isOneOf(config, onlyWhen))
+      say(dependence(here, "can only", onlyWhen));
+    if (value === null && neededWhen !== undefined && config[neededWhen[0]] !== UNKNOWN && isOneOf(config, neededWhen))
+      say(dependence(here, "has to", neededWhen));
+    if (orElse !== undefined) {
+      const count = [value, config[orElse] ?? null].filter((each) => each !== null).length;
+      const found = count === 0 ? "No attribute specified" : "2 attributes specified";
+      if (count !== 1)
+        say(
+          `Invalid Attribute Combination. ${found} when one (and only one) of [${here.terraform}.<.${terraformName(orElse, {})}] is required`,
+        );
+    }
     if (value === null) {
       if (attribute.required) report.reasons.push(`Missing required property '${here.program}'`);
       continue;
@@ -58,6 +71,13 @@ function walk(attributes: Attributes, config: ObjectValue, place: Place, report:
           `Invalid Attribute Combination. Attribute "${terraformName(other, beside)}" cannot be specified when "${terraformName(name, attribute)}" is specified`,
         );
     }
+    if (attribute.type.kind === "set" && isArray(value)) {
+      const twice = value.find(
+        (item, index) => item !== UNKNOWN && value.findIndex((other) => same(other, item)) !== index,
+      );
+      if (twice !== undefined)
+        say(`Duplicate Set Element. This attribute contains duplicate values of: ${JSON.stringify(twice)}`);
+    }
     if (attribute.oneKindEach && isArray(value)) {
       const most = Math.max(
         0,
@@ -68,6 +88,27 @@ function walk(attributes: Attributes, config: ObjectValue, place: Place, report:
     }
     descend(attribute.type, value, here, report);
   }
+}
+
+/** What is not known yet may become a right value. */
+function isOneOf(config: ObjectValue, [name, ...values]: readonly [string, ...(string | null)[]]): boolean {
+  const now = config[name] ?? null;
+  return (
+    now === UNKNOWN ||
+    values.some((each) =>
+      each === null || now === null ? each === now : each.toLowerCase() === String(now).toLowerCase(),
+    )
+  );
+}
+
+function dependence(
+  { terraform }: Place,
+  how: "can only" | "has to",
+  [other, ...values]: readonly [string, ...(string | null)[]],
+): string {
+  const allowed = values.map((each) => (each === null ? "<null>" : `"${each}"`)).join(", ");
+  const beside = terraform.includes(".") ? `<.${terraformName(other, {})}` : terraformName(other, {});
+  return `Invalid Attribute Combination. "${terraform}" ${how === "can only" ? "can only be set" : "has to be set"} if "${beside}" is one of: ${allowed}`;
 }
 
 function descend(type: AttributeType, value: Value, place: Place, report: Report): void {

@@ -153,7 +153,8 @@ function keepKnown(
     const before = state[name] ?? null;
     const value = planned[name] ?? null;
     const given = config[name] ?? null;
-    if (value === UNKNOWN) return keeps && given !== UNKNOWN && before !== null ? before : value;
+    if (value === UNKNOWN)
+      return keeps && (keeps === "even-unknown" || given !== UNKNOWN) && before !== null ? before : value;
     if (type.kind === "object" && isObject(value))
       return keepKnown(type.attributes, value, isObject(given) ? given : {}, isObject(before) ? before : undefined);
     if ((type.kind === "list" || type.kind === "map" || type.kind === "set") && type.element.kind === "object") {

@@ -24,8 +24,8 @@ export interface Traits {
   computed?: boolean;
   /** Taken where the program gives nothing. */
   default?: Plain;
-  /** A value that was once known stays what it was, instead of becoming unknown with every change. */
-  keeps?: boolean;
+  /** A value that was once known stays what it was, instead of becoming unknown with every change; "even-unknown": also where the program's value is unknown. */
+  keeps?: boolean | "even-unknown";
   /** A change makes a new resource; "if-configured": only where the program gives a value. */
   replaces?: boolean | "if-configured";
   /** Compared without regard to case, as the real provider does. */
@@ -36,6 +36,12 @@ export interface Traits {
   pattern?: readonly [RegExp, string];
   /** Attributes beside it that exclude this one. */
   conflictsWith?: readonly string[];
+  /** May be given only where the attribute beside it (first) has one of the values (rest); null: or is not given. */
+  onlyWhen?: readonly [string, ...(string | null)[]];
+  /** Must be given where the attribute beside it has one of the values. */
+  neededWhen?: readonly [string, ...string[]];
+  /** Either this or the attribute beside it is given. */
+  orElse?: string;
   /** The real provider cannot read it while it is unknown as a whole, and fails; "update": only at an update. */
   neverUnknown?: boolean | "update";
   /** Each element is an object of which at most one attribute is given. */
@@ -47,6 +53,10 @@ export interface Traits {
   apiName?: string | false;
   /** The API does not give it back (secrets), or gives something else: a refresh leaves it as it is. */
   refreshed?: false;
+  /** Where the program gives nothing, false, an empty list or an empty text from the API is nothing too. */
+  emptyIsNone?: boolean;
+  /** What a body says where nothing is given. Default: nothing. */
+  sentWhenNone?: Plain;
 }
 
 export interface Attribute extends Traits {

@@ -50,8 +50,7 @@ export function typed(type: AttributeType, value: PropertyValue | undefined): Va
             ? "set encoder failed: expected an Array PropertyValue"
             : "Expected an Array PropertyValue",
         );
-      const items = value.map((item) => typed(type.element, item));
-      return type.kind === "set" ? distinct(items) : items;
+      return value.map((item) => typed(type.element, item));
     }
     case "map":
       if (!isMap(value)) throw new WrongType(`Expected an Object PropertyValue, found ${shownGo(value)}`);
@@ -82,9 +81,6 @@ const anything = (value: PropertyValue): Value =>
     : isMap(value)
       ? Object.fromEntries(Object.entries(value).map(([key, each]) => [key, anything(each)]))
       : (value as Value);
-
-const distinct = (items: readonly Value[]): Value[] =>
-  items.filter((item, index) => items.findIndex((other) => same(other, item)) === index);
 
 export const isObject = (value: Value | undefined): value is ObjectValue =>
   typeof value === "object" && value !== null && !Array.isArray(value);

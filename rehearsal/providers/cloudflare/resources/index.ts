@@ -1,4 +1,5 @@
 import type { ResourceType } from "../resource-type";
+import { accessApplication } from "./access-application";
 import { accessPolicy } from "./access-policy";
 import { authenticatedOriginPullsSettings } from "./authenticated-origin-pulls-settings";
 import { dnsRecord } from "./dns-record";
@@ -17,6 +18,7 @@ export const RESOURCE_TYPES: readonly ResourceType[] = [
   tunnelConfig,
   ruleset,
   authenticatedOriginPullsSettings,
+  accessApplication,
   accessPolicy,
   pagesProject,
   pagesDomain,

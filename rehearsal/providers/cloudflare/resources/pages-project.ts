@@ -54,9 +54,12 @@ export const pagesProject: ResourceType = {
         webAnalyticsTag: text(filled),
         webAnalyticsToken: text(filled),
       },
-      { ...filled, keeps: true },
+      { ...filled, keeps: "even-unknown" },
     ),
-    deploymentConfigs: object({ preview: deploymentConfig, production: deploymentConfig }, { ...filled, keeps: true }),
+    deploymentConfigs: object(
+      { preview: deploymentConfig, production: deploymentConfig },
+      { ...filled, keeps: "even-unknown" },
+    ),
     source: object(
       {
         type: text({ required: true, oneOf: ["github", "gitlab"] }),
