@@ -1,12 +1,11 @@
 import type { Role } from "./machine-disk";
 
-/** What a booting server learns about its cluster. */
-export interface Rendezvous {
-  self: { name: string; generation: number; role?: Role };
-  /** The other servers of the same cluster that exist, switched on or not. */
-  others: readonly { name: string; generation: number; role?: Role }[];
-  /** Whether some server serves the API of this cluster, and of which generation. */
-  serving?: { name: string; generation: number };
+/** What a booting server hears from one of its peers; the words are those of the boot script. */
+export interface Peer {
+  name: string;
+  /** `foreign`: of another cluster or generation. `starting`: it has data, and its K3s is not ready. */
+  state: "away" | "foreign" | "fresh" | "starting" | "serving";
+  reason: string;
 }
 
 export type BootDecision =
@@ -16,27 +15,19 @@ export type BootDecision =
   | { action: "wait"; why: string };
 
 /**
- * Decides what a server does with its cluster at this boot. No server is named in advance as the first one, and a cluster that has
- * data anywhere is never initialised a second time.
- *
- * For now one server holds etcd (the one that initialised); the others join as nodes and relay to its API server.
+ * The boot script's rule. No server is named in advance as the first one: a server that has data starts with it; a fresh one joins
+ * a peer that serves; when all peers are up and just as fresh, the lowest name initialises; else it keeps asking.
  */
-export function decideBoot({ self, others, serving }: Rendezvous): BootDecision {
-  if (self.role === "initialised") return { action: "start" };
-  if (serving) {
-    if (serving.generation === self.generation) return { action: "join", through: serving.name };
-    return {
-      action: "wait",
-      why: `${serving.name} still serves generation ${serving.generation}; this server is of generation ${self.generation}`,
-    };
-  }
-  const holder = others.find((other) => other.role === "initialised");
-  if (holder) return { action: "wait", why: `${holder.name} holds the cluster's data and does not answer yet` };
-  const member = others.find((other) => other.role === "joined");
-  if (member || self.role === "joined")
-    return {
-      action: "wait",
-      why: `${member?.name ?? self.name} is a member of a cluster whose data is gone; initialising would make a second cluster. Rebuild all servers`,
-    };
-  return { action: "initialise" };
+export function decideBoot(self: { name: string; role?: Role }, peers: readonly Peer[]): BootDecision {
+  if (self.role !== undefined) return { action: "start" };
+  const serving = peers
+    .filter(({ state }) => state === "serving")
+    .sort((one, other) => (one.name < other.name ? -1 : 1))[0];
+  if (serving) return { action: "join", through: serving.name };
+  const others = peers.filter(({ state }) => state !== "fresh");
+  if (others.length > 0)
+    return { action: "wait", why: others.map(({ name, reason }) => `${name}: ${reason}`).join("; ") };
+  const lowest = [self.name, ...peers.map(({ name }) => name)].sort()[0]!;
+  if (lowest === self.name) return { action: "initialise" };
+  return { action: "wait", why: `all servers are fresh, ${lowest} initialises the cluster` };
 }

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Machine } from "../emulators/hetzner/machine-host";
 import { BootFailure } from "./boot-failure";
-import { decideBoot, type Rendezvous } from "./boot-decision";
+import { decideBoot, type Peer } from "./boot-decision";
+import { BootStatus } from "./boot-status";
 import { CREDENTIALS, writeClient } from "./control-plane/client-credentials";
 import { ControlPlane, type ControlPlaneTools } from "./control-plane/control-plane";
 import { notSimulated, packagedObjects } from "./control-plane/packaged-objects";
@@ -56,6 +57,7 @@ export class EmulatedServer {
   readonly #onEvent: (event: MachineEvent) => void;
   #power: AbortController | undefined;
   #boot: Promise<void> = Promise.resolve();
+  #status: BootStatus | undefined;
   #relay: Relay | undefined;
   #kubelet: RunningProcess | undefined;
   #supervisor: KubernetesApi | undefined;
@@ -99,6 +101,7 @@ export class EmulatedServer {
       this.#say("boot failed; the server stays on and does nothing");
       this.#emit({ type: "failed", problems });
       await this.#halt("at once");
+      await this.#answerFailure(problems, power.signal);
     });
   }
 
@@ -114,20 +117,41 @@ export class EmulatedServer {
   }
 
   async #halt(how: "gently" | "at once"): Promise<void> {
-    await Promise.all([this.#kubelet?.stop(how), this.#relay?.close(), this.#supervisor?.close()]);
+    await Promise.all([
+      this.#kubelet?.stop(how),
+      this.#relay?.close(),
+      this.#supervisor?.close(),
+      this.#status?.close(),
+    ]);
     await this.controlPlane?.stop(how);
     await Promise.all(this.#simulations);
-    this.#kubelet = this.#relay = this.#supervisor = undefined;
+    this.#kubelet = this.#relay = this.#supervisor = this.#status = undefined;
     delete this.controlPlane;
     this.#simulations = [];
   }
 
   async #run(signal: AbortSignal): Promise<void> {
     const definition = await this.#configure(signal);
-    const role = await this.#enterCluster(definition, signal);
+    this.#status = await BootStatus.listen(definition, apiPort(definition));
+    const role = await this.#enterCluster(definition, this.#status, signal);
     if (role === "initialised") await this.#startControlPlane(definition, signal);
-    else await this.#joinCluster(definition, signal);
+    else await this.#joinCluster(definition, this.#status, signal);
     await this.#startNode(definition, signal);
+  }
+
+  /** The boot script's place on the API port is given up right before something else takes it. */
+  async #leaveApiPort(): Promise<void> {
+    const status = this.#status;
+    this.#status = undefined;
+    await status?.close();
+  }
+
+  /** Where the user-data could be read at all, the operator who asks the API port hears why this server does nothing. */
+  async #answerFailure(problems: readonly string[], signal: AbortSignal): Promise<void> {
+    if (!this.definition || signal.aborted) return;
+    const status = await BootStatus.listen(this.definition, apiPort(this.definition)).catch(() => undefined);
+    status?.say("failed", problems.join("; "));
+    this.#status = status;
   }
 
   /** cloud-init: judges the user-data, and at the first boot writes its files. */
@@ -175,57 +199,79 @@ export class EmulatedServer {
   }
 
   /** Decides its part in the cluster and waits until it can play it. */
-  async #enterCluster(definition: ServerDefinition, signal: AbortSignal): Promise<Role> {
-    let told = "";
+  async #enterCluster(definition: ServerDefinition, status: BootStatus, signal: AbortSignal): Promise<Role> {
     for (;;) {
-      const decision = decideBoot(this.#rendezvous(definition));
-      if (decision.action === "wait") {
-        if (told !== decision.why) this.#say(`boot script: waiting: ${decision.why}`);
-        told = decision.why;
-        await delay(WAIT_PERIOD_MILLISECONDS, undefined, { signal });
-        continue;
+      const role = this.role;
+      const decision = decideBoot({ name: definition.nodeName, ...(role ? { role } : {}) }, this.#askPeers(definition));
+      switch (decision.action) {
+        case "start":
+          this.#say("k3s: has data here: it starts with what it has");
+          return role ?? "initialised";
+        case "join":
+          this.#say(`k3s: joining ${definition.node.cluster} through ${decision.through}`);
+          return "joined";
+        case "initialise":
+          // Noted before anything else can look, so that nobody takes this server for a fresh one any more.
+          this.role = "initialised";
+          await this.disk.setRole("initialised");
+          this.#say(
+            `k3s: all servers are fresh and this one has the lowest name: initialising cluster ${definition.node.cluster}`,
+          );
+          return "initialised";
+        case "wait":
+          if (status.reason !== decision.why) this.#say(`boot script: rendezvous: ${decision.why}`);
+          status.say("rendezvous", decision.why);
+          await delay(WAIT_PERIOD_MILLISECONDS, undefined, { signal });
       }
-      if (decision.action === "join") {
-        this.#say(`k3s: joining ${definition.node.cluster} through ${decision.through}`);
-        return "joined";
-      }
-      // Noted before anything else can look: two servers that boot together must not both initialise.
-      this.role = "initialised";
-      await this.disk.setRole("initialised");
-      this.#say(
-        decision.action === "start"
-          ? "k3s: starting with the data on its disk"
-          : `k3s: initialising cluster ${definition.node.cluster}`,
-      );
-      return "initialised";
     }
   }
 
-  #rendezvous(definition: ServerDefinition): Rendezvous {
-    const { cluster, generation } = definition.node;
-    const others = this.#neighbourhood
-      .servers()
-      .flatMap((server) =>
-        server !== this && server.definition?.node.cluster === cluster
-          ? [{ server, definition: server.definition }]
-          : [],
-      );
-    const serving = others.find(({ server }) => server.controlPlane?.isReady);
-    return {
-      self: { name: definition.nodeName, generation, ...(this.role ? { role: this.role } : {}) },
-      others: others.map(({ server, definition: other }) => ({
-        name: other.nodeName,
-        generation: other.node.generation,
-        ...(server.role ? { role: server.role } : {}),
-      })),
-      ...(serving
-        ? { serving: { name: serving.definition.nodeName, generation: serving.definition.node.generation } }
-        : {}),
-    };
+  /** What the boot script hears from the peers that its user-data names. */
+  #askPeers(own: ServerDefinition): Peer[] {
+    return own.node.peers
+      .filter(({ name }) => name !== own.node.node)
+      .map(({ name }): Peer => {
+        const found = this.#neighbourhood
+          .servers()
+          .find(
+            ({ definition, isOn }) =>
+              isOn && definition?.node.cluster === own.node.cluster && definition.node.node === name,
+          );
+        const peer = found?.definition;
+        if (!found || !peer) return { name, state: "away", reason: "it does not answer" };
+        if (peer.node.generation !== own.node.generation)
+          return {
+            name,
+            state: "foreign",
+            reason: `it is of generation ${peer.node.generation}, this server of ${own.node.generation}`,
+          };
+        const authority = ({ authorities }: ServerDefinition): string => authorities.byName["server-ca"].pem;
+        if (authority(peer) !== authority(own))
+          return { name, state: "foreign", reason: "its certificate is not of this cluster" };
+        if (found.serves) return { name, state: "serving", reason: "it serves" };
+        if (found.role) return { name, state: "starting", reason: "its K3s is not ready" };
+        return { name, state: "fresh", reason: "it is fresh too" };
+      });
+  }
+
+  /** Whether the Kubernetes API answers at this server's address. */
+  get serves(): boolean {
+    return this.controlPlane?.isReady === true || (this.#relay !== undefined && this.#findHost() !== undefined);
+  }
+
+  /** The server of this cluster whose control plane is ready. */
+  #findHost(): { definition: ServerDefinition; controlPlane: ControlPlane; server: EmulatedServer } | undefined {
+    for (const server of this.#neighbourhood.servers()) {
+      const { definition, controlPlane } = server;
+      if (definition && controlPlane?.isReady && definition.node.cluster === this.definition?.node.cluster)
+        return { definition, controlPlane, server };
+    }
+    return undefined;
   }
 
   async #startControlPlane(definition: ServerDefinition, signal: AbortSignal): Promise<void> {
     const controlPlane = new ControlPlane(definition, this.disk, this.#tools, this.#register);
+    await this.#leaveApiPort();
     await checkCanListen(definition.publicAddress, [controlPlane.port, 2379, 2380, 10257, 10259]);
     this.controlPlane = controlPlane;
     await controlPlane.start(signal, (process, exit) => {
@@ -250,23 +296,21 @@ export class EmulatedServer {
   }
 
   /** A joining server must agree with the cluster; then its address relays to the API server of the one that runs it. */
-  async #joinCluster(definition: ServerDefinition, signal: AbortSignal): Promise<void> {
-    const find = (): EmulatedServer | undefined =>
-      this.#neighbourhood
-        .servers()
-        .find(
-          ({ definition: other, controlPlane }) =>
-            other?.node.cluster === definition.node.cluster && controlPlane?.isReady,
-        );
-    const host = find();
-    if (!host?.definition || !host.controlPlane) throw new Error("the server that it wanted to join through is gone");
+  async #joinCluster(definition: ServerDefinition, status: BootStatus, signal: AbortSignal): Promise<void> {
+    let host = this.#findHost();
+    while (!host) {
+      const reason = "waiting for the server that holds etcd (one member, until the emulation has three)";
+      if (status.reason !== reason) this.#say(`k3s: ${reason}`);
+      status.say("start", reason);
+      await delay(WAIT_PERIOD_MILLISECONDS, undefined, { signal });
+      host = this.#findHost();
+    }
     checkAgreement(host.definition, definition);
-    const port = host.controlPlane.port;
+    const { port } = host.controlPlane;
+    await this.#leaveApiPort();
     this.#relay = await Relay.listen(definition.publicAddress, port, () => {
-      const now = find();
-      return now?.definition && now.controlPlane
-        ? { host: now.definition.publicAddress, port: now.controlPlane.port }
-        : undefined;
+      const now = this.#findHost();
+      return now && { host: now.definition.publicAddress, port: now.controlPlane.port };
     }).catch((error: unknown) => {
       throw explainListenError(error, definition.publicAddress, port);
     });
@@ -283,7 +327,7 @@ export class EmulatedServer {
       `k3s: ${definition.publicAddress}:${port} relays to the API server on ${host.definition.nodeName} (no etcd member of its own yet)`,
     );
     if (added.length > 0)
-      host.#say(`k3s: serving certificate renewed for ${definition.nodeName} (${added.join(", ")})`);
+      host.server.#say(`k3s: serving certificate renewed for ${definition.nodeName} (${added.join(", ")})`);
     await this.#waitForOwnAddress(definition, `https://${definition.publicAddress}:${port}`, signal);
   }
 
@@ -299,8 +343,7 @@ export class EmulatedServer {
   }
 
   async #startNode(definition: ServerDefinition, signal: AbortSignal): Promise<void> {
-    const port = this.controlPlane?.port ?? definition.config.stringOr("https-listen-port", "6443");
-    const url = `https://${definition.publicAddress}:${port}`;
+    const url = `https://${definition.publicAddress}:${apiPort(definition)}`;
     const leaf = await writeClient("supervisor", definition, this.disk, url);
     const supervisor = new KubernetesApi(url, definition.authorities.byName["server-ca"].pem, leaf);
     this.#supervisor = supervisor;
@@ -341,6 +384,8 @@ export class EmulatedServer {
     this.#onEvent({ ...event, machine: { id: this.machine.id, name: this.machine.name } });
   }
 }
+
+const apiPort = ({ config }: ServerDefinition): number => Number(config.stringOr("https-listen-port", "6443"));
 
 /** What K3s compares when a server joins. Throws with K3s' own words. */
 export function checkAgreement(cluster: ServerDefinition, joining: ServerDefinition): void {

@@ -9,7 +9,7 @@ import { authorityHash, checkToken } from "./k3s/token";
 import type { Machine } from "../emulators/hetzner/machine-host";
 import { parseCloudConfig } from "./user-data/cloud-config";
 import { applyWriteFiles, type FileTree } from "./user-data/file-tree";
-import { checkShellSyntax } from "./user-data/shell-syntax";
+import { checkScriptSyntax } from "./user-data/script-syntax";
 
 export const NODE_FILE = "/etc/trivet/node.json";
 
@@ -80,7 +80,7 @@ export async function readServerDefinition(machine: Machine, now: Date): Promise
   throwIfAny(applied.problems);
   const files = applied.tree;
 
-  const all: Problem[] = [...(await checkShellSyntax(cloudConfig, files))];
+  const all: Problem[] = [...(await checkScriptSyntax(cloudConfig, files))];
   const k3s = readK3sConfig(files);
   const release = readRelease(files, machine.architecture);
   const authorities = readAuthorities(files, now);

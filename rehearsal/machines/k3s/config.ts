@@ -1,7 +1,7 @@
 import ipaddr from "ipaddr.js";
 import { parseDocument } from "yaml";
 import type { Problem } from "../boot-failure";
-import { didYouMean } from "../nearest-match";
+import { didYouMean } from "../did-you-mean";
 import type { FileTree } from "../user-data/file-tree";
 import catalog from "./options.json";
 

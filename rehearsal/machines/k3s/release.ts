@@ -1,5 +1,5 @@
 import type { Problem } from "../boot-failure";
-import { didYouMean } from "../nearest-match";
+import { didYouMean } from "../did-you-mean";
 import type { FileTree } from "../user-data/file-tree";
 import releases from "./releases.json";
 

@@ -2,7 +2,7 @@ import { gzipSync } from "node:zlib";
 import { parseCloudConfig, USER_DATA_LIMIT_BYTES } from "../../../rehearsal/machines/user-data/cloud-config";
 import { askCloudInit } from "../../../rehearsal/machines/user-data/cloud-init";
 import { applyWriteFiles } from "../../../rehearsal/machines/user-data/file-tree";
-import { checkShellSyntax } from "../../../rehearsal/machines/user-data/shell-syntax";
+import { checkScriptSyntax } from "../../../rehearsal/machines/user-data/script-syntax";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -214,19 +214,27 @@ describe("write_files", () => {
   });
 });
 
-test("scripts and command lines that their shell cannot read are found, without running any", async () => {
+test("scripts and command lines that their interpreter cannot read are found, without running any", async () => {
   const { config } = parseCloudConfig(
     cloudConfig(`
 write_files:
   - { path: /good.sh, content: "#!/bin/sh\\nexit 1\\n" }
   - { path: /bad.sh, content: "#!/bin/bash\\nif true; then\\n" }
+  - { path: /good.py, content: "#!/usr/bin/env python3\\nraise SystemExit(1)\\n" }
+  - { path: /bad.py, content: "#!/usr/bin/env python3\\ntoken = 'hunter2\\n" }
   - { path: /not-a-script, content: "if true; then" }
-runcmd: ["echo 'open", "exit 3", [echo, "'"]]
+runcmd: ["echo 'open hunter2", "exit 3", [echo, "'"], [sh, -c, "if"]]
 `),
   );
   const { tree } = applyWriteFiles(config!.write_files!, []);
-  const problems = await checkShellSyntax(config!, tree);
-  expect(problems.map(({ where }) => where).sort()).toEqual(["/bad.sh", "cloud-config: runcmd[0]"]);
+  const problems = await checkScriptSyntax(config!, tree);
+  expect(problems.map(({ where }) => where).sort()).toEqual([
+    "/bad.py",
+    "/bad.sh",
+    "cloud-config: runcmd[0]",
+    "cloud-config: runcmd[3]",
+  ]);
+  expect(JSON.stringify(problems)).not.toContain("hunter2");
 });
 
 describe("cloud-init's own judgement", () => {

@@ -1,7 +1,7 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { stringify } from "yaml";
 import type { BootFailure } from "../../../rehearsal/machines/boot-failure";
-import { decideBoot } from "../../../rehearsal/machines/boot-decision";
+import { decideBoot, type Peer } from "../../../rehearsal/machines/boot-decision";
 import { checkAgreement } from "../../../rehearsal/machines/emulated-server";
 import { issueLeaf } from "../../../rehearsal/machines/k3s/leaf-certificates";
 import { readServerDefinition } from "../../../rehearsal/machines/server-definition";
@@ -345,49 +345,33 @@ describe("a joining server", () => {
 });
 
 describe("at boot a server", () => {
-  const self = { name: "b", generation: 1 };
-  const member = (name: string, role?: "initialised" | "joined", generation = 1) => ({
-    name,
-    generation,
-    ...(role ? { role } : {}),
+  const peer = (name: string, state: Peer["state"], reason: string = state): Peer => ({ name, state, reason });
+  test("starts when it has data, whatever the others say", () => {
+    expect(decideBoot({ name: "b", role: "initialised" }, [peer("a", "serving")])).toEqual({ action: "start" });
+    expect(decideBoot({ name: "b", role: "joined" }, [peer("a", "away")])).toEqual({ action: "start" });
   });
-  test("starts when it holds the data, whatever the others say", () => {
-    const decision = decideBoot({
-      self: { ...self, role: "initialised" },
-      others: [member("a", "joined")],
-      serving: { name: "a", generation: 2 },
-    });
-    expect(decision).toEqual({ action: "start" });
+  test("joins through the lowest one that serves, even while others are away", () => {
+    const decision = decideBoot({ name: "b" }, [peer("d", "serving"), peer("c", "serving"), peer("a", "away")]);
+    expect(decision).toEqual({ action: "join", through: "c" });
   });
-  test("initialises when nobody has any data", () => {
-    expect(decideBoot({ self, others: [member("a"), member("c")] })).toEqual({ action: "initialise" });
+  test("initialises when all are fresh and it has the lowest name", () => {
+    expect(decideBoot({ name: "a" }, [peer("b", "fresh"), peer("c", "fresh")])).toEqual({ action: "initialise" });
+    expect(decideBoot({ name: "a" }, [])).toEqual({ action: "initialise" });
   });
-  test("joins through the one that serves", () => {
-    expect(decideBoot({ self, others: [member("a", "initialised")], serving: { name: "a", generation: 1 } })).toEqual({
-      action: "join",
-      through: "a",
-    });
-  });
-  test("waits for the one that holds the data", () => {
-    expect(decideBoot({ self, others: [member("a", "initialised")] })).toEqual({
+  test("leaves that to the lowest name", () => {
+    expect(decideBoot({ name: "b" }, [peer("a", "fresh"), peer("c", "fresh")])).toEqual({
       action: "wait",
-      why: "a holds the cluster's data and does not answer yet",
+      why: "all servers are fresh, a initialises the cluster",
     });
   });
-  test("never initialises beside a member of a lost cluster, nor when it is one", () => {
-    expect(decideBoot({ self, others: [member("a", "joined")] }).action).toBe("wait");
-    expect(decideBoot({ self: { ...self, role: "joined" }, others: [] }).action).toBe("wait");
-  });
-  test("waits while an older generation serves", () => {
-    expect(
-      decideBoot({
-        self: { name: "b", generation: 2 },
-        others: [member("a", "initialised")],
-        serving: { name: "a", generation: 1 },
-      }),
-    ).toEqual({
+  test.each<[Peer["state"], string]>([
+    ["away", "it does not answer"],
+    ["starting", "its K3s is not ready"],
+    ["foreign", "it is of generation 1, this server of 2"],
+  ])("never initialises while a peer is %s", (state, reason) => {
+    expect(decideBoot({ name: "a" }, [peer("b", state, reason), peer("c", "fresh")])).toEqual({
       action: "wait",
-      why: "a still serves generation 1; this server is of generation 2",
+      why: `b: ${reason}`,
     });
   });
 });

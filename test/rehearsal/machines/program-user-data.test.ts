@@ -1,0 +1,49 @@
+import { type ClusterSecrets as ProgramSecrets, userData } from "../../../components/cluster/user-data";
+import type { Machine } from "../../../rehearsal/emulators/hetzner/machine-host";
+import { readServerDefinition } from "../../../rehearsal/machines";
+import { checkAgreement } from "../../../rehearsal/machines/emulated-server";
+import { nodeObject } from "../../../rehearsal/machines/nodes/node";
+import { honeyduePlatform } from "../../support/platform";
+import { makeClusterSecrets } from "./support/authorities";
+
+/** What the program writes and what the emulated servers read must fit together, without an engine between them. */
+test("the emulated servers accept the user-data of the honeyDue platform, and the three agree", async () => {
+  const platform = honeyduePlatform();
+  const { authorities, serviceKeyPem, token } = await makeClusterSecrets();
+  const authority = (name: keyof typeof authorities): { certificatePem: string; privateKeyPem: string } => ({
+    certificatePem: authorities[name].certificatePem,
+    privateKeyPem: authorities[name].keyPem,
+  });
+  const secrets: ProgramSecrets = {
+    authorities: {
+      server: authority("server-ca"),
+      client: authority("client-ca"),
+      requestHeader: authority("request-header-ca"),
+      etcdPeer: authority("etcd/peer-ca"),
+      etcdServer: authority("etcd/server-ca"),
+    },
+    serviceAccountKeyPem: serviceKeyPem,
+    serverToken: token,
+    agentToken: "0123456789abcdef0123456789abcdef",
+  };
+  const apiAddresses = platform.cluster.nodes.map((_, index) => `127.21.0.${31 + index}`);
+  const machines = platform.cluster.nodes.map((node, index): Machine => ({
+    id: index + 1,
+    name: node.hostname,
+    serverType: platform.cluster.serverType,
+    architecture: "x86",
+    location: platform.cluster.location,
+    image: platform.cluster.image,
+    userData: userData(platform, { node, publicAddress: apiAddresses[index]!, apiAddresses }, secrets),
+    labels: {},
+    publicIpv4: apiAddresses[index]!,
+    privateNetworks: [{ networkId: 1, ip: node.privateAddress, macAddress: "86:00:00:00:00:01" }],
+  }));
+  const definitions = await Promise.all(machines.map((machine) => readServerDefinition(machine, new Date())));
+  const [first] = definitions as [(typeof definitions)[0]];
+  for (const definition of definitions.slice(1)) expect(() => checkAgreement(first, definition)).not.toThrow();
+  expect(definitions.map(({ nodeName }) => nodeName)).toEqual(platform.cluster.nodes.map(({ hostname }) => hostname));
+  expect(nodeObject(first, machines[0]!).metadata.labels).toMatchObject({
+    "topology.kubernetes.io/region": platform.cluster.location,
+  });
+});
