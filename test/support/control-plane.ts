@@ -139,6 +139,7 @@ export const startControlPlane = async (): Promise<ControlPlane> => {
 
   const call: ControlPlane["call"] = async (method, path, body, contentType = "application/json") => {
     const { request } = await import("node:https");
+    const text = body === undefined ? undefined : JSON.stringify(body);
     return new Promise((resolve, reject) => {
       const sent = request(
         `${url}${path}`,
@@ -147,22 +148,23 @@ export const startControlPlane = async (): Promise<ControlPlane> => {
           rejectUnauthorized: false,
           headers: {
             authorization: `Bearer ${TOKEN}`,
-            ...(body === undefined ? {} : { "content-type": contentType }),
+            // Node sends the body of a DELETE without a length, unless it is told.
+            ...(text === undefined ? {} : { "content-type": contentType, "content-length": Buffer.byteLength(text) }),
           },
         },
         (response) => {
           const chunks: Buffer[] = [];
           response.on("data", (chunk: Buffer) => chunks.push(chunk));
           response.on("end", () => {
-            const text = Buffer.concat(chunks).toString("utf8");
+            const answer = Buffer.concat(chunks).toString("utf8");
             const ok = (response.statusCode ?? 500) < 300;
-            if (!ok) return reject(new Error(`${method} ${path}: ${response.statusCode} ${text}`));
-            resolve(text.startsWith("{") ? (JSON.parse(text) as Record<string, unknown>) : { text });
+            if (!ok) return reject(new Error(`${method} ${path}: ${response.statusCode} ${answer}`));
+            resolve(answer.startsWith("{") ? (JSON.parse(answer) as Record<string, unknown>) : { text: answer });
           });
         },
       );
       sent.on("error", reject);
-      sent.end(body === undefined ? undefined : JSON.stringify(body));
+      sent.end(text);
     });
   };
 

@@ -52,7 +52,8 @@ const accept = (value: Json, fits: boolean): Json => {
   return value;
 };
 
-const isBase64 = (text: string): boolean => /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text);
+const isBase64 = (text: string): boolean =>
+  /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text);
 
 const time = (value: Json): Json => accept(value, typeof value === "string" && !Number.isNaN(Date.parse(value)));
 

@@ -330,7 +330,7 @@ export const update = async (target: Target, call: UpdateCall): Promise<{ state:
   const checkpoint = (live: JsonObject): PropertyMap =>
     writeCheckpoint(
       {
-        inputs: normalise(toJsonObject(call.news)),
+        inputs: toJsonObject(call.news),
         live,
         initialApiVersion: initialApiVersionIn(call.olds) || apiVersionOf(old.inputs),
         fieldManager: manager,

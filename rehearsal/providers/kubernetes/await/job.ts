@@ -43,7 +43,8 @@ export const jobReadiness: MakeReadiness = ({ object, status }) => {
         `Waiting for ${name} to succeed ` +
           `(Active: ${count("active")} | Succeeded: ${count("succeeded")} | Failed: ${count("failed")})`,
       );
-      const failed = holds(job, "Failed");
+      // The controller decides first (FailureTarget) and, once all pods are gone, says so again (Failed).
+      const failed = holds(job, "Failed") ?? holds(job, "FailureTarget");
       if (failed !== undefined) throw failedToInitialise(job, [describeCondition(failed), ...problems()]);
       for (const problem of problems()) status.say("warning", problem);
       return isJobComplete(job);

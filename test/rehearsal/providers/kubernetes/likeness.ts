@@ -70,7 +70,7 @@ export const masked = (value: Value, key = ""): Value => {
 
 /** Names that a controller hashed, and names drawn from a seed, are compared by form. */
 const HASH = "[a-z0-9]{4,10}";
-const PLACEHOLDER = /<(?:urn|hash|server|closed|cause|id|bad id|time|uid|rv|hex8|podIP)>/g;
+const PLACEHOLDER = /<(?:urn|hash|server|closed|cause|time|uid|rv|hex8|podIP)>/g;
 const FORMS: Readonly<Record<string, string>> = {
   "<hash>": HASH,
   "<cause>": "[\\s\\S]*",
