@@ -41,8 +41,9 @@ const corrections: Record<string, (schema: Schema) => void> = {
   "POST /servers/{id}/actions/attach_to_network": (schema) => {
     Object.assign(properties(schema), { ip: nullableString, ip_range: nullableString });
   },
-  // `location` took the place of `datacenter` (removed 2026-07-01).
+  // `location` took the place of `datacenter` (removed 2026-07-01); `assignee_type` is needed only with `assignee_id`.
   "POST /primary_ips": (schema) => {
+    schema["required"] = ["name", "type"];
     delete properties(schema)["datacenter"];
     Object.assign(properties(schema), { location: { type: "string" }, assignee_id: { type: ["integer", "null"] } });
   },

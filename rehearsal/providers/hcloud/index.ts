@@ -1,0 +1,1 @@
+export { createHcloudProvider, type HcloudProviderOptions } from "./provider";

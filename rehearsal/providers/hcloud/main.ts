@@ -1,0 +1,4 @@
+import { serveProvider } from "../protocol/server";
+import { createHcloudProvider } from "./index";
+
+void serveProvider(createHcloudProvider());
