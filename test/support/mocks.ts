@@ -90,7 +90,7 @@ export const ofType = (all: readonly Registered[], type: string): Registered[] =
 /** The value of an output, as a program would see it. */
 export const valueOf = <T>(output: pulumi.Output<T>): Promise<T> =>
   new Promise((resolve) => {
-    output.apply((value) => resolve(value as T));
+    output.apply((value) => resolve(value));
   });
 
 /** The mocked engine says that it knows hooks, but has no method to register them. None is ever called here. */
