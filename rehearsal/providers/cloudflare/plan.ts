@@ -81,9 +81,18 @@ function eachElement(
       Object.entries(value).map(([key, item]) => [key, make(item, isObject(other) ? (other[key] ?? null) : null)]),
     );
   if (!isArray(value)) return value;
-  if (type.kind === "list")
-    return value.map((item, index) => make(item, isArray(other) ? (other[index] ?? null) : null));
+  if (type.kind === "list") {
+    const others = isArray(other) ? other : [];
+    return value.map((item, index) => make(item, elementBefore(item, index, others, type.knownBy)));
+  }
   return value.map((item) => make(item, isArray(other) ? (other.find((each) => says(each, item)) ?? null) : null));
+}
+
+function elementBefore(item: Value, index: number, others: readonly Value[], knownBy: string | undefined): Value {
+  const name = knownBy !== undefined && isObject(item) ? item[knownBy] : undefined;
+  if (knownBy === undefined || typeof name !== "string") return others[index] ?? null;
+  // What is new has no earlier self, not even the element that stood in its place.
+  return others.find((each) => isObject(each) && each[knownBy] === name) ?? null;
 }
 
 /** Whether everything that `wanted` says is so in `value`. */

@@ -244,13 +244,34 @@ function importedFrom({ importId, token }: ResourceType, id: string): ObjectValu
   return Object.fromEntries(importId.map((name, index) => [name, parts[index] ?? null]));
 }
 
-/** After an import: everything that a program may set, as it is there. */
+/** After an import: everything that a program may set, as it is there; of two that exclude each other, the first. */
 function importedInputs({ attributes }: ResourceType, state: PropertyMap): PropertyMap {
-  return Object.fromEntries(
-    Object.entries(attributes).flatMap(([name, { computed, optional, required: must }]) =>
-      state[name] !== undefined && (optional || must || !computed) && name !== "id" ? [[name, state[name]]] : [],
+  const settable = settableOf(attributes, state);
+  const taken: Record<string, PropertyValue> = {};
+  for (const [name, value] of Object.entries(settable)) {
+    if (name === "id" || attributes[name]?.conflictsWith?.some((other) => taken[other] !== undefined)) continue;
+    taken[name] = value;
+  }
+  return taken;
+}
+
+const settableOf = (attributes: Attributes, state: PropertyMap): PropertyMap =>
+  Object.fromEntries(
+    Object.entries(attributes).flatMap(
+      ([name, { type, computed, optional, required: must }]): [string, PropertyValue][] => {
+        const value = state[name];
+        return value === undefined || (computed && !optional && !must) ? [] : [[name, settableIn(type, value)]];
+      },
     ),
   );
+
+function settableIn(type: AttributeType, value: PropertyValue): PropertyValue {
+  if (type.kind === "object" && isMap(value)) return settableOf(type.attributes, value);
+  if (type.kind === "map" && isMap(value))
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, settableIn(type.element, each)]));
+  if ((type.kind === "list" || type.kind === "set") && isList(value))
+    return value.map((each) => settableIn(type.element, each));
+  return value;
 }
 
 /** After a refresh: what the program gave, with the values that are there now. */

@@ -13,7 +13,7 @@ export type AttributeType =
   | { readonly kind: "string" | "number" | "boolean" | "any" }
   /** A JSON document as text; the API gives the document itself. */
   | { readonly kind: "json" }
-  | { readonly kind: "list" | "set" | "map"; readonly element: AttributeType }
+  | { readonly kind: "list" | "set" | "map"; readonly element: AttributeType; readonly knownBy?: string }
   | { readonly kind: "object"; readonly attributes: Attributes };
 
 export interface Traits {
@@ -76,8 +76,9 @@ export const number = attribute({ kind: "number" });
 export const flag = attribute({ kind: "boolean" });
 export const any = attribute({ kind: "any" });
 export const json = attribute({ kind: "json" });
-export const list = (element: Attribute, traits?: Traits): Attribute =>
-  attribute({ kind: "list", element: element.type })(traits);
+/** `knownBy`: the attribute by which an element is the same one in another place. */
+export const list = (element: Attribute, traits: Traits = {}, knownBy?: string): Attribute =>
+  attribute({ kind: "list", element: element.type, ...(knownBy !== undefined && { knownBy }) })(traits);
 export const set = (element: Attribute, traits?: Traits): Attribute =>
   attribute({ kind: "set", element: element.type })(traits);
 export const map = (element: Attribute, traits?: Traits): Attribute =>

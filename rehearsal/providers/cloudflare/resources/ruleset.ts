@@ -331,7 +331,7 @@ export const ruleset: ResourceType = {
         "magic_transit_ratelimit",
       ],
     }),
-    rules: list(rule, { computed: true, optional: true, default: [] }),
+    rules: list(rule, { computed: true, optional: true, default: [] }, "ref"),
     lastUpdated: text({ computed: true }),
     version: text({ computed: true }),
   },
