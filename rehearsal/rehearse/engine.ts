@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync, readSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { StringDecoder } from "node:string_decoder";
+import { EventStream } from "./event-stream";
 
 export type Operation = "preview" | "up" | "refresh" | "destroy";
 
@@ -48,7 +48,7 @@ export interface EngineOptions {
   projectDirectory: string;
   stack: string;
   configFile: string;
-  /** Folder for event logs. */
+  /** Folder for what each command printed. */
   logDirectory: string;
 }
 
@@ -61,7 +61,6 @@ export interface RunOptions {
   environment?: NodeJS.ProcessEnv;
 }
 
-const EVENT_POLL_MILLISECONDS = 50;
 /** What the engine gets to finish the steps under way before it is ended. */
 const CANCEL_GRACE_MILLISECONDS = 20_000;
 
@@ -74,19 +73,19 @@ export class Engine {
     this.#options = options;
   }
 
-  /** Makes the stack; the configuration file is written beside the run, never in the checkout. */
-  async createStack(secrets: Readonly<Record<string, string>>): Promise<void> {
-    const { stack, configFile } = this.#options;
-    await this.#command(["stack", "init", stack, "--config-file", configFile, "--non-interactive"]);
+  /**
+   * Makes the stack and sets its secrets. `pulumi stack init` writes into the project's own stack file, so it runs in a copy
+   * of the project that holds nothing but its Pulumi.yaml and our configuration file.
+   */
+  async createStack(copyDirectory: string, secrets: Readonly<Record<string, string>>): Promise<void> {
+    const { stack } = this.#options;
+    await this.#command(["stack", "init", stack, "--non-interactive"], copyDirectory);
     const pairs = Object.entries(secrets).flatMap(([key, value]) => ["--secret", `${key}=${value}`]);
-    if (pairs.length > 0) {
-      await this.#command(["config", "set-all", "--stack", stack, "--config-file", configFile, ...pairs]);
-    }
+    if (pairs.length > 0) await this.#command(["config", "set-all", "--stack", stack, ...pairs], copyDirectory);
   }
 
   async run(operation: Operation, options: RunOptions = {}): Promise<EngineRun> {
     const { stack, configFile, logDirectory } = this.#options;
-    const eventLog = join(logDirectory, `${++this.#runs}-${operation}.events.json`);
     const started = performance.now();
     const run: EngineRun = {
       operation,
@@ -99,6 +98,10 @@ export class Engine {
       output: "",
       seconds: 0,
     };
+    const events = await EventStream.open((event) => {
+      note(run, event);
+      options.onEvent?.(event);
+    });
     const args = [
       operation,
       "--stack",
@@ -107,7 +110,7 @@ export class Engine {
       configFile,
       "--non-interactive",
       "--event-log",
-      eventLog,
+      events.address,
       ...(operation === "preview" ? [] : ["--yes"]),
       ...(options.args ?? []),
     ];
@@ -119,18 +122,12 @@ export class Engine {
     child.stdout?.setEncoding("utf8").on("data", forward);
     child.stderr?.setEncoding("utf8").on("data", forward);
     const cancel = cancelOnAbort(child, options.signal);
-    const events = new EventLogReader(eventLog, (event) => {
-      note(run, event);
-      options.onEvent?.(event);
-    });
-    const timer = setInterval(() => events.read(), EVENT_POLL_MILLISECONDS);
     try {
       run.exitCode = await exitOf(child);
     } finally {
-      clearInterval(timer);
       cancel.dispose();
-      events.read();
       events.close();
+      writeFileSync(join(logDirectory, `${++this.#runs}-${operation}.log`), run.output);
     }
     run.ok = run.exitCode === 0;
     run.seconds = (performance.now() - started) / 1000;
@@ -150,8 +147,8 @@ export class Engine {
     return this.#command(["stack", "export", ...show, "--stack", this.#options.stack]);
   }
 
-  async #command(args: readonly string[]): Promise<string> {
-    const child = this.#spawn(args);
+  async #command(args: readonly string[], directory?: string): Promise<string> {
+    const child = this.#spawn(args, {}, directory);
     let stdout = "";
     let stderr = "";
     child.stdout?.setEncoding("utf8").on("data", (text: string) => (stdout += text));
@@ -162,11 +159,15 @@ export class Engine {
     return stdout;
   }
 
-  #spawn(args: readonly string[], environment: NodeJS.ProcessEnv = {}): ChildProcess {
-    const { pulumi, projectDirectory } = this.#options;
-    return spawn(pulumi, [...args], {
-      cwd: projectDirectory,
-      env: { ...this.#options.environment, ...environment },
+  #spawn(
+    args: readonly string[],
+    environment: NodeJS.ProcessEnv = {},
+    directory = this.#options.projectDirectory,
+  ): ChildProcess {
+    return spawn(this.#options.pulumi, [...args], {
+      cwd: directory,
+      // Without this variable the command line has no --event-log.
+      env: { ...this.#options.environment, PULUMI_DEBUG_COMMANDS: "true", ...environment },
       stdio: ["ignore", "pipe", "pipe"],
       // A group of its own: Ctrl-C reaches us alone, and we pass it on once.
       detached: true,
@@ -211,38 +212,4 @@ function note(run: EngineRun, event: EngineEvent): void {
   }
   // An `up` sends a summary for its preview first; the last one is of the operation itself.
   if (event.summaryEvent) run.changes = event.summaryEvent.resourceChanges;
-}
-
-/** Reads JSON lines as they are appended to a file that may not exist yet. */
-class EventLogReader {
-  readonly #path: string;
-  readonly #onEvent: (event: EngineEvent) => void;
-  readonly #decoder = new StringDecoder("utf8");
-  readonly #buffer = Buffer.alloc(1 << 16);
-  #file: number | undefined;
-  #rest = "";
-
-  constructor(path: string, onEvent: (event: EngineEvent) => void) {
-    this.#path = path;
-    this.#onEvent = onEvent;
-  }
-
-  read(): void {
-    try {
-      this.#file ??= openSync(this.#path, "r");
-    } catch {
-      return; // not there yet
-    }
-    for (let length = 1; length > 0;) {
-      length = readSync(this.#file, this.#buffer);
-      this.#rest += this.#decoder.write(this.#buffer.subarray(0, length));
-    }
-    const lines = this.#rest.split("\n");
-    this.#rest = lines.pop() ?? "";
-    for (const line of lines) if (line.trim() !== "") this.#onEvent(JSON.parse(line) as EngineEvent);
-  }
-
-  close(): void {
-    if (this.#file !== undefined) closeSync(this.#file);
-  }
 }

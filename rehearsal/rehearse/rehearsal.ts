@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { cpSync, mkdirSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { type CloudflareEmulator, startCloudflareEmulator } from "../emulators/cloudflare";
 import { type HetznerEmulator, startHetznerEmulator } from "../emulators/hetzner";
@@ -109,7 +109,9 @@ export class Rehearsal {
       });
       started.push(cloudflare);
       const passphrase = randomBytes(16).toString("hex");
-      const configFile = resolve(directory, `Pulumi.${stack.name}.yaml`);
+      const projectCopy = folder("project");
+      copyFileSync(resolve(projectDirectory, "Pulumi.yaml"), resolve(projectCopy, "Pulumi.yaml"));
+      const configFile = resolve(folder("project/stacks"), `Pulumi.${stack.name}.yaml`);
       writeStackConfig(configFile, stack, {
         "hcloud:endpoint": `${hetzner.url}/v1`,
         "cloudflare:baseUrl": cloudflare.baseUrl,
@@ -129,7 +131,7 @@ export class Rehearsal {
         configFile,
         logDirectory: folder("logs"),
       });
-      await engine.createStack({
+      await engine.createStack(projectCopy, {
         ...stack.secrets,
         "hcloud:token": tokens.hetzner,
         "cloudflare:apiToken": tokens.cloudflare,
@@ -230,7 +232,7 @@ export class Rehearsal {
 
   /** Copies state, logs and configuration to a folder that outlives the rehearsal. Secrets stay encrypted in it. */
   keep(target: string): void {
-    for (const part of ["state", "logs", `Pulumi.${this.#options.stack.name}.yaml`]) {
+    for (const part of ["state", "logs", "project"]) {
       cpSync(resolve(this.#options.directory, part), resolve(target, part), { recursive: true });
     }
   }

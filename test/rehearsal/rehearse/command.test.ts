@@ -85,7 +85,7 @@ describe("npm run rehearse", () => {
     expect(summary.runs[1]?.resources).toMatchObject({ created: 0, updated: 0, replaced: 0, deleted: 0 });
     expect(summary.runs[1]?.resources.same).toBeGreaterThanOrEqual(summary.resources.created);
     expect(summary.apiCalls.hetzner).toBeGreaterThan(10);
-    expect(readdirSync(kept).sort()).toEqual(["Pulumi.honeydue.yaml", "logs", "state"]);
+    expect(readdirSync(kept).sort()).toEqual(["logs", "project", "state"]);
     expect(remains()).toEqual([]);
   }, 240_000);
 
