@@ -67,6 +67,13 @@ export async function rehearse(options: RehearseOptions): Promise<number> {
     interrupt.abort();
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+  // A mistake of ours must not leave a cluster running behind it.
+  let crash: unknown;
+  process.on("uncaughtException", (error) => {
+    crash ??= error;
+    console.error(error);
+    interrupt.abort();
+  });
 
   const context: Partial<Context> = {};
   try {
@@ -79,9 +86,10 @@ export async function rehearse(options: RehearseOptions): Promise<number> {
       await new Promise((done) => interrupt.signal.addEventListener("abort", done, { once: true }));
       return EXIT.well;
     }
+    if (crash !== undefined) return EXIT.problems;
     return interrupt.signal.aborted ? EXIT.interrupted : summary.ok ? EXIT.well : EXIT.problems;
   } catch (error) {
-    if (interrupt.signal.aborted) return EXIT.interrupted;
+    if (interrupt.signal.aborted) return crash === undefined ? EXIT.interrupted : EXIT.problems;
     console.error(`\n${error instanceof Error ? error.message : String(error)}`);
     return EXIT.problems;
   } finally {
