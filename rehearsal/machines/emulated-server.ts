@@ -12,8 +12,8 @@ import { criticalMismatches } from "./k3s/config";
 import { KubernetesApi } from "./kubernetes-api";
 import type { MachineDisk, Role } from "./machine-disk";
 import { startKubelet } from "./nodes/kubelet";
-import { registerNode, whenNodeReady } from "./nodes/node";
-import type { ProcessRegister, RunningProcess } from "./processes";
+import { publishNodeHosts, registerNode, whenNodeReady } from "./nodes/node";
+import type { Exit, ProcessRegister, RunningProcess } from "./processes";
 import { checkCanListen, explainListenError, Relay } from "./relay";
 import { authorityFiles, readServerDefinition, type ServerDefinition } from "./server-definition";
 import { askCloudInit } from "./user-data/cloud-init";
@@ -41,6 +41,8 @@ export interface Neighbourhood {
 /** How long a boot script waits for the private network: a server with a public address boots before it is attached. */
 const NETWORK_DEADLINE_MILLISECONDS = 300_000;
 const WAIT_PERIOD_MILLISECONDS = 100;
+/** RestartSec of K3s' unit. */
+const RESTART_SECONDS = 5;
 const CONSOLE_LINES = 1_000;
 
 /** One emulated server: its disk, its console, and what runs on it while it is switched on. */
@@ -56,13 +58,15 @@ export class EmulatedServer {
   readonly #neighbourhood: Neighbourhood;
   readonly #onEvent: (event: MachineEvent) => void;
   #power: AbortController | undefined;
-  #boot: Promise<void> = Promise.resolve();
+  #life: Promise<void> = Promise.resolve();
+  #activity: AbortController | undefined;
+  #crash: (lines: readonly string[]) => void = () => undefined;
   #status: BootStatus | undefined;
   #relay: Relay | undefined;
   #kubelet: RunningProcess | undefined;
   #supervisor: KubernetesApi | undefined;
   #simulations: Promise<void>[] = [];
-  #bootedAt = 0;
+  #startedAt = 0;
 
   constructor(options: {
     machine: Machine;
@@ -87,22 +91,9 @@ export class EmulatedServer {
   /** Begins to boot and returns; what becomes of it shows on the console and in events. */
   powerOn(): void {
     if (this.#power) return;
-    const power = new AbortController();
-    this.#power = power;
-    this.#bootedAt = Date.now();
+    this.#power = new AbortController();
     this.#emit({ type: "booting" });
-    this.#boot = this.#run(power.signal).catch(async (error: unknown) => {
-      if (power.signal.aborted) return;
-      const problems =
-        error instanceof BootFailure
-          ? error.problems.map(({ where, what }) => `${where}: ${what}`)
-          : (error as Error).message.split("\n");
-      for (const problem of problems) this.#say(problem);
-      this.#say("boot failed; the server stays on and does nothing");
-      this.#emit({ type: "failed", problems });
-      await this.#halt("at once");
-      await this.#answerFailure(problems, power.signal);
-    });
+    this.#life = this.#live(this.#power.signal);
   }
 
   /** Ends everything that runs on it. "at once" is a power cut; the disk stays in both cases. */
@@ -110,13 +101,51 @@ export class EmulatedServer {
     const power = this.#power;
     if (!power) return;
     power.abort();
-    await this.#boot;
+    await this.#life;
     await this.#halt(how);
     this.#say("power off");
     this.#power = undefined;
   }
 
+  /** From power on to power off. A K3s that ends by itself is started again, as systemd does; one that never started is not. */
+  async #live(power: AbortSignal): Promise<void> {
+    const off = new Promise<"off">((resolve) => power.addEventListener("abort", () => resolve("off"), { once: true }));
+    while (!power.aborted) {
+      this.#startedAt = Date.now();
+      const activity = new AbortController();
+      this.#activity = activity;
+      const crash = new Promise<readonly string[]>((resolve) => (this.#crash = resolve));
+      const run = this.#run(AbortSignal.any([power, activity.signal]));
+      try {
+        const ended = await Promise.race([run.then(() => crash), crash, off]);
+        activity.abort();
+        await run.catch(() => undefined);
+        if (ended === "off") return;
+        for (const line of ended) this.#say(line);
+        await this.#halt("at once");
+        this.#say(`systemd: k3s.service: scheduled restart in ${RESTART_SECONDS} s`);
+        await delay(RESTART_SECONDS * 1000, undefined, { signal: power }).catch(() => undefined);
+      } catch (error) {
+        if (!power.aborted) await this.#fail(error);
+        return;
+      }
+    }
+  }
+
+  async #fail(error: unknown): Promise<void> {
+    const problems =
+      error instanceof BootFailure
+        ? error.problems.map(({ where, what }) => `${where}: ${what}`)
+        : (error as Error).message.split("\n");
+    for (const problem of problems) this.#say(problem);
+    this.#say("boot failed; the server stays on and does nothing");
+    await this.#halt("at once");
+    await this.#answerFailure(problems);
+    this.#emit({ type: "failed", problems });
+  }
+
   async #halt(how: "gently" | "at once"): Promise<void> {
+    this.#activity?.abort();
     await Promise.all([
       this.#kubelet?.stop(how),
       this.#relay?.close(),
@@ -147,8 +176,8 @@ export class EmulatedServer {
   }
 
   /** Where the user-data could be read at all, the operator who asks the API port hears why this server does nothing. */
-  async #answerFailure(problems: readonly string[], signal: AbortSignal): Promise<void> {
-    if (!this.definition || signal.aborted) return;
+  async #answerFailure(problems: readonly string[]): Promise<void> {
+    if (!this.definition) return;
     const status = await BootStatus.listen(this.definition, apiPort(this.definition)).catch(() => undefined);
     status?.say("failed", problems.join("; "));
     this.#status = status;
@@ -274,12 +303,10 @@ export class EmulatedServer {
     await this.#leaveApiPort();
     await checkCanListen(definition.publicAddress, [controlPlane.port, 2379, 2380, 10257, 10259]);
     this.controlPlane = controlPlane;
-    await controlPlane.start(signal, (process, exit) => {
-      const how = exit.signal ?? `code ${exit.code}`;
-      const problems = [`${process.name} ended by itself (${how}). End of its log:`, ...process.logTail(8)];
-      for (const line of problems) this.#say(line);
-      this.#emit({ type: "failed", problems });
-    });
+    const onExit = (process: RunningProcess, exit: Exit): void => {
+      if (!signal.aborted) this.#crash(lastWords(process, exit));
+    };
+    await controlPlane.start(signal, onExit);
     this.#say(`k3s: API server ready at ${controlPlane.url} (etcd with one member; further servers relay to it)`);
     this.#emit({ type: "control plane ready", url: controlPlane.url, seconds: this.#seconds() });
     for (const line of notSimulated(definition)) this.#say(line);
@@ -358,12 +385,12 @@ export class EmulatedServer {
     });
     this.#say(`k3s: node ${definition.nodeName} registered (kubelet and its Pods are simulated by kwok)`);
     this.#emit({ type: "node registered", node: definition.nodeName });
+    if (!definition.config.list("disable").includes("coredns")) await publishNodeHosts(supervisor);
     const kubeconfig = this.disk.at(`${CREDENTIALS}/supervisor.kubeconfig`);
     this.#kubelet = await startKubelet(this.#tools.kwok, definition, this.disk, kubeconfig, this.#register);
     const kubelet = this.#kubelet;
-    void kubelet.exited.then(({ code, signal: by }) => {
-      if (!signal.aborted)
-        this.#say(`kubelet (kwok) ended by itself (${by ?? `code ${code}`}): ${kubelet.logTail(2).join(" ")}`);
+    void kubelet.exited.then((exit) => {
+      if (!signal.aborted) this.#crash(lastWords(kubelet, exit));
     });
     await whenNodeReady(supervisor, definition.nodeName, signal);
     this.#say(`k3s: node ${definition.nodeName} is Ready`);
@@ -371,7 +398,7 @@ export class EmulatedServer {
   }
 
   #seconds(): number {
-    return (Date.now() - this.#bootedAt) / 1000;
+    return (Date.now() - this.#startedAt) / 1000;
   }
 
   #say(line: string): void {
@@ -384,6 +411,11 @@ export class EmulatedServer {
     this.#onEvent({ ...event, machine: { id: this.machine.id, name: this.machine.name } });
   }
 }
+
+const lastWords = (process: RunningProcess, { code, signal }: Exit): string[] => [
+  `k3s: ${process.name} ended by itself (${signal ?? `code ${code}`}), and K3s with it. End of its log:`,
+  ...process.logTail(6),
+];
 
 const apiPort = ({ config }: ServerDefinition): number => Number(config.stringOr("https-listen-port", "6443"));
 

@@ -7,6 +7,7 @@ import { CONFIG_FILE, type K3sConfig, readK3sConfig } from "./k3s/config";
 import { readRelease } from "./k3s/release";
 import { authorityHash, checkToken } from "./k3s/token";
 import type { Machine } from "../emulators/hetzner/machine-host";
+import { nodeSize } from "./nodes/node";
 import { parseCloudConfig } from "./user-data/cloud-config";
 import { applyWriteFiles, type FileTree } from "./user-data/file-tree";
 import { checkScriptSyntax } from "./user-data/script-syntax";
@@ -121,10 +122,20 @@ export async function readServerDefinition(machine: Machine, now: Date): Promise
       where: "server",
       what: "has no public IPv4; in a rehearsal its API server listens there (a loopback address)",
     });
-  for (const option of ["node-ip", "advertise-address"]) {
-    const [value] = config.list(option).length > 0 ? config.list(option) : [];
-    if (value !== undefined && privateAddress !== undefined && value !== privateAddress)
-      all.push({ where: at(option), what: `got ${value}; this server's private address is ${privateAddress}` });
+  for (const [option, address, which] of [
+    ["node-ip", privateAddress, "private"],
+    ["advertise-address", privateAddress, "private"],
+    ["node-external-ip", machine.publicIpv4, "public"],
+  ] as const) {
+    const [value] = config.list(option);
+    if (value !== undefined && address !== undefined && value !== address)
+      all.push({ where: at(option), what: `got ${value}; this server's ${which} address is ${address}` });
+  }
+
+  try {
+    nodeSize(machine.serverType, config.list("kubelet-arg"));
+  } catch (error) {
+    all.push({ where: at("kubelet-arg"), what: (error as Error).message });
   }
 
   const nodeName = config.string("node-name") ?? cloudConfig.hostname ?? machine.name;

@@ -252,6 +252,7 @@ export class ControlPlane {
         "peer-trusted-ca-file": this.#tls("etcd/peer-ca.crt"),
         "peer-cert-file": this.#tls("etcd/peer-server-client.crt"),
         "peer-key-file": this.#tls("etcd/peer-server-client.key"),
+        ...(config.bool("etcd-expose-metrics") ? { "listen-metrics-urls": `http://${publicAddress}:2381` } : {}),
         // A rehearsal's data may die with this machine; waiting for its disk would triple the time of a start.
         "unsafe-no-fsync": "true",
         "log-level": "warn",

@@ -12,25 +12,64 @@ const PASSWORD_FILE = "/etc/rancher/node/password";
 /** K3s asks again every few seconds while its password is refused. */
 const PASSWORD_RETRY_MILLISECONDS = 2_000;
 
-/** What a server type offers, of which the kubelet keeps some back (K3s' default eviction threshold: 100 MiB). */
-export function nodeCapacity(serverType: string): {
+interface NodeSize {
   capacity: Record<string, string>;
   allocatable: Record<string, string>;
-} {
+}
+
+/** The kubelet's hard eviction thresholds: memory.available<100Mi is its default, and K3s sets imagefs and nodefs to 5 %. */
+const EVICTION_MEMORY_KIB = 100 * 1024;
+const EVICTION_DISK_SHARE = 0.05;
+
+/**
+ * What a server type offers, and what is left of it for Pods after `kube-reserved` and `system-reserved` of the kubelet's arguments.
+ * Throws for a type or a quantity that cannot be read.
+ */
+export function nodeSize(serverType: string, kubeletArguments: readonly string[]): NodeSize {
   const type = serverTypes.find(({ name }) => name === serverType);
   if (!type) throw new Error(`server type "${serverType}" is not in the catalogue, so the node's size is not known`);
   // What Linux shows is less than the type's nominal memory: kernel and firmware take about 3 % of it.
-  const memoryKiB = Math.floor(type.memoryGiB * 1024 * 1024 * 0.97);
-  const diskKiB = Math.floor((type.diskGB * 1e9 * 0.94) / 1024);
-  const common = { cpu: String(type.cores), pods: "110", "hugepages-1Gi": "0", "hugepages-2Mi": "0" };
+  const memoryKib = Math.floor(type.memoryGiB * 1024 * 1024 * 0.97);
+  const diskKib = Math.floor((type.diskGB * 1e9 * 0.94) / 1024);
+  const reserved = (resource: string): number =>
+    kubeletArguments
+      .filter((argument) => /^(kube|system)-reserved=/.test(argument))
+      .flatMap((argument) => argument.slice(argument.indexOf("=") + 1).split(","))
+      .filter((pair) => pair.startsWith(`${resource}=`))
+      .reduce((sum, pair) => sum + quantity(pair.slice(resource.length + 1)), 0);
+  const pods =
+    kubeletArguments.find((argument) => argument.startsWith("max-pods="))?.slice("max-pods=".length) ?? "110";
+  const common = { pods, "hugepages-1Gi": "0", "hugepages-2Mi": "0" };
+  const diskBytes = diskKib * 1024;
   return {
-    capacity: { ...common, memory: `${memoryKiB}Ki`, "ephemeral-storage": `${diskKiB}Ki` },
+    capacity: { ...common, cpu: String(type.cores), memory: `${memoryKib}Ki`, "ephemeral-storage": `${diskKib}Ki` },
     allocatable: {
       ...common,
-      memory: `${memoryKiB - 100 * 1024}Ki`,
-      "ephemeral-storage": String(Math.floor(diskKiB * 1024 * 0.95)),
+      cpu: `${Math.round((type.cores - reserved("cpu")) * 1000)}m`,
+      memory: `${Math.floor(memoryKib - EVICTION_MEMORY_KIB - reserved("memory") / 1024)}Ki`,
+      "ephemeral-storage": String(Math.floor(diskBytes * (1 - EVICTION_DISK_SHARE) - reserved("ephemeral-storage"))),
     },
   };
+}
+
+const SUFFIXES: Readonly<Record<string, number>> = {
+  m: 1e-3,
+  "": 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+};
+
+/** A Kubernetes quantity as a number of its base unit. */
+function quantity(text: string): number {
+  const found = /^(\d+(?:\.\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?$/.exec(text);
+  if (!found) throw new Error(`"${text}" in kube-reserved or system-reserved is not a quantity such as 250m or 1280Mi`);
+  return Number(found[1]) * SUFFIXES[found[2] ?? ""]!;
 }
 
 /** The Node that K3s' kubelet registers for this server. Roles come from K3s afterwards: a kubelet may not give itself any. */
@@ -91,7 +130,7 @@ export function nodeObject(
         { type: "ExternalIP", address: external },
         { type: "Hostname", address: nodeName },
       ],
-      ...nodeCapacity(machine.serverType),
+      ...nodeSize(machine.serverType, config.list("kubelet-arg")),
       nodeInfo: {
         architecture: arch,
         bootID: "",
@@ -206,6 +245,17 @@ async function proveNodePassword({
     told = true;
     await delay(PASSWORD_RETRY_MILLISECONDS, undefined, { signal });
   }
+}
+
+/** K3s lets CoreDNS answer for the nodes' names: one line a node in its ConfigMap. */
+export async function publishNodeHosts(supervisor: KubernetesApi): Promise<void> {
+  const { items } = await supervisor.call<{ items: KubernetesObject[] }>("GET", "/api/v1/nodes");
+  const lines = items.flatMap(({ metadata, ["status"]: status }) => {
+    const { addresses = [] } = status as { addresses?: { type: string; address: string }[] };
+    const internal = addresses.find(({ type }) => type === "InternalIP");
+    return internal ? [`${internal.address} ${metadata.name}\n`] : [];
+  });
+  await supervisor.merge("/api/v1/namespaces/kube-system/configmaps/coredns", { data: { NodeHosts: lines.join("") } });
 }
 
 /** Waits until the Node is Ready. */

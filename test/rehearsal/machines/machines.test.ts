@@ -221,6 +221,9 @@ test("K3s' own parts are there: CoreDNS on its address, the default storage clas
     provisioner: "rancher.io/local-path",
     volumeBindingMode: "WaitForFirstConsumer",
   });
+  expect((await api.find("/api/v1/namespaces/kube-system/configmaps/coredns"))?.["data"]).toMatchObject({
+    NodeHosts: "10.0.1.11 a\n10.0.1.12 b\n10.0.1.13 c\n",
+  });
   await until("CoreDNS available", async () => {
     const dns = await api.find("/apis/apps/v1/namespaces/kube-system/deployments/coredns");
     return (dns?.["status"] as { availableReplicas?: number }).availableReplicas === 1;

@@ -5,6 +5,7 @@ import { decideBoot, type Peer } from "../../../rehearsal/machines/boot-decision
 import { checkAgreement } from "../../../rehearsal/machines/emulated-server";
 import { issueLeaf } from "../../../rehearsal/machines/k3s/leaf-certificates";
 import { readServerDefinition } from "../../../rehearsal/machines/server-definition";
+import { nodeSize } from "../../../rehearsal/machines/nodes/node";
 import { type ClusterSecrets, makeAuthority, makeClusterSecrets, tokenFor } from "./support/authorities";
 import { renderUserData, testMachine, testNodes, type UserDataParts, userDataParts } from "./support/user-data";
 
@@ -184,6 +185,11 @@ describe("a server does not boot with", () => {
       [
         `${at}: server: must not stand in user-data: the boot script decides at each boot who initialises and who joins`,
       ],
+    ],
+    [
+      "a reserve that is no quantity",
+      (p) => void (p.k3s["kubelet-arg"] = ["kube-reserved=cpu=some"]),
+      [`${at}: kubelet-arg: "some" in kube-reserved or system-reserved is not a quantity such as 250m or 1280Mi`],
     ],
     [
       "an external datastore",
@@ -400,4 +406,35 @@ test("leaf certificates are made as K3s makes them: a year, P-256, for the names
   expect((new Date(certificate.validTo).getTime() - now.getTime()) / 86_400_000).toBeCloseTo(365, 1);
   expect(keyPem).toMatch(/^-----BEGIN EC PRIVATE KEY-----/);
   expect(certificatePem.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
+});
+
+test("a node offers what its server type has, less what the kubelet's arguments keep back", () => {
+  expect(nodeSize("cx33", [])).toEqual({
+    capacity: {
+      cpu: "4",
+      memory: "8136949Ki",
+      "ephemeral-storage": "73437500Ki",
+      pods: "110",
+      "hugepages-1Gi": "0",
+      "hugepages-2Mi": "0",
+    },
+    allocatable: {
+      cpu: "4000m",
+      memory: "8034549Ki",
+      "ephemeral-storage": "71440000000",
+      pods: "110",
+      "hugepages-1Gi": "0",
+      "hugepages-2Mi": "0",
+    },
+  });
+  const { allocatable } = nodeSize("cx33", [
+    "kube-reserved=cpu=250m,memory=1280Mi",
+    "system-reserved=memory=1Gi",
+    "max-pods=50",
+  ]);
+  expect(allocatable).toMatchObject({ cpu: "3750m", memory: `${8034549 - 1280 * 1024 - 1024 * 1024}Ki`, pods: "50" });
+  expect(() => nodeSize("cx33", ["kube-reserved=cpu=lots"])).toThrow(
+    '"lots" in kube-reserved or system-reserved is not a quantity',
+  );
+  expect(() => nodeSize("cx32x", [])).toThrow('server type "cx32x" is not in the catalogue');
 });
