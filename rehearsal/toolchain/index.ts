@@ -329,7 +329,7 @@ class Setup {
       });
       const provenance: Provenance = {
         origin: "built",
-        from: `${pin.go.package} ${pin.version}`,
+        from: `${pin.go.package === "." ? `modules/${pin.go.module}` : pin.go.package} at v${pin.version}`,
         recipe: await this.#recipe(pin),
       };
       // One binary may be several tools: all of them are put in place, whichever was asked for.

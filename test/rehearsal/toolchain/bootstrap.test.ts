@@ -119,6 +119,22 @@ function start(argv: string[], env: NodeJS.ProcessEnv = {}): ChildProcess & { re
 const run = (argv: string[], env?: NodeJS.ProcessEnv): Promise<Result> => start(argv, env).result;
 
 describe("the first command after a clone", () => {
+  test("finds a lock file that npm ci takes: with the optional packages of every platform, at exact versions", () => {
+    // An `npm install` against a registry that lacks some of them leaves them out, and npm ci then refuses the file.
+    const { packages } = JSON.parse(readFileSync(join(dirname(dirname(BOOTSTRAP)), "package-lock.json"), "utf8")) as {
+      packages: Record<string, { version?: string; optionalDependencies?: Record<string, string> }>;
+    };
+    const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+      Object.keys(optionalDependencies).filter((name) => {
+        for (let base = path; ; base = base.slice(0, Math.max(0, base.lastIndexOf("/node_modules/")))) {
+          if (packages[join(base, "node_modules", name)]?.version) return false;
+          if (base === "") return true;
+        }
+      }),
+    );
+    expect(missing).toEqual([]);
+  });
+
   test("installs the dependencies, saying what, where and how long, and runs on their Node", async () => {
     putNpm();
     const { code, stdout, stderr } = await run(["rehearse", "--once"]);
