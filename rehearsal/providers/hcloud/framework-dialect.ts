@@ -38,6 +38,9 @@ export function checkFramework(
       );
     }
     if (value === UNKNOWN) continue;
+    if (field.type.kind === "integer" && !Number.isInteger(Number(value))) {
+      failures.push({ property: "", reason: `${notAnInteger(value)}. Examine values at '${name}.${property}'.` });
+    }
     if (field.type.kind === "map") {
       const wrongLabel = labelProblem(value);
       if (wrongLabel) failures.push(at(`${name}.labels`, wrongLabel.key, `Invalid label. ${wrongLabel.message}`));
@@ -48,6 +51,11 @@ export function checkFramework(
   }
   return { inputs, failures };
 }
+
+const notAnInteger = (value: PropertyValue): string =>
+  `Configuration Read Error. An unexpected error was encountered trying to convert an attribute value from the configuration. ` +
+  `This is always an error in the provider. Please report the following to the provider developer:\n\n` +
+  `Error: Value %!s(*big.Float=${String(value)}) is not an integer.`;
 
 const at = (path: string, key: string, reason: string): CheckFailure => ({
   property: "",
@@ -71,7 +79,7 @@ function encodingProblem({ type }: Field, value: PropertyValue): string | undefi
         ? `Expected an Object PropertyValue, found [] ("${shown(value)}")`
         : `Expected an Object PropertyValue, found string ("${shown(value)}")`;
     default:
-      return isList(value) ? undefined : "Expected an Array PropertyValue";
+      return isList(value) ? undefined : `set encoder failed: expected an Array PropertyValue, got ${goLiteral(value)}`;
   }
 }
 

@@ -88,8 +88,9 @@ export function createHcloudProvider(options: HcloudProviderOptions = {}): Provi
         name: call.name,
         autoName: () => autoName(call.name, call.randomSeed),
       });
-      // Several properties are judged together only where each is right by itself.
-      const together = failures.length === 0 ? (type.checkTogether?.(inputs, call.name) ?? []) : [];
+      // It may fail the call; its failures count only where each property is right by itself.
+      const reasons = type.checkTogether?.(inputs, call.name) ?? [];
+      const together = failures.length === 0 ? reasons : [];
       return { inputs, failures: [...failures, ...together.map((reason) => ({ property: "", reason }))] };
     },
 

@@ -7,8 +7,8 @@ export type FieldType =
   /** Text to text. */
   | { kind: "map" }
   | { kind: "list" | "set"; of: { kind: "string" | "integer" } }
-  /** A set of objects. */
-  | { kind: "blocks"; fields: Fields };
+  /** A set of objects. `identity` tells which object of the state goes on as which of the inputs. */
+  | { kind: "blocks"; fields: Fields; identity: (block: PropertyMap) => PropertyValue };
 
 /** One property, as the Terraform provider underneath declares it. */
 export interface Field {
@@ -54,10 +54,11 @@ export const setOf = (kind: "string" | "integer", more: Omit<Field, "type"> = {}
   type: { kind: "set", of: { kind } },
   ...more,
 });
-export const blocks = (fields: Fields, more: Omit<Field, "type"> = {}): Field => ({
-  type: { kind: "blocks", fields },
-  ...more,
-});
+export const blocks = (
+  fields: Fields,
+  identity: (block: PropertyMap) => PropertyValue,
+  more: Omit<Field, "type"> = {},
+): Field => ({ type: { kind: "blocks", fields, identity }, ...more });
 
 export const terraformName = (property: string, field: Field): string =>
   field.terraformName ?? property.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

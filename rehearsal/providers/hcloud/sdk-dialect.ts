@@ -183,8 +183,10 @@ function plannedValue(
   const isUntellable = input === UNKNOWN && field.unknownIsNoChange === true && field.type.kind === "blocks";
   if (isUntellable) return state?.[property] ?? [];
   if (given(input) && field.output !== true) return inState(field, input, state?.[property]);
-  if (field.output === true || field.computed === true)
-    return state === undefined ? UNKNOWN : (state[property] ?? null);
+  if (field.output === true || field.computed === true) {
+    if (state !== undefined) return state[property] ?? null;
+    return field.type.kind === "blocks" ? [] : UNKNOWN;
+  }
   if (field.default !== undefined) return field.default;
   return field.type.kind === "blocks" ? [] : null;
 }
@@ -201,18 +203,16 @@ function inState(field: Field, input: PropertyValue, old: PropertyValue | undefi
   if (type.kind === "list" && isList(input)) return input.includes(UNKNOWN) ? UNKNOWN : input;
   if (type.kind === "blocks" && isList(input)) {
     const olds = isList(old) ? old.filter(isMap) : [];
-    const items = input.filter(isMap).map((block) => blockInState(type.fields, block, matching(block, olds)));
+    const items = input.filter(isMap).map((block) =>
+      blockInState(
+        type.fields,
+        block,
+        olds.find((one) => type.identity(one) === type.identity(block)),
+      ),
+    );
     return items.filter((item, index) => !items.slice(0, index).some((other) => isSame(field, [item], [other])));
   }
   return input;
-}
-
-/** The block of the state that a block of the inputs goes on from: the one with the same identity, else none. */
-function matching(block: PropertyMap, olds: readonly PropertyMap[]): PropertyMap | undefined {
-  const networkOf = ({ networkId, subnetId }: PropertyMap): PropertyValue =>
-    given(networkId) ? networkId : typeof subnetId === "string" ? Number(subnetId.split("-", 1)[0]) : null;
-  if ("networkId" in block || "subnetId" in block) return olds.find((old) => networkOf(old) === networkOf(block));
-  return olds.length === 1 ? olds[0] : undefined;
 }
 
 function blockInState(fields: Fields, block: PropertyMap, old: PropertyMap | undefined): PropertyMap {

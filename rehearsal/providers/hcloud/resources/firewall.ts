@@ -101,10 +101,13 @@ export const firewall: ResourceType = {
         destinationIps: addresses(),
         description: text(),
       },
+      // A rule has no name: a changed one is another one.
+      () => null,
       { terraformName: "rule" },
     ),
     applyTos: blocks(
       { server: integer({ computed: true }), labelSelector: text() },
+      ({ server, labelSelector }) => `${numberOf(server)} ${textOf(labelSelector)}`,
       { terraformName: "apply_to", computed: true, unknownIsNoChange: true },
     ),
   },

@@ -37,7 +37,8 @@ export const primaryIp: ResourceType = {
       problem: (value) =>
         Number.isInteger(Number(value))
           ? undefined
-          : `Configuration Read Error. Value ${value as number} is not an int64`,
+          : `Value Conversion Error. An unexpected error was encountered trying to convert the Terraform value. This is always an error ` +
+            `in the provider. Please report the following to the provider developer:\n\nValue %!s(*big.Float=${String(value)}) is not an integer.`,
     }),
     assigneeType: text({ computed: true, unknownOnChange: true }),
     autoDelete: flag({ default: false }),

@@ -35,6 +35,22 @@ const aliasProblem = (value: PropertyValue): string | undefined => {
     : `Invalid Attribute Value. Attribute alias_ips[Value("${String(bad)}")] must be a valid ip, got: ${String(bad)}`;
 };
 
+/** As Go's netip.ParseAddr puts it. */
+function ipProblem(ip: string): string | undefined {
+  if (isIP(ip) !== 0) return undefined;
+  const rest = /[^\d.]/.exec(ip);
+  const why =
+    ip.includes(".") && rest !== null
+      ? `unexpected character (at ${JSON.stringify(ip.slice(rest.index))})`
+      : ip.split(".").some((part) => Number(part) > 255) && ip.includes(".")
+        ? "IPv4 field has value >255"
+        : "unable to parse IP";
+  return (
+    `Invalid IP Address String Value. A string value was provided that is not valid IPv4 or IPv6 string format (RFC 791, RFC 4291).\n\n` +
+    `Given Value: ${ip}\nError: ParseAddr(${JSON.stringify(ip)}): ${why}`
+  );
+}
+
 export const serverNetwork: ResourceType = {
   token: "hcloud:index/serverNetwork:ServerNetwork",
   terraformType: "hcloud_server_network",
@@ -46,11 +62,7 @@ export const serverNetwork: ResourceType = {
     ip: text({
       computed: true,
       replaces: true,
-      problem: (value) =>
-        isIP(String(value)) === 0
-          ? `Invalid IP Address String Value. A string value was provided that is not valid IPv4 or IPv6 string format (RFC 791, RFC 4291).\n\n` +
-            `Given Value: ${String(value)}\nError: ParseAddr(${JSON.stringify(value)}): unable to parse IP`
-          : undefined,
+      problem: (value) => ipProblem(String(value)),
     }),
     aliasIps: setOf("string", { default: [], problem: aliasProblem }),
     macAddress: text({ output: true }),

@@ -70,6 +70,8 @@ export const server: ResourceType = {
         ipv4: integer({ computed: true }),
         ipv6: integer({ computed: true }),
       },
+      // The provider takes one.
+      () => null,
       { terraformName: "public_net", unknownIsNoChange: true },
     ),
     networks: blocks(
@@ -81,6 +83,7 @@ export const server: ResourceType = {
         aliasIps: setOf("string", { default: [], defaultInInputs: true }),
         macAddress: text({ output: true }),
       },
+      (block) => networkIdOf(block) ?? null,
       { terraformName: "network" },
     ),
     ignoreRemoteFirewallIds: flag({ default: false }),
