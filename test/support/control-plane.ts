@@ -21,7 +21,7 @@ import { join } from "node:path";
 import { kwokStages } from "../../rehearsal/machines/nodes/kwok-stages";
 
 /** Of the tests' own: the rehearsal's servers are on 127.20. */
-const HOST = "127.30.0.1";
+export const HOST = "127.30.0.1";
 const TOKEN = "admintoken";
 const START_SECONDS = 60;
 
@@ -46,7 +46,13 @@ export interface ControlPlane {
   readonly server: string;
   readonly url: string;
   /** A kubeconfig of an administrator; `changes` may name another server, token or authority. */
-  kubeconfig(changes?: { server?: string; token?: string; namespace?: string; authority?: string }): string;
+  kubeconfig(changes?: {
+    server?: string;
+    token?: string;
+    namespace?: string;
+    authority?: string;
+    serverName?: string;
+  }): string;
   /** The API server's own, self-signed certificate. */
   readonly certificate: string;
   /** One call as the administrator; answers the parsed body, throws with the server's message. */
@@ -54,7 +60,8 @@ export interface ControlPlane {
   stop(): Promise<void>;
 }
 
-const freePort = (): Promise<number> =>
+/** A port on the tests' address where nobody listens. */
+export const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
     const server = createServer();
     server.on("error", reject);
@@ -120,6 +127,7 @@ export const startControlPlane = async (): Promise<ControlPlane> => {
             ...(changes.authority === undefined
               ? { "insecure-skip-tls-verify": true }
               : { "certificate-authority-data": Buffer.from(changes.authority).toString("base64") }),
+            ...(changes.serverName === undefined ? {} : { "tls-server-name": changes.serverName }),
           },
         },
       ],

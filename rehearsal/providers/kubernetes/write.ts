@@ -274,6 +274,23 @@ const mergePatchOf = (before: JsonObject, after: JsonObject): JsonObject => {
   return patch;
 };
 
+/** Controllers write status at any time, and the move of ownership is bound to one version of the object. */
+const TAKE_OVER_ATTEMPTS = 10;
+
+const takenOver = async (cluster: Cluster, current: JsonObject, manager: string): Promise<JsonObject> => {
+  let live = current;
+  for (let attempt = 1; ; attempt += 1) {
+    const patch = takeOver(live, manager);
+    if (patch === undefined) return live;
+    try {
+      return await cluster.patch(live, "json-patch", patch);
+    } catch (error) {
+      if (!isConflict(error) || attempt === TAKE_OVER_ATTEMPTS) throw error;
+      live = await cluster.get(live);
+    }
+  }
+};
+
 const putUpdate = async (
   { cluster, options }: Target,
   call: UpdateCall,
@@ -292,11 +309,8 @@ const putUpdate = async (
     applyIgnoredChanges(inputs, current, call.ignoreChanges, undefined);
     return cluster.patch(inputs, "merge-patch", mergePatchOf(old.inputs, inputs), { fieldManager: manager, dryRun });
   }
-  let live = current;
-  if (!call.preview && !isPatchResource(call.type, kindOf(inputs))) {
-    const patch = takeOver(current, manager);
-    if (patch !== undefined) live = await cluster.patch(current, "json-patch", patch);
-  }
+  const isPatch = isPatchResource(call.type, kindOf(inputs));
+  const live = call.preview || isPatch ? current : await takenOver(cluster, current, manager);
   applyIgnoredChanges(inputs, live, call.ignoreChanges, manager);
   try {
     return await cluster.apply(inputs, {

@@ -13,6 +13,8 @@ export const isJobComplete = (job: JsonObject): boolean => holds(job, "Complete"
 
 export const jobReadiness: MakeReadiness = ({ object, status }) => {
   let job = object;
+  /** As it was before the last event: what the real provider puts into the state of a Job that failed. */
+  let before = object;
   const pods = new Map<string, JsonObject>();
   const problems = (): string[] => [...pods.values()].flatMap(podProblems);
   let hasEvents = false;
@@ -28,6 +30,7 @@ export const jobReadiness: MakeReadiness = ({ object, status }) => {
         if (event.type === "DELETED") pods.delete(nameOf(event.object));
         else pods.set(nameOf(event.object), event.object);
       } else if (nameOf(event.object) === nameOf(object) && event.type !== "DELETED") {
+        before = job;
         job = event.object;
         hasEvents = true;
       }
@@ -43,9 +46,8 @@ export const jobReadiness: MakeReadiness = ({ object, status }) => {
         `Waiting for ${name} to succeed ` +
           `(Active: ${count("active")} | Succeeded: ${count("succeeded")} | Failed: ${count("failed")})`,
       );
-      // The controller decides first (FailureTarget) and, once all pods are gone, says so again (Failed).
-      const failed = holds(job, "Failed") ?? holds(job, "FailureTarget");
-      if (failed !== undefined) throw failedToInitialise(job, [describeCondition(failed), ...problems()]);
+      const failed = holds(job, "Failed");
+      if (failed !== undefined) throw failedToInitialise(before, [describeCondition(failed), ...problems()]);
       for (const problem of problems()) status.say("warning", problem);
       return isJobComplete(job);
     },

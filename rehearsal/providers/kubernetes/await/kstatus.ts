@@ -94,7 +94,8 @@ const pod: Rule = (object) => {
   const phase = textAt(object, "status", "phase");
   if (phase === "Succeeded") return current("Pod has completed successfully");
   if (isTrue(object, "Ready")) return current("Pod is Ready");
-  return progress(phase === "Running" ? "Pod is running but is not Ready" : `Pod phase is ${phase || "not set"}`);
+  if (phase === "Running") return progress("Pod is running but is not Ready");
+  return progress(isTrue(object, "PodScheduled") ? `Pod is in the ${phase} phase` : "Pod has not been scheduled");
 };
 
 const claim: Rule = (object) => {

@@ -122,7 +122,8 @@ const isAwaited = (id: string): boolean =>
 
 const byType = (condition: Value): Value => (isFields(condition) ? (condition["type"] ?? null) : condition);
 
-const UNSTEADY = new Set(["terminatingReplicas", "containerStatuses", "podIP", "podIPs", "hostIP", "hostIPs", "observedGeneration"]); // prettier-ignore
+/** With the pods' counts: a wait for fewer replicas is over before the surplus is gone. */
+const UNSTEADY = new Set(["availableReplicas", "readyReplicas", "replicas", "unavailableReplicas", "updatedReplicas", "terminatingReplicas", "containerStatuses", "podIP", "podIPs", "hostIP", "hostIPs", "observedGeneration"]); // prettier-ignore
 
 const outcomes = new Map<string, Promise<string[]>>();
 

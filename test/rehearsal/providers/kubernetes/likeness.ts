@@ -126,7 +126,7 @@ const TRANSIENT = [
   /^info\*: Waiting for Job .* to (?:start|succeed)/,
   /^info\*: Waiting for Pod /,
   /^info\*: Resource (?:is always ready|is current|scheduled for deletion)$/,
-  /^info\*: (?:Deployment is available|Service is ready|Pod is Ready|Job (?:Failed|in progress|Completed|not started)|PVC is not Bound)/,
+  /^info\*: (?:Deployment is available|Service is ready|Pod is |Pod has |Job (?:Failed|in progress|Completed|not started)|PVC is not Bound)/,
   /^info\*: (?:All replicas scheduled as expected|Partition rollout complete|StatefulSet is using)/,
   /^info\*: Deployment generation is \d+/,
   /^info\*: StatefulSet generation is \d+/,

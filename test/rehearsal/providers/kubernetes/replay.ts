@@ -17,6 +17,8 @@ export interface ReplaySettings {
   /** How much faster than the wall's the provider's clock runs: 63 s of retries need not be waited for. */
   speed?: number;
   kind?: string;
+  /** What "inputs" means in every step that gives none, whatever else is made on the way. */
+  subject?: Fields;
   token?: string;
   resourceName?: string;
   /** What a step of the world does, or what has to be true before a step. */
@@ -124,6 +126,10 @@ export class Replay {
 
   private async step(step: Step, index: number): Promise<string[]> {
     const before = await this.settings.world?.(step, index, this);
+    if (step.call === "Configure") {
+      await this.provider(step.with);
+      return before ?? [];
+    }
     if (step.preview !== "both") return [...(before ?? []), ...(await this.call(step, step.preview === true))];
     const preview = await this.call(step, true);
     const real = await this.call(step, false);
@@ -132,6 +138,8 @@ export class Replay {
   }
 
   private async call(step: Step, preview: boolean): Promise<string[]> {
+    const { subject } = this.settings;
+    if (subject !== undefined) this.named["inputs"] = subject;
     this.prepare(step);
     const answer = await this.ask(step, preview);
     this.remember(step, answer, preview);
@@ -266,6 +274,8 @@ export class Replay {
     if (step.call === "Check" && response?.["inputs"] !== undefined) named["checked"] = response["inputs"];
     const state = response?.["properties"] ?? error?.initFailed?.properties;
     if (preview || state === undefined) return;
+    // The inputs of a story are its last ones; those of a kind are its fixture's throughout.
+    if (step.call === "Update" && this.settings.kind === undefined) named["inputs"] = named["news"] ?? {};
     if (step.call === "Create" || step.call === "Update" || step.call === "Read") {
       if (step.call === "Read" && step.olds === null) return;
       if (step.call === "Create" && step.preview === "both") return;
