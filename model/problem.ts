@@ -1,6 +1,6 @@
 /** One mistake in a definition or in the stack's settings. Checks return these and never throw, so that all are seen at once. */
 export interface Problem {
-  /** Stable; docs/errors.md says more under it. */
+  /** Stable: scripts and people may look for it. */
   readonly code: ProblemCode;
   /** Where: `cluster.location` in the definition, `trivet:operators[0]` in the stack's settings. */
   readonly path: string;
@@ -18,6 +18,8 @@ export interface Problem {
 
 /** Every kind of mistake that `resolve()` knows, by area. A code never changes its meaning. */
 export const PROBLEMS = {
+  DF001: "a part of the definition is missing or of another kind",
+  DF002: "nothing reads this part of the definition",
   HZ001: "the location does not exist",
   HZ002: "the server type does not exist, or is not sold any more",
   HZ003: "the server type is not sold in this location",

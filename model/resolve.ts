@@ -17,6 +17,7 @@ import { checkMetrics } from "./checks/metrics";
 import { checkNames } from "./checks/names";
 import { checkNetwork, checkOperators, checkTlsSans } from "./checks/network";
 import { checkRegistry, checkSecrets } from "./checks/secrets";
+import { checkShape } from "./checks/shape";
 import { checkJobs, checkStores } from "./checks/stores";
 import { checkEnv, checkUses, variablePrefix } from "./checks/uses";
 import { checkWorkloads } from "./checks/workloads";
@@ -92,12 +93,14 @@ const CHECKS: readonly Check[] = [
 
 /** Checks everything and returns the complete platform, or every mistake at once. Pure: same input, same answer. */
 export const resolve = (definition: PlatformDefinition, raw: RawSettings): Resolution => {
+  const shape = checkShape(definition);
+  if (shape.broken) return { problems: shape.problems };
   const { configs, secrets } = settingUses(definition);
   const names = (uses: readonly { reference: { name: string } }[]): string[] =>
     unique(uses.map(({ reference }) => reference.name));
   const { settings, problems: settingProblems } = readSettings(raw, names(configs), names(secrets));
   const draft: Draft = { definition, raw, settings };
-  const problems = [...settingProblems, ...CHECKS.flatMap((check) => check(draft))];
+  const problems = [...shape.problems, ...settingProblems, ...CHECKS.flatMap((check) => check(draft))];
   return problems.length > 0 ? { problems } : { platform: deepFreeze(build(definition, raw, settings as Settings)) };
 };
 

@@ -105,6 +105,34 @@ const MISTAKES: readonly Mistake[] = [
     problems: [["K3002", "cluster.k3s", "no sha256 of its arm binary", "v1.36.4+k3s1"]],
   },
 
+  // Shape
+  {
+    mistake: "a part with a slip",
+    definition: (d) => (d.services.api.replica = 3),
+    problems: [["DF002", "services.api.replica", "nothing reads this", 'Did you mean "replicas"?']],
+  },
+  {
+    mistake: "one host where a list belongs, and a service without health",
+    definition: (d) => {
+      d.services.api.hosts = "api";
+      delete d.services.web.health;
+    },
+    problems: [
+      ["DF001", "services.api.hosts", "allowed: a value of type array"],
+      ["DF001", "services.web.health", "allowed: a value of type object"],
+    ],
+  },
+  {
+    mistake: "an address in place of an external",
+    definition: (d) => (d.externals.smtp = "smtp.mail.example:587"),
+    problems: [["DF001", "externals.smtp", "a value of type object"]],
+  },
+  {
+    mistake: "a number in the environment",
+    definition: (d) => (d.services.web.env.PORT = 3000),
+    problems: [["DF001", "services.web.env.PORT", "text, config(…), secret(…)"]],
+  },
+
   // Network
   {
     mistake: "a network that is no range",

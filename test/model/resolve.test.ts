@@ -204,3 +204,23 @@ test("whatever stands in the settings, there is an answer and never an exception
     { numRuns: 300 },
   );
 });
+
+test("whatever stands in the place of a part of the definition, there is an answer and never an exception", () => {
+  const paths: (readonly string[])[] = [];
+  const collect = (value: unknown, path: readonly string[]): void => {
+    if (path.length > 0) paths.push(path);
+    if (typeof value === "object" && value !== null)
+      for (const [key, inner] of Object.entries(value)) collect(inner, [...path, key]);
+  };
+  collect(honeydue, []);
+  expect(paths.length).toBeGreaterThan(150);
+  for (const path of paths)
+    for (const odd of [undefined, null, "odd", -1, [{}], { kind: "odd" }]) {
+      const definition = structuredClone(honeydue) as unknown as Record<string, unknown>;
+      let parent = definition;
+      for (const key of path.slice(0, -1)) parent = parent[key] as Record<string, unknown>;
+      parent[path.at(-1)!] = odd;
+      const { platform, problems } = resolve(definition as unknown as PlatformDefinition, honeydueSettings);
+      expect((platform === undefined) !== (problems === undefined)).toBe(true);
+    }
+});

@@ -1,0 +1,166 @@
+import { z } from "zod";
+import { closest } from "../closest";
+import type {
+  ClusterDefinition,
+  ExternalDefinition,
+  HealthArgs,
+  MetricsDefinition,
+  NetworkDefinition,
+  PlatformDefinition,
+  RedisDefinition,
+  RegistryDefinition,
+  ResourceArgs,
+  ServiceDefinition,
+  WorkerDefinition,
+} from "../definition";
+import type { Problem } from "../problem";
+import { suggest } from "./draft";
+
+/**
+ * The shape of a definition, for those that no compiler saw: built at run time, spread together, written in JavaScript. It says
+ * what is an object, a list, a text; whether a value is right is for the other checks to say, with better words.
+ * `satisfies` keeps the keys equal to the types': one that is missing or new there does not compile here.
+ */
+type Shape<T> = Readonly<Record<keyof Required<T>, z.ZodType>>;
+
+const setting = (kind: "config" | "secret") => z.strictObject({ kind: z.literal(kind), name: z.string() });
+const url = (kind: "internalUrl" | "publicUrl") => z.strictObject({ kind: z.literal(kind), service: z.string() });
+const text = z.union([z.string(), setting("config")], "text or config(…)");
+const plainOrSecret = z.union([z.string(), setting("config"), setting("secret")], "text, config(…) or secret(…)");
+const anyValue = z.union(
+  [z.string(), setting("config"), setting("secret"), url("internalUrl"), url("publicUrl")],
+  "text, config(…), secret(…), internalUrl(…) or publicUrl(…)",
+);
+/** Judged elsewhere, but never an object: it goes into messages. */
+const plain = z.union([z.string(), z.number(), z.boolean()], "a plain value");
+const list = z.array(z.string());
+
+const network = z.strictObject({
+  cidr: z.string().optional(),
+  subnetCidr: z.string().optional(),
+  podCidr: z.string().optional(),
+  serviceCidr: z.string().optional(),
+  clusterDns: z.string().optional(),
+} satisfies Shape<NetworkDefinition>);
+
+const store = z.strictObject({
+  kind: z.literal("redis"),
+  maxMemory: plain,
+  eviction: plain,
+  keep: z.boolean().optional(),
+  volume: plain.optional(),
+  image: z.string().optional(),
+} satisfies Shape<RedisDefinition>);
+
+const external = z.strictObject({
+  kind: z.literal("external"),
+  host: text,
+  port: plain,
+  env: z.record(z.string(), plainOrSecret).optional(),
+} satisfies Shape<ExternalDefinition>);
+
+const health = z.strictObject({
+  ready: z.string(),
+  live: z.string().optional(),
+  startsWithinSeconds: plain.optional(),
+  periodSeconds: plain.optional(),
+} satisfies Shape<HealthArgs>);
+
+const shared = {
+  image: z.string(),
+  uses: list.optional(),
+  env: z.record(z.string(), anyValue).optional(),
+  resources: z
+    .strictObject({
+      cpu: plain.optional(),
+      cpuLimit: plain.optional(),
+      memory: plain.optional(),
+    } satisfies Shape<ResourceArgs>)
+    .optional(),
+  writablePaths: list.optional(),
+  runAsUser: plain.optional(),
+  stopsWithinSeconds: plain.optional(),
+  replicas: plain.optional(),
+  metrics: z.string().optional(),
+};
+
+const service = z.strictObject({
+  ...shared,
+  kind: z.literal("service"),
+  port: plain,
+  hosts: list.optional(),
+  guard: plain.optional(),
+  health,
+} satisfies Shape<ServiceDefinition>);
+
+const worker = z.strictObject({
+  ...shared,
+  kind: z.literal("worker"),
+  singleton: z.boolean().optional(),
+  jobs: z.string().optional(),
+  port: plain.optional(),
+  health: health.optional(),
+} satisfies Shape<WorkerDefinition>);
+
+const definitionSchema = z.strictObject({
+  name: z.string(),
+  domain: z.string(),
+  cluster: z.strictObject({
+    location: z.string(),
+    serverType: z.string(),
+    k3s: z.string(),
+    image: z.string().optional(),
+    network: network.optional(),
+  } satisfies Shape<ClusterDefinition>),
+  edge: z.looseObject({ kind: plain }),
+  stores: z.record(z.string(), store).optional(),
+  externals: z.record(z.string(), external).optional(),
+  services: z.record(z.string(), z.discriminatedUnion("kind", [service, worker])),
+  metrics: z
+    .strictObject({
+      remoteWrite: text,
+      token: setting("secret"),
+      scrapeIntervalSeconds: plain.optional(),
+      image: z.string().optional(),
+    } satisfies Shape<MetricsDefinition>)
+    .optional(),
+  registry: z
+    .strictObject({ server: text, username: text, password: setting("secret") } satisfies Shape<RegistryDefinition>)
+    .optional(),
+} satisfies Shape<PlatformDefinition>);
+
+/** Keys of each object of the schema, for a guess at what an unknown one means. */
+const KNOWN_KEYS: readonly string[] = [
+  ...new Set(
+    [definitionSchema, definitionSchema.shape.cluster, network, store, external, health, service, worker].flatMap(
+      ({ shape }) => Object.keys(shape),
+    ),
+  ),
+  "cpu",
+  "cpuLimit",
+  "memory",
+];
+
+/** `broken` is true when the other checks cannot look at it; a mere unknown key does not hinder them. */
+export const checkShape = (
+  definition: unknown,
+): { readonly problems: readonly Problem[]; readonly broken: boolean } => {
+  const parsed = definitionSchema.safeParse(definition);
+  if (parsed.success) return { problems: [], broken: false };
+  const problems = parsed.error.issues.flatMap((issue): Problem[] => {
+    const path = issue.path
+      .map(String)
+      .reduce((at, part) => (/^\d+$/.test(part) ? `${at}[${part}]` : at === "" ? part : `${at}.${part}`), "");
+    if (issue.code === "unrecognized_keys")
+      return issue.keys.map((key) => ({
+        code: "DF002",
+        path: path === "" ? key : `${path}.${key}`,
+        reason: "nothing reads this",
+        ...suggest(closest(key, KNOWN_KEYS)),
+        action: "take it away, or spell it as model/definition.ts does",
+      }));
+    const expected = issue.code === "invalid_type" ? `a value of type ${issue.expected}` : issue.message;
+    return [{ code: "DF001", path: path === "" ? "definition" : path, allowed: expected }];
+  });
+  return { problems, broken: problems.some(({ code }) => code === "DF001") };
+};
