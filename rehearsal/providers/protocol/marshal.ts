@@ -48,7 +48,7 @@ function decodeMap(map: { [key: string]: JavaScriptValue }, path: string): Prope
 
 function decode(value: JavaScriptValue, path: string): PropertyValue {
   if (UNKNOWN_TEXTS.has(value)) return UNKNOWN;
-  if (Array.isArray(value)) return value.map((item, index) => decode(item, `${path}[${index}]`));
+  if (Array.isArray(value)) return value.map((item: JavaScriptValue, index) => decode(item, `${path}[${index}]`));
   if (typeof value !== "object" || value === null) return value;
   const map = value as { [key: string]: JavaScriptValue };
   const signature = map[SIGNATURE_KEY];

@@ -334,10 +334,18 @@ class ProviderService {
     const messages = this.engine.forCall(urn);
     try {
       return await run(messages.log);
+    } catch (error) {
+      // Only the message of an error travels to the user. Of a mistake in the stand-in itself, `pulumi --debug` shows where.
+      if (isMistake(error) && error.stack !== undefined) messages.log("debug", error.stack);
+      throw error;
     } finally {
       await messages.flush();
     }
   }
+}
+
+function isMistake(error: unknown): error is Error {
+  return error instanceof TypeError || error instanceof ReferenceError || error instanceof RangeError;
 }
 
 /** Engines before 3.134 send the URN alone, `urn:pulumi:stack::project::parents$type::name`; both parts are in it. */

@@ -361,7 +361,7 @@ function parsed<Type>(pem: string, label: string, what: string, type: new () => 
   try {
     return AsnConvert.parse(Buffer.from(block[2]!, "base64"), type);
   } catch (error) {
-    throw new Error(`Failed to parse ${what} PEM: ${(error as Error).message}`);
+    throw new Error(`Failed to parse ${what} PEM: ${(error as Error).message}`, { cause: error });
   }
 }
 

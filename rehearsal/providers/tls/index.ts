@@ -228,7 +228,7 @@ function termsOf(inputs: PropertyMap, notBefore: Date): CertificateTerms {
 
 function subjectOf({ subject }: PropertyMap): Subject {
   if (!isMap(subject)) return {};
-  return Object.fromEntries(Object.entries(subject).filter(([, value]) => value !== null)) as Subject;
+  return Object.fromEntries(Object.entries(subject).filter(([, value]) => value !== null));
 }
 
 function alternativeNamesOf(inputs: PropertyMap): AlternativeNames {

@@ -1,5 +1,5 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { accessSync, constants, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { accessSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -10,7 +10,7 @@ import { Empty } from "google-protobuf/google/protobuf/empty_pb";
 import { engineEnvironment, installPlugins, PLUGIN_NAMES, writePluginFolder } from "../../../rehearsal/plugins";
 
 const version = (packageName: string): string =>
-  (require(`${packageName}/package.json`) as { version: string }).version;
+  (JSON.parse(readFileSync(`node_modules/${packageName}/package.json`, "utf8")) as { version: string }).version;
 
 let folder: string;
 beforeAll(() => {

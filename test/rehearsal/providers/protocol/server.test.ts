@@ -240,6 +240,14 @@ describe("secrets", () => {
     });
   });
 
+  test("a function that echoes a secret argument does not make it plain", async () => {
+    await connected({ invoke: async (_, args) => ({ result: { key: (args["key"] as Secret).value, open: "o" } }) });
+    expect((await client!.invoke("test:index:get", { key: new Secret("k") })).result).toEqual({
+      key: new Secret("k"),
+      open: "o",
+    });
+  });
+
   test("checked inputs, updated and read states keep them as well", async () => {
     await connected({
       check: async () => ({ inputs: { a: "1" } }),
@@ -326,6 +334,14 @@ describe("messages", () => {
     });
     await client!.create(thing, {}).catch(() => {});
     expect(client!.messages.map(({ text }) => text)).toEqual(["last words"]);
+  });
+
+  test("say where a mistake of the stand-in itself arose, for those who debug", async () => {
+    await connected({ create: async () => Promise.reject(new TypeError("x is undefined")) });
+    await expect(client!.create(thing, {})).rejects.toThrow(/^x is undefined$/);
+    expect(client!.messages).toMatchObject([
+      { severity: "debug", text: expect.stringMatching(/^TypeError: x is undefined\n {4}at .*server\.test\.ts/) },
+    ]);
   });
 
   test.each(["handshake", "attach"] as const)("go to the engine that %s names", async (method) => {
