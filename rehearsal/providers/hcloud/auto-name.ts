@@ -33,7 +33,7 @@ function chaCha8Rows(key: Buffer, counter: number): Uint32Array {
 function quarterRound(words: Uint32Array, a: number, b: number, c: number, d: number): void {
   const mix = (to: number, from: number, rotated: number, bits: number) => {
     words[to] = words[to]! + words[from]!;
-    const value = words[rotated]! ^ words[to]!;
+    const value = words[rotated]! ^ words[to];
     words[rotated] = (value << bits) | (value >>> (32 - bits));
   };
   mix(a, b, d, 16);

@@ -1,4 +1,5 @@
 import type { PropertyMap, PropertyValue } from "../protocol/provider";
+import { isList } from "../protocol/values";
 
 export type FieldType =
   | { kind: "string" }
@@ -78,5 +79,5 @@ export const given = (value: PropertyValue | undefined): value is PropertyValue 
 
 export function defaultsOf(inputs: PropertyMap): readonly PropertyValue[] {
   const names = inputs[DEFAULTS];
-  return Array.isArray(names) ? names : [];
+  return isList(names) ? names : [];
 }

@@ -151,7 +151,8 @@ describe("names are unique within their kind", () => {
     await client.done(await client.post(path, body));
     expect(await client.refusal("POST", path, body)).toBe("uniqueness_error");
     const other = await client.post(path, { ...body, name: "other" });
-    const { id } = (Object.values(other) as { id: number; name?: string }[]).find((value) => value?.name === "other")!;
+    const made: { id: number; name?: string }[] = Object.values(other);
+    const id = made.find((value) => value?.name === "other")?.id;
     expect(await client.refusal("PUT", `${path}/${id}`, { name: "same" })).toBe("uniqueness_error");
     expect(await client.refusal("PUT", `${path}/${id}`, { name: "other" })).toBe(200);
   });

@@ -91,7 +91,7 @@ export function asRecorded(value: PropertyValue): Recorded {
   if (value === UNKNOWN) return { $unknown: true };
   if (value instanceof Secret) return { $secret: asRecorded(value.value) };
   if (Array.isArray(value)) return value.map((item) => asRecorded(item as PropertyValue));
-  if (typeof value !== "object" || value === null) return value as Recorded;
+  if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
     Object.entries(value as PropertyMap)
       .filter(([key, item]) => key !== "__defaults" || (Array.isArray(item) && item.length > 0))
