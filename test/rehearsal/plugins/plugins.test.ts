@@ -87,7 +87,7 @@ describe("plugins", () => {
     });
 
     test.each(["SIGTERM", "SIGINT"] as const)(
-      "end on %s within a second, also while an engine is connected",
+      "end on %s within two seconds, also while an engine is connected",
       async (signal) => {
         const { plugin, port } = await start(executable);
         const client = new ResourceProviderClient(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
@@ -95,7 +95,7 @@ describe("plugins", () => {
         const begun = Date.now();
         plugin.kill(signal);
         expect(await ended(plugin)).toEqual([0, null]);
-        expect(Date.now() - begun).toBeLessThan(1_000);
+        expect(Date.now() - begun).toBeLessThan(2_000);
         client.close();
       },
     );
