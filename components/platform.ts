@@ -3,6 +3,7 @@ import * as random from "@pulumi/random";
 import type { ClusterNode, Platform as Model } from "../model/platform";
 import { charts } from "./charts";
 import type { CloudApi } from "./cloud-api";
+import { cloudOptions } from "./cloud-options";
 import { Cluster } from "./cluster/cluster";
 import { Edge } from "./edge/edge";
 import { Ingress } from "./ingress/ingress";
@@ -42,16 +43,16 @@ export class Platform extends pulumi.ComponentResource {
     const parent = { parent: this };
 
     const installation = new random.RandomId(`${name}-installation`, { byteLength: 8 }, parent).hex;
-    const lostAnswers = lostAnswerOptions({ hetzner, cloudflare, installation });
+    const options = cloudOptions(lostAnswerOptions({ hetzner, cloudflare, installation }));
 
-    const cluster = new Cluster(name, { platform, installation, lostAnswers }, parent);
+    const cluster = new Cluster(name, { platform, installation, cloudOptions: options }, parent);
     const edge = new Edge(
       name,
       {
         platform,
         addresses: cluster.addresses,
         installation,
-        lostAnswers,
+        cloudOptions: options,
         revokeTwins: revokeTwins(cloudflare, platform.edge.zone.id),
       },
       parent,

@@ -1,7 +1,8 @@
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode, Platform } from "../../model/platform";
-import { INSTALLATION_LABEL, type LostAnswerOptions } from "../lost-answers";
+import type { CloudOptions } from "../cloud-options";
+import { INSTALLATION_LABEL } from "../lost-answers";
 import { makeAddress } from "./addresses";
 import { Certificates } from "./certificates";
 import { makeFirewall } from "./firewall";
@@ -26,8 +27,8 @@ export interface ClusterArgs {
   platform: Platform;
   /** Drawn once and kept in the state; a label of everything made at Hetzner. */
   installation: pulumi.Input<string>;
-  /** For every resource whose create may leave something behind. */
-  lostAnswers: LostAnswerOptions;
+  /** For every resource at Hetzner. */
+  cloudOptions: CloudOptions;
 }
 
 /**
@@ -44,13 +45,13 @@ export class Cluster extends pulumi.ComponentResource {
 
   constructor(name: string, args: ClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:cluster:Cluster", name, {}, opts);
-    const { platform, installation, lostAnswers } = args;
+    const { platform, installation, cloudOptions } = args;
     const { nodes, generation } = platform.cluster;
     const hetzner: Hetzner = {
       platform,
       parent: this,
       labels: { cluster: platform.name, [INSTALLATION_LABEL]: installation },
-      options: (own) => pulumi.mergeOptions(lostAnswers, own),
+      options: cloudOptions,
     };
 
     const network = makeNetwork(`${name}-network`, hetzner);

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode, Platform } from "../../model/platform";
-import { type LostAnswerOptions, recordComment } from "../lost-answers";
+import type { CloudOptions } from "../cloud-options";
+import { recordComment } from "../lost-answers";
 import { dnsRecordName, makeDnsRecord } from "./dns-records";
 import { OriginCertificate } from "./origin-certificate";
 import { makeZoneSettings } from "./zone-settings";
@@ -11,7 +12,8 @@ export interface EdgeArgs {
   addresses: Readonly<Record<ClusterNode["name"], pulumi.Input<string>>>;
   /** The mark in the comment of every record. */
   installation: pulumi.Input<string>;
-  lostAnswers: LostAnswerOptions;
+  /** For every record. */
+  cloudOptions: CloudOptions;
   revokeTwins: pulumi.ResourceHook;
 }
 
@@ -22,7 +24,7 @@ export class Edge extends pulumi.ComponentResource {
 
   constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:edge:Edge", name, {}, opts);
-    const { platform, addresses, installation, lostAnswers, revokeTwins } = args;
+    const { platform, addresses, installation, cloudOptions, revokeTwins } = args;
     const { edge, cluster, domain } = platform;
     const comment = pulumi.output(installation).apply(recordComment);
     for (const host of edge.hosts) {
@@ -30,7 +32,7 @@ export class Edge extends pulumi.ComponentResource {
         makeDnsRecord(
           dnsRecordName(name, host, node.name),
           { host, zoneId: edge.zone.id, address: addresses[node.name], comment },
-          pulumi.mergeOptions(lostAnswers, { parent: this }),
+          cloudOptions({ parent: this }),
         );
       }
     }

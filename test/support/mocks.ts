@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import type { RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb";
 import type { MockMonitor } from "@pulumi/pulumi/runtime/mocks";
 
 /** One resource as the program registered it. */
@@ -9,6 +10,15 @@ export interface Registered {
   readonly inputs: Readonly<Record<string, unknown>>;
   /** Type of the parent. */
   readonly parent: string | undefined;
+  readonly options: RegisteredOptionsOf;
+}
+
+/** Options as the engine gets them; hooks by their kind, each with the names that are bound. */
+export interface RegisteredOptionsOf {
+  readonly protect: boolean;
+  readonly deleteBeforeReplace: boolean;
+  readonly ignoreChanges: readonly string[];
+  readonly hooks: Readonly<Record<"beforeUpdate" | "afterCreate" | "onError", readonly string[]>>;
 }
 
 export interface RegisteredOptions {
@@ -43,7 +53,7 @@ export async function registered(
   build: () => pulumi.Resource | readonly pulumi.Resource[],
   { unknown = false, stack = "honeydue", config = {}, secretKeys = [] }: RegisteredOptions = {},
 ): Promise<Registered[]> {
-  const seen: Omit<Registered, "parent">[] = [];
+  const seen: Omit<Registered, "parent" | "options">[] = [];
   const counts = new Map<string, number>();
   await pulumi.runtime.setMocks(
     {
@@ -63,14 +73,15 @@ export async function registered(
     stack,
     true,
   );
-  acceptHooks();
+  const options = watchRequests();
   pulumi.runtime.setAllConfig({ ...config }, [...secretKeys]);
   const built = build();
   await settle(Array.isArray(built) ? (built as readonly pulumi.Resource[]) : [built as pulumi.Resource]);
   const urns = [...(pulumi.runtime.getMonitor() as unknown as MockMonitor).getRegisteredResources().keys()];
   return seen.map((one) => {
     const urn = urns.find((candidate) => candidate.endsWith(`${one.type}::${one.name}`)) ?? "";
-    return { ...one, parent: (urn.split("::")[2] ?? "").split("$").at(-2) };
+    const parent = (urn.split("::")[2] ?? "").split("$").at(-2);
+    return { ...one, parent, options: options.get(`${one.type}::${one.name}`)! };
   });
 }
 
@@ -93,10 +104,34 @@ export const valueOf = <T>(output: pulumi.Output<T>): Promise<T> =>
     output.apply((value) => resolve(value));
   });
 
-/** The mocked engine says that it knows hooks, but has no method to register them. None is ever called here. */
-function acceptHooks(): void {
+/**
+ * Keeps the options of each request, which mocks are not told. And takes registrations of hooks: the mocked engine says that it
+ * knows hooks, but has no method for them. None is ever called here.
+ */
+function watchRequests(): ReadonlyMap<string, RegisteredOptionsOf> {
+  const options = new Map<string, RegisteredOptionsOf>();
+  const monitor = pulumi.runtime.getMonitor() as unknown as MockMonitor;
+  const register = monitor.registerResource.bind(monitor);
   const accept = (_request: unknown, done: (error: Error | null, answer: object) => void): void => done(null, {});
-  Object.assign(pulumi.runtime.getMonitor() as object, { registerResourceHook: accept, registerErrorHook: accept });
+  Object.assign(monitor, {
+    registerResourceHook: accept,
+    registerErrorHook: accept,
+    registerResource: (request: RegisterResourceRequest, done: Parameters<typeof register>[1]) => {
+      const hooks = request.getHooks();
+      options.set(`${request.getType()}::${request.getName()}`, {
+        protect: request.getProtect() ?? false,
+        deleteBeforeReplace: request.getDeletebeforereplace(),
+        ignoreChanges: request.getIgnorechangesList(),
+        hooks: {
+          beforeUpdate: hooks?.getBeforeUpdateList() ?? [],
+          afterCreate: hooks?.getAfterCreateList() ?? [],
+          onError: hooks?.getOnErrorList() ?? [],
+        },
+      });
+      return register(request, done);
+    },
+  });
+  return options;
 }
 
 async function settle(resources: readonly pulumi.Resource[]): Promise<void> {

@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { cloudOptions } from "../../../components/cloud-options";
 import { Cluster } from "../../../components/cluster/cluster";
 import type { Platform } from "../../../model/platform";
 import {
@@ -25,10 +26,11 @@ const build = (platform: Platform = honeyduePlatform()) => {
   let made!: Cluster;
   const run = (options: Parameters<typeof registered>[1] = {}): Promise<Registered[]> =>
     registered(() => {
+      const lostAnswer = new pulumi.ErrorHook("lost-answer", () => false);
       made = new Cluster("honeydue", {
         platform,
         installation: pulumi.output("00112233445566ff"),
-        lostAnswers: { deleteBeforeReplace: true, hooks: {} },
+        cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: { onError: [lostAnswer] } }),
       });
       return made;
     }, options);
@@ -176,6 +178,32 @@ describe("the cluster component", () => {
     expect(inputs).not.toHaveProperty("deleteUnreachable");
     expect(inputs).not.toHaveProperty("skipUpdateUnreachable");
     expect(inputs).not.toHaveProperty("upsertExistingObjects");
+  });
+});
+
+describe("the options of what is at Hetzner", () => {
+  const options = async (platform?: Platform) =>
+    (await build(platform).run()).filter(({ type }) => type.startsWith("hcloud:"));
+
+  test("delete before they replace, as names are unique, and clear up after a lost answer", async () => {
+    for (const { name, type, options: own } of await options()) {
+      expect([type, name, own.deleteBeforeReplace, own.hooks["onError"]]).toEqual([type, name, true, ["lost-answer"]]);
+    }
+  });
+
+  test("leave a running server alone when its definition changes, and ask its own hook alone", async () => {
+    for (const { type, name, options: own } of await options()) {
+      const server = type === SERVER;
+      expect([name, own.ignoreChanges]).toEqual([name, server ? ["userData", "image"] : []]);
+      expect([name, own.hooks["beforeUpdate"]]).toEqual([name, server ? [`trivet-change-${name}`] : []]);
+    }
+  });
+
+  test.each([true, false])("protect what cannot be had back when the setting is %s", async (protect) => {
+    const shielded = (await options(honeyduePlatform({ protect }))).filter(({ options: own }) => own.protect);
+    expect(shielded.map(({ type }) => type)).toEqual(
+      protect ? [NETWORK, ADDRESS, ADDRESS, ADDRESS, SERVER, SERVER, SERVER] : [],
+    );
   });
 });
 

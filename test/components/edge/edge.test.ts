@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { cloudOptions } from "../../../components/cloud-options";
 import { Edge } from "../../../components/edge/edge";
 import type { Platform } from "../../../model/platform";
 import { ofType, only, type Registered, registered, secretValue } from "../../support/mocks";
@@ -15,7 +16,7 @@ const build = (platform: Platform = honeyduePlatform()): Promise<Registered[]> =
         platform,
         addresses: { a: "203.0.113.11", b: "203.0.113.12", c: "203.0.113.13" },
         installation: pulumi.output("00112233445566ff"),
-        lostAnswers: { deleteBeforeReplace: true, hooks: {} },
+        cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
         revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
       }),
   );

@@ -27,6 +27,22 @@ test("a roll-out adds a new pod before it takes an old one, and the old one serv
   expect(pod.terminationGracePeriodSeconds).toBe(40);
 });
 
+test("Pulumi waits as long as a slow roll-out may take: three times a pull, a start and a look", () => {
+  const annotations = (name: string) =>
+    ofKind(manifests, "Deployment").find(({ metadata }) => metadata.name === name)!.metadata.annotations;
+  expect(annotations("api")).toEqual({ "pulumi.com/timeoutSeconds": "915" });
+  expect(annotations("web")).toBeUndefined();
+});
+
+test("the registry's login goes with images of that registry, not with Redis or vmagent", () => {
+  expect(
+    workloadsIn(manifests)
+      .filter(({ pod }) => pod.imagePullSecrets !== undefined)
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(["admin", "api", "web", "worker"]);
+});
+
 test("replicas stand on different servers, and a cordoned or lost server does not count", () => {
   expect((workload("web").pod as unknown as { topologySpreadConstraints: unknown }).topologySpreadConstraints).toEqual([
     {
