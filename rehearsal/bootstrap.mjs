@@ -46,7 +46,7 @@ const HELP = `node rehearsal/bootstrap.mjs COMMAND [ARGUMENT...]   (or: npm run 
   FILE.ts      run a TypeScript file`;
 
 /** Ends what runs now. */
-let endChild = (_signal) => {};
+let endChild = () => {};
 let interruptedBy = null;
 for (const signal of Object.keys(SIGNALS)) {
   process.on(signal, () => {

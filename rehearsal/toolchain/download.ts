@@ -131,7 +131,7 @@ async function receiveOnce(url: string, part: string, resumeAt: number, options:
     const announced = Number(response.headers.get("content-length"));
     let received = continues ? resumeAt : 0;
     const total = announced > 0 ? announced + received : null;
-    const body = Readable.fromWeb(response.body as import("node:stream/web").ReadableStream);
+    const body = Readable.fromWeb(response.body);
     body.on("data", (chunk: Buffer) => {
       received += chunk.length;
       options.onBytes?.(received, total);

@@ -142,7 +142,7 @@ interface Ending {
 function hint(said: readonly string[]): string {
   const text = said.join("\n");
   if (/requires go >= \d/.test(text)) return ". This Go is too old: see https://go.dev/dl/";
-  if (/no space left on device/.test(text)) return ". The disk is full: a build needs about 6 GB in Go's caches";
+  if (/no space left on device/.test(text)) return ". The disk is full: a build needs up to 10 GB in Go's caches";
   if (/dial tcp|no such host|i\/o timeout|connection refused|proxyconnect/.test(text)) {
     return ". The Go module proxy cannot be reached: check the internet connection and GOPROXY";
   }

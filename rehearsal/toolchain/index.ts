@@ -94,7 +94,7 @@ export async function ensureTools<Name extends string = ToolName>(
   names: readonly Name[],
   options: EnsureOptions = {},
 ): Promise<Record<Name, Tool>> {
-  return (await new Setup(options).ensure(names)) as Record<Name, Tool>;
+  return await new Setup(options).ensure(names);
 }
 
 type Attempt = { way: Way; outcome: string };

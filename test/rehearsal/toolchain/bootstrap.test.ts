@@ -17,6 +17,9 @@ import { until } from "./demo";
 
 const BOOTSTRAP = join(__dirname, "..", "..", "..", "rehearsal", "bootstrap.mjs");
 
+// Real processes on a machine that may be busy with other tests.
+jest.setTimeout(60_000);
+
 /** A checkout with the real bootstrap in it, and an `npm` that installs what these tests need to see. */
 let checkout: string;
 let bin: string;

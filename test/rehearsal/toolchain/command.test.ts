@@ -105,7 +105,7 @@ describe("progress", () => {
   });
   const printed = (isTTY: boolean, env: NodeJS.ProcessEnv, steps: ToolProgress[]): string => {
     let text = "";
-    const print = progressPrinter({ isTTY, columns: 60, write: (part: string) => !!(text += part) } as never, env);
+    const print = progressPrinter({ isTTY, columns: 60, write: (part: string) => !!(text += part) }, env);
     for (const one of steps) print(one);
     return text;
   };

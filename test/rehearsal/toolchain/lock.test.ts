@@ -5,6 +5,9 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { withLock } from "../../../rehearsal/toolchain/lock";
 
+// Real processes on a machine that may be busy with other tests.
+jest.setTimeout(60_000);
+
 let folder: string;
 let file: string;
 
