@@ -54,7 +54,7 @@ export async function runCloudflareEmulator(argv: readonly string[]): Promise<nu
     throw error;
   }
   const options = program.opts<Options>();
-  const given = options.token ?? process.env["CLOUDFLARE_API_TOKEN"];
+  const given = options.token ?? (process.env["CLOUDFLARE_API_TOKEN"] || undefined);
   const token = given ?? randomBytes(20).toString("hex");
   try {
     const emulator = await startCloudflareEmulator({

@@ -38,7 +38,13 @@ const UNREACHABLE = new Set([
 
 /** Judges addresses as the edge does, but takes `extra` CIDRs as public too: a rehearsal's servers live on loopback. */
 export function publicAddresses(extra: readonly string[]): (address: string) => boolean {
-  const ranges = extra.map((cidr) => ipaddr.parseCIDR(cidr));
+  const ranges = extra.map((cidr) => {
+    if (!ipaddr.isValidCIDR(cidr))
+      throw new Error(
+        `publicRanges: got "${cidr}"; a range is written as an address and a number of bits, such as 127.20.0.0/16`,
+      );
+    return ipaddr.parseCIDR(cidr);
+  });
   return (address) => {
     const ip = ipaddr.parse(address);
     if (ranges.some(([base, bits]) => base.kind() === ip.kind() && ip.match(base, bits))) return true;

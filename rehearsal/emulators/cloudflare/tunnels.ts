@@ -27,7 +27,7 @@ export interface TunnelConnection {
 
 /** 32 bytes at least, and base64 as the connector reads it. */
 const secretSchema = z
-  .base64("must be base64")
+  .base64({ error: "must be base64", abort: true })
   .refine((value) => Buffer.from(value, "base64").length >= 32, "must be at least 32 bytes");
 const nameSchema = z.string().min(1, "is required").max(255);
 const createBody = z.object({
