@@ -6,6 +6,7 @@ import { type HetznerEmulator, startHetznerEmulator } from "../emulators/hetzner
 import { createMachines, type MachineEvent, type Machines } from "../machines";
 import { engineEnvironment, installPlugins } from "../plugins";
 import type { Tool, ToolName } from "../toolchain";
+import { cacheRoot } from "../toolchain/cache";
 import {
   CloudClient,
   type DnsRecordView,
@@ -124,7 +125,8 @@ export class Rehearsal {
           home,
           backend: folder("state"),
           passphrase,
-          compileCache: folder("compile-cache"),
+          // Kept between rehearsals: with a cold one, every start of the program and the plug-ins takes twice as long.
+          compileCache: resolve(cacheRoot(), "compile-cache"),
         }),
         projectDirectory,
         stack: stack.name,
