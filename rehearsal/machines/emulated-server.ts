@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Machine } from "../emulators/hetzner/machine-host";
-import { BootFailure } from "./boot-failure";
+import { BootFailure, throwIfAny } from "./boot-failure";
 import { decideBoot, type Peer } from "./boot-decision";
 import { BootStatus } from "./boot-status";
 import { CREDENTIALS, writeClient } from "./control-plane/client-credentials";
@@ -16,6 +16,7 @@ import { publishNodeHosts, registerNode, whenNodeReady } from "./nodes/node";
 import type { Exit, ProcessRegister, RunningProcess } from "./processes";
 import { checkCanListen, explainListenError, Relay } from "./relay";
 import { authorityFiles, readServerDefinition, type ServerDefinition } from "./server-definition";
+import { parseCloudConfig, USER_DATA_LIMIT_BYTES } from "./user-data/cloud-config";
 import { askCloudInit } from "./user-data/cloud-init";
 
 export interface MachineTools extends ControlPlaneTools {
@@ -161,6 +162,7 @@ export class EmulatedServer {
 
   async #run(signal: AbortSignal): Promise<void> {
     const definition = await this.#configure(signal);
+    if (!definition) return;
     this.#status = await BootStatus.listen(definition, apiPort(definition));
     const role = await this.#enterCluster(definition, this.#status, signal);
     if (role === "initialised") await this.#startControlPlane(definition, signal);
@@ -183,28 +185,37 @@ export class EmulatedServer {
     this.#status = status;
   }
 
-  /** cloud-init: judges the user-data, and at the first boot writes its files. */
-  async #configure(signal: AbortSignal): Promise<ServerDefinition> {
+  /** cloud-init: judges the user-data, and at the first boot writes its files. A server without user-data is a plain server. */
+  async #configure(signal: AbortSignal): Promise<ServerDefinition | undefined> {
     const stored = await this.disk.userData();
     // A server runs the user-data of its first boot until it is rebuilt.
     if (stored !== undefined) this.machine = { ...this.machine, userData: stored };
-    this.#say(
-      `boot of ${this.machine.image} (${this.machine.serverType}, ${stored === undefined ? "fresh disk" : "disk with data"})`,
-    );
-    await this.#waitForPrivateNetwork(signal);
-    const { userData } = this.machine;
-    const definition = await readServerDefinition(this.machine, new Date());
-    const bytes = Buffer.byteLength(userData);
-    this.#say(
-      `cloud-init: user-data accepted (${bytes} of 32768 bytes, ${[...definition.files.entries()].length} files)`,
-    );
-    if (stored === undefined) {
-      const verdict = await askCloudInit(userData);
-      if (!verdict.judged) this.#say(`cloud-init: its own schema command did not judge: ${verdict.why}`);
-      else if (verdict.valid) this.#say("cloud-init: its own schema command accepts the user-data");
-      else throw new BootFailure([{ where: "cloud-init schema", what: verdict.errors }]);
-      await this.disk.install(userData, definition.files);
+    const { userData, image, serverType } = this.machine;
+    this.#say(`boot of ${image} (${serverType}, ${stored === undefined ? "fresh disk" : "disk with data"})`);
+    if (userData.trim() === "") {
+      this.#say("cloud-init: no user-data; nothing is started on this server");
+      return undefined;
     }
+    // A mistake in the text must not wait for the network to be reported.
+    throwIfAny(parseCloudConfig(userData).problems);
+    // It takes a second, so it looks while the rest is read.
+    const asked = stored === undefined ? askCloudInit(userData) : undefined;
+    await this.#waitForPrivateNetwork(signal);
+    const definition = await readServerDefinition(this.machine, new Date());
+    const verdict = await asked;
+    if (verdict?.judged && !verdict.valid)
+      throw new BootFailure([{ where: "cloud-init schema", what: verdict.errors }]);
+    const files = [...definition.files.entries()].length;
+    this.#say(
+      `cloud-init: user-data accepted (${Buffer.byteLength(userData)} of ${USER_DATA_LIMIT_BYTES} bytes, ${files} files)`,
+    );
+    if (verdict)
+      this.#say(
+        verdict.judged
+          ? "cloud-init: its own schema command accepts the user-data as well"
+          : `cloud-init: its own schema command did not judge: ${verdict.why}`,
+      );
+    if (stored === undefined) await this.disk.install(userData, definition.files);
     this.#say(
       "boot script: its commands are read, not run; interfaces and who initialises are decided by the emulation",
     );
@@ -218,7 +229,7 @@ export class EmulatedServer {
   async #waitForPrivateNetwork(signal: AbortSignal): Promise<void> {
     const deadline = Date.now() + NETWORK_DEADLINE_MILLISECONDS;
     let told = false;
-    while (this.machine.privateNetworks.length === 0 && this.machine.userData !== "") {
+    while (this.machine.privateNetworks.length === 0) {
       if (Date.now() > deadline)
         throw new Error(`no private network was attached within ${NETWORK_DEADLINE_MILLISECONDS / 1000} s`);
       if (!told) this.#say("boot script: waiting for an interface on the private network");

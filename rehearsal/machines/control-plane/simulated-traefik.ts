@@ -20,7 +20,7 @@ interface Pod extends KubernetesObject {
   };
   status?: { conditions?: { type: string; status: string }[] };
 }
-interface Ingress extends KubernetesObject {
+export interface Ingress extends KubernetesObject {
   spec: { ingressClassName?: string };
   status?: { loadBalancer?: { ingress?: LoadBalancerAddress[] } };
 }
@@ -110,12 +110,12 @@ async function publishOnce(
   if (![...config.keys()].some((key) => key === provider || key.startsWith(`${provider}.`)))
     return say(`the pod ${pod.metadata.name} does not switch the Kubernetes Ingress provider on; no Ingress is served`);
   const user = `system:serviceaccount:${pod.metadata.namespace}:${pod.spec.serviceAccountName ?? "default"}`;
-  const addresses = await publishedAddresses(api, config, say);
-  if (addresses === undefined) return;
   const classes = await classNames(api);
-  for (const ingress of ingresses) {
+  const served = ingresses.filter((ingress) => isServed(ingress, config, classes));
+  const addresses = await publishedAddresses(api, config, served, say);
+  if (addresses === undefined) return;
+  for (const ingress of served) {
     const { name, namespace = "" } = ingress.metadata;
-    if (!isServed(ingress, config.get(`${provider}.ingressclass`), classes)) continue;
     if (JSON.stringify(ingress.status?.loadBalancer?.ingress ?? []) === JSON.stringify(addresses)) continue;
     await api.merge(
       `/apis/networking.k8s.io/v1/namespaces/${namespace}/ingresses/${name}/status`,
@@ -131,6 +131,7 @@ async function publishOnce(
 async function publishedAddresses(
   api: KubernetesApi,
   config: StaticConfig,
+  served: readonly Ingress[],
   say: (line: string) => void,
 ): Promise<LoadBalancerAddress[] | undefined> {
   const endpoint = (key: string): string | undefined =>
@@ -140,10 +141,12 @@ async function publishedAddresses(
     const [ip, hostname] = [endpoint("ip"), endpoint("hostname")];
     if (ip !== undefined || hostname !== undefined)
       return [{ ...(ip === undefined ? {} : { ip }), ...(hostname === undefined ? {} : { hostname }) }];
-    say(
-      "no providers.kubernetesIngress.ingressEndpoint (ip, hostname or publishedService) is set, so Traefik publishes no address; " +
-        "Pulumi would wait ten minutes for each Ingress",
-    );
+    const waiting = served.find(({ metadata }) => metadata.annotations?.["pulumi.com/skipAwait"] !== "true");
+    if (waiting)
+      say(
+        "no providers.kubernetesIngress.ingressEndpoint (ip, hostname or publishedService) is set, so Traefik publishes no address; " +
+          `Pulumi would wait ten minutes for Ingress ${waiting.metadata.namespace}/${waiting.metadata.name}, which lacks pulumi.com/skipAwait`,
+      );
     return undefined;
   }
   const [namespace, name] = service.split("/");
@@ -168,15 +171,19 @@ async function classNames(api: KubernetesApi): Promise<Set<string>> {
   return new Set(list.items.filter(({ spec }) => spec.controller === CONTROLLER).map(({ metadata }) => metadata.name));
 }
 
-/** Traefik's rule: the class of the annotation or of the spec; without the option `ingressClass`, every class of its controller. */
-export function isServed(ingress: Ingress, wantedClass: string | undefined, classes: ReadonlySet<string>): boolean {
-  const annotation = ingress.metadata.annotations?.["kubernetes.io/ingress.class"];
+/**
+ * Traefik's rule: the namespaces it watches; then the class of the spec or of the old annotation. Without the option `ingressClass` every
+ * class of its controller counts.
+ */
+export function isServed(ingress: Ingress, config: StaticConfig, classes: ReadonlySet<string>): boolean {
+  const namespaces = config.get("providers.kubernetesingress.namespaces") ?? "";
+  if (namespaces !== "" && !namespaces.split(",").includes(ingress.metadata.namespace ?? "")) return false;
+  const wanted = config.get("providers.kubernetesingress.ingressclass") ?? "";
   const { ingressClassName } = ingress.spec;
   if (ingressClassName !== undefined)
-    return classes.has(ingressClassName) && (!wantedClass || wantedClass === ingressClassName);
-  return wantedClass
-    ? annotation === wantedClass
-    : annotation === undefined || annotation === "" || annotation === "traefik";
+    return classes.has(ingressClassName) && (wanted === "" || wanted === ingressClassName);
+  const annotation = ingress.metadata.annotations?.["kubernetes.io/ingress.class"] ?? "";
+  return wanted === "" ? annotation === "" || annotation === "traefik" : annotation === wanted;
 }
 
 /** Traefik reads exactly one of: a configuration file, its arguments, its environment; in that order. */
@@ -210,20 +217,24 @@ export function flattenArguments(args: readonly string[]): Map<string, string> {
   return options;
 }
 
-export function flattenYaml(text: string): Map<string, string> {
+export function flattenYaml(yaml: string): Map<string, string> {
   const options = new Map<string, string>();
+  const text = (value: unknown): string =>
+    Array.isArray(value)
+      ? value.map(text).join(",")
+      : typeof value === "string"
+        ? value
+        : value === null || value === undefined
+          ? ""
+          : JSON.stringify(value);
   const visit = (value: unknown, path: string): void => {
     if (value !== null && typeof value === "object" && !Array.isArray(value)) {
       if (path !== "") options.set(path, "");
       for (const [key, inner] of Object.entries(value))
         visit(inner, `${path}${path === "" ? "" : "."}${key.toLowerCase()}`);
-    } else
-      options.set(
-        path,
-        typeof value === "string" ? value : value === null || value === undefined ? "" : JSON.stringify(value),
-      );
+    } else options.set(path, text(value));
   };
-  visit(parse(text), "");
+  visit(parse(yaml), "");
   return options;
 }
 

@@ -254,12 +254,16 @@ describe("cloud-init's own judgement", () => {
     expect(await askCloudInit("#other\n", command)).toMatchObject({ judged: true, valid: false });
   });
 
-  test("its errors are passed on", async () => {
-    const command = await standIn('echo "Error: Cloud config schema errors: hostname: 1 is not of type" >&2; exit 1');
+  test("its errors are passed on without the values they quote", async () => {
+    const command = await standIn(
+      `echo "Error:
+Cloud config schema errors: hostname: 1 is not of type 'string', write_files.0.content: ['hunter2: x'] is not of type 'string'" >&2; exit 1`,
+    );
     expect(await askCloudInit("#cloud-config\n", command)).toEqual({
       judged: true,
       valid: false,
-      errors: "Error: Cloud config schema errors: hostname: 1 is not of type",
+      errors:
+        "Error:\nCloud config schema errors: hostname: \u2026 is not of type 'string', write_files.0.content: \u2026 is not of type 'string'",
     });
   });
 
