@@ -25,6 +25,8 @@ export interface Platform {
   readonly secrets: readonly SecretObject[];
   /** Name of the Secret with the registry's login, or undefined for images anybody may pull. */
   readonly pullSecretName: string | undefined;
+  /** Host of the registry that the login is for; pods with images from elsewhere do without it. */
+  readonly registryServer: string | undefined;
 }
 
 export type Location = "fsn1" | "nbg1" | "hel1" | "ash" | "hil" | "sin";

@@ -135,6 +135,7 @@ const build = (definition: PlatformDefinition, raw: RawSettings, settings: Setti
     metrics,
     secrets: secretObjects(definition, namespace, text, stores, edge),
     pullSecretName: definition.registry === undefined ? undefined : PULL_SECRET,
+    registryServer: definition.registry === undefined ? undefined : text(definition.registry.server),
   };
 };
 

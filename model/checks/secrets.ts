@@ -1,6 +1,6 @@
 import type { Problem } from "../problem";
 import { SETTING_NAMES } from "../settings";
-import { type Check, settingUses, unique } from "./draft";
+import { type Check, settingUses, unique, workloadsOf } from "./draft";
 import { parseImage } from "../image-reference";
 import { pathOf, textOf } from "../settings";
 
@@ -70,18 +70,33 @@ export const checkSecrets: Check = ({ definition, raw }) => {
   return problems;
 };
 
-/** The pull secret is for one registry; images from another would be pulled without a login. */
-export const checkRegistry: Check = ({ definition, raw }) => {
+/** The login goes with images whose name begins with the registry's; one that goes with none is a mistake in either name. */
+export const checkRegistry: Check = ({ definition, raw, settings }) => {
   if (definition.registry === undefined) return [];
   const { server } = definition.registry;
   const text = textOf(server, raw);
-  if (text === undefined || (parseImage(`${text}/image`) !== undefined && /[.:]/.test(text))) return [];
-  return [
-    {
-      code: "EX001",
-      path: pathOf(server, "registry.server"),
-      got: text,
-      allowed: "a registry's host name, with port if it is not 443, without scheme and path",
-    },
-  ];
+  if (text === undefined) return [];
+  const path = pathOf(server, "registry.server");
+  if (parseImage(`${text}/image`) === undefined || !/[.:]/.test(text))
+    return [
+      {
+        code: "EX001",
+        path,
+        got: text,
+        allowed: "a registry's host name, with port if it is not 443, without scheme and path",
+      },
+    ];
+  const images = workloadsOf(definition).map(([, { image }]) => settings.images?.[image] ?? image);
+  // A bare word is an image that the stack does not have, which is told elsewhere.
+  return images.some((image) => image.startsWith(`${text}/`) || !image.includes("/"))
+    ? []
+    : [
+        {
+          code: "US004",
+          path,
+          got: text,
+          reason: "no workload's image comes from it",
+          action: `name the images with their registry, as ${text}/…, or take the registry away`,
+        },
+      ];
 };

@@ -625,6 +625,12 @@ const MISTAKES: readonly Mistake[] = [
     problems: [["EX001", "registry.server", "without scheme and path"]],
   },
 
+  {
+    mistake: "a login for a registry that no image comes from",
+    definition: (d) => (d.registry.server = "ghcr.example"),
+    problems: [["US004", "registry.server", "no workload's image comes from it", "as ghcr.example/…"]],
+  },
+
   // Settings and secrets
   {
     mistake: "a misspelt setting",

@@ -90,6 +90,7 @@ const scrapeConfig = ({ name, namespace }: Platform, { scrapeIntervalSeconds, ta
 
 const podSpec = (platform: Platform, { image, remoteWrite, token, queue, resources }: Metrics): k8s.PodSpec => ({
   ...podBasics(platform, {
+    image,
     user: NOBODY,
     group: NOBODY,
     serviceAccountName: NAME,

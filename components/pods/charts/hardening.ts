@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { ApiObject, JsonPatch } from "cdk8s";
 import { k8s } from "cdk8s-plus-28";
-import type { Platform, Resources } from "../../../model/platform";
+import type { ImageReference, Platform, Resources } from "../../../model/platform";
 
 /** What every pod of the platform has, so that the namespace's "restricted" profile takes it. */
 
@@ -48,8 +48,9 @@ const quantities = (amounts: Readonly<Record<string, string>>): Record<string, k
 
 /** What is the same in every pod's spec beside containers and volumes. */
 export const podBasics = (
-  { pullSecretName }: Platform,
+  { pullSecretName, registryServer }: Platform,
   pod: PodUser & {
+    readonly image: ImageReference;
     readonly serviceAccountName: string;
     readonly priorityClassName: string;
     readonly graceSeconds: number;
@@ -62,7 +63,9 @@ export const podBasics = (
   priorityClassName: pod.priorityClassName,
   terminationGracePeriodSeconds: pod.graceSeconds,
   securityContext: podSecurity(pod),
-  ...(pullSecretName === undefined ? {} : { imagePullSecrets: [{ name: pullSecretName }] }),
+  ...(pullSecretName !== undefined && pod.image.repository.startsWith(`${registryServer}/`)
+    ? { imagePullSecrets: [{ name: pullSecretName }] }
+    : {}),
 });
 
 /**

@@ -109,6 +109,7 @@ const podSpec = (platform: Platform, store: Store): k8s.PodSpec => {
   const { objectName, port, resources, passwordSecretName } = store;
   return {
     ...podBasics(platform, {
+      image: store.image,
       user: REDIS_USER,
       group: REDIS_GROUP,
       serviceAccountName: objectName,

@@ -50,7 +50,7 @@ export class WorkloadChart extends Chart {
       });
     } else {
       const deployment = k8s.KubeDeployment.manifest({
-        metadata,
+        metadata: { ...metadata, ...rolloutPatience(workload) },
         spec: {
           replicas,
           selector: { matchLabels: selector },
@@ -59,7 +59,7 @@ export class WorkloadChart extends Chart {
             type: "RollingUpdate",
             rollingUpdate: { maxSurge: k8s.IntOrString.fromNumber(1), maxUnavailable: k8s.IntOrString.fromNumber(0) },
           },
-          minReadySeconds: 5,
+          minReadySeconds: MIN_READY_SECONDS,
           revisionHistoryLimit: 5,
           progressDeadlineSeconds: progressDeadlineSeconds(health),
           template: {
@@ -103,12 +103,28 @@ export class WorkloadChart extends Chart {
 const progressDeadlineSeconds = (health: Health | undefined): number =>
   Math.max(600, 2 * (health?.startsWithinSeconds ?? 0) + 60);
 
+const MIN_READY_SECONDS = 5;
+const IMAGE_PULL_SECONDS = 60;
+
+/** Pulumi's own, without a word. */
+const DEFAULT_PATIENCE_SECONDS = 600;
+
+/**
+ * How long Pulumi waits for a roll-out. One pod follows the other, so slow starters need longer together than its ten minutes:
+ * an `up` that gives up half way counts as failed while the roll-out goes on.
+ */
+const rolloutPatience = ({ replicas, health }: Workload): { annotations?: Record<string, string> } => {
+  const seconds = replicas * (IMAGE_PULL_SECONDS + (health?.startsWithinSeconds ?? 0) + MIN_READY_SECONDS);
+  return seconds <= DEFAULT_PATIENCE_SECONDS ? {} : { annotations: { "pulumi.com/timeoutSeconds": String(seconds) } };
+};
+
 const podSpec = (platform: Platform, workload: Workload): k8s.PodSpec => {
   const { name, kind, port, env, secretEnv, secretFiles, writablePaths, runAsUser, stopsWithinSeconds } = workload;
   const writable = writablePaths.map((path, index) => ({ name: `writable-${index}`, path }));
   const preStopSeconds = kind === "service" ? PRE_STOP_SECONDS : 0;
   return {
     ...podBasics(platform, {
+      image: workload.image,
       user: runAsUser,
       group: runAsUser,
       serviceAccountName: name,
