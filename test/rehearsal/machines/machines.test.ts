@@ -467,3 +467,47 @@ test(
   },
   MINUTE,
 );
+
+test(
+  "a new generation: rebuilt servers wait until all are rebuilt, then begin a new cluster under new authorities",
+  async () => {
+    const next = await makeClusterSecrets();
+    const machineOf = (id: number) => {
+      const parts = userDataParts(next, nodes[id - 1]!, nodes);
+      parts.nodeJson["generation"] = 2;
+      return testMachine(id, nodes[id - 1]!, renderUserData(parts));
+    };
+    const rebuild = async (id: number): Promise<void> => {
+      await machines.rebuild(machineOf(id));
+      await machines.powerOn(machineOf(id));
+    };
+    const oldUid = (await api.find("/api/v1/namespaces/kube-system"))!.metadata.uid;
+    events = [];
+    await Promise.all([rebuild(1), rebuild(2)]);
+    await until("a waits for c", () =>
+      machines.console(1).some((line) => line.includes("rendezvous: c: it is of generation 1, this server of 2")),
+    );
+    await rebuild(3);
+    await until("three nodes ready", () => new Set(readyNodes()).size === 3);
+
+    const url = `https://${a.publicAddress}:6443`;
+    const fresh = new KubernetesApi(
+      url,
+      next.authorities["server-ca"].certificatePem,
+      await makeClient(next.authorities["client-ca"]),
+    );
+    const uid = (await fresh.find("/api/v1/namespaces/kube-system"))!.metadata.uid;
+    expect(uid).not.toBe(oldUid);
+    expect(await fresh.find("/api/v1/namespaces/test")).toBeUndefined();
+    await fresh.close();
+    // The kubeconfig of the generation before trusts another authority, so it can do no harm here.
+    const stale = new KubernetesApi(
+      url,
+      secrets.authorities["server-ca"].certificatePem,
+      await makeClient(secrets.authorities["client-ca"]),
+    );
+    await expect(stale.call("GET", "/api/v1/namespaces")).rejects.toThrow(/certificate/);
+    await stale.close();
+  },
+  2 * MINUTE,
+);
