@@ -11,7 +11,7 @@ const LONGEST_PLATFORM_NAME = 30;
 const LONGEST_WORKLOAD_NAME = 40;
 
 /** Names that Trivet's own objects in the namespace have, or that Kubernetes gives a meaning to. */
-const RESERVED = new Set(["vmagent", "traefik", "ingress", "kubernetes", "localhost", "default", "platform"]);
+const RESERVED = new Set(["vmagent", "traefik", "ingress", "kubernetes", "localhost", "default", "default-deny"]);
 
 const RESERVED_NAMESPACES = new Set(["default", "kube-system", "kube-public", "kube-node-lease", "ingress"]);
 

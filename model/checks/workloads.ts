@@ -155,7 +155,7 @@ const processProblems = (workload: WorkloadDefinition, path: string): Problem[] 
     const at = `${path}.writablePaths[${index}]`;
     if (!/^(\/[\w.-]+)+$/.test(folder) || folder.split("/").includes(".."))
       problems.push({ code: "WL010", path: at, got: folder, allowed: "an absolute path without a slash at its end" });
-    else if (TAKEN_FOLDERS.includes(folder))
+    else if (TAKEN_FOLDERS.includes(folder) || /^(\/var)?\/run\/secrets\//.test(folder))
       problems.push({
         code: "WL010",
         path: at,

@@ -431,6 +431,21 @@ const MISTAKES: readonly Mistake[] = [
     problems: [["WL010", "services.web.writablePaths[0]", "would hide what the process needs"]],
   },
   {
+    mistake: "an empty folder over a password",
+    definition: (d) => (d.services.api.writablePaths = ["/tmp", "/run/secrets/redis-cache"]),
+    problems: [["WL010", "services.api.writablePaths[1]", "would hide what the process needs"]],
+  },
+  {
+    mistake: "one writable folder twice",
+    definition: (d) => (d.services.api.writablePaths = ["/tmp", "/tmp"]),
+    problems: [["US003", "services.api.writablePaths[1]", "already"]],
+  },
+  {
+    mistake: "a service called like a policy",
+    definition: (d) => (d.services["default-deny"] = d.services.worker),
+    problems: [["NM003", "services.default-deny", "has an object of that name"]],
+  },
+  {
     mistake: "no time to stop",
     definition: (d) => (d.services.worker.stopsWithinSeconds = 1),
     problems: [["WL011", "services.worker.stopsWithinSeconds", "5 to 600 seconds"]],
