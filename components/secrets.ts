@@ -20,13 +20,18 @@ export class SecretValues extends pulumi.ComponentResource {
   readonly #args: SecretValuesArgs;
   readonly #generated = new Map<string, pulumi.Output<string>>();
   readonly #versions = new Map<string, pulumi.Output<string>>();
-  readonly #versionKey: random.RandomBytes;
+  readonly #versionKey: pulumi.Output<string>;
 
   constructor(name: string, args: SecretValuesArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:secrets:SecretValues", name, {}, opts);
     this.#name = name;
     this.#args = args;
-    this.#versionKey = new random.RandomBytes(`${name}-version-key`, { length: 32 }, { parent: this });
+    // No RandomBytes: its id, which no state hides, is the value.
+    this.#versionKey = new random.RandomPassword(
+      `${name}-version-key`,
+      { length: 43, special: false }, // 256 bits
+      { parent: this },
+    ).result;
     this.registerOutputs({});
   }
 
@@ -60,10 +65,8 @@ export class SecretValues extends pulumi.ComponentResource {
   #versionOf(entries: pulumi.Output<Record<string, string>>): pulumi.Output<string> {
     return pulumi.unsecret(
       pulumi
-        .all([this.#versionKey.base64, entries])
-        .apply(([key, plain]) =>
-          createHmac("sha256", Buffer.from(key, "base64")).update(JSON.stringify(plain)).digest("hex").slice(0, 12),
-        ),
+        .all([this.#versionKey, entries])
+        .apply(([key, plain]) => createHmac("sha256", key).update(JSON.stringify(plain)).digest("hex").slice(0, 12)),
     );
   }
 

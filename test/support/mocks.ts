@@ -163,8 +163,6 @@ function computed(type: string, name: string, count: number): Record<string, unk
       return { result: `password-of-${name}` };
     case "random:index/randomId:RandomId":
       return { hex: "00112233445566ff", b64Std: "ABEiM0RVZv8=", b64Url: "ABEiM0RVZv8" };
-    case "random:index/randomBytes:RandomBytes":
-      return { base64: Buffer.alloc(32, 7).toString("base64"), hex: "07".repeat(32) };
     case "hcloud:index/primaryIp:PrimaryIp":
       return { ipAddress: `${MOCK_ADDRESSES}.${10 + count}` };
     case "cloudflare:index/originCaCertificate:OriginCaCertificate":
