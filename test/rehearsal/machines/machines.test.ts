@@ -413,6 +413,22 @@ test(
 );
 
 test(
+  "a K3s that ends by itself is started again, as systemd does",
+  async () => {
+    const { node } = machines.controlPlanes()[0]!;
+    const { processes } = JSON.parse(readFileSync(join(directory, "processes.json"), "utf8")) as {
+      processes: { name: string; pid: number }[];
+    };
+    events = [];
+    process.kill(processes.find(({ name }) => name === "kube-apiserver")!.pid, "SIGKILL");
+    await until("the node is ready again", () => readyNodes().includes(node));
+    expect(eventsOf("failed")).toEqual([]);
+    expect(await api.find("/api/v1/namespaces/test/secrets/sentinel")).toBeDefined();
+  },
+  MINUTE,
+);
+
+test(
   "a server whose private network is attached while it runs waits for it",
   async () => {
     const id = 4;
