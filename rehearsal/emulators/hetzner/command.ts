@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { parseArgs } from "node:util";
 import { startHetznerEmulator } from "./emulator";
 
@@ -52,7 +51,7 @@ export async function runHetznerEmulator(argv: readonly string[]): Promise<numbe
         `  curl -H 'content-type: application/json' -d '{"effect":"drop-after","route":{"method":"POST"}}' ${emulator.url}/_emulator/faults\n` +
         `makes the next POST go wrong. Export the two lines above to point a client at it. Ctrl-C ends it.\n`,
     );
-    await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+    await interruption();
     await emulator.close();
     return 0;
   } catch (error) {
@@ -60,6 +59,16 @@ export async function runHetznerEmulator(argv: readonly string[]): Promise<numbe
     return 1;
   }
 }
+
+const interruption = (): Promise<void> =>
+  new Promise((resolve) => {
+    const signals = ["SIGINT", "SIGTERM"] as const;
+    const end = () => {
+      for (const signal of signals) process.off(signal, end);
+      resolve();
+    };
+    for (const signal of signals) process.on(signal, end);
+  });
 
 function calledWrongly(problem: string): number {
   process.stderr.write(`${problem}\n\n${USAGE}`);

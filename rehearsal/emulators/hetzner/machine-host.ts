@@ -23,7 +23,7 @@ export interface Machine {
 export interface MachineHost {
   powerOn(machine: Machine): Promise<void>;
   powerOff(machine: { id: number }): Promise<void>;
-  /** The disk is wiped; `powerOn` follows where the server was running. */
+  /** Power is cut and the disk wiped; `powerOn` follows, with the same machine. */
   rebuild(machine: Machine): Promise<void>;
   remove(machine: { id: number }): Promise<void>;
   /** A running machine's network interfaces changed: a private network was attached or detached (hot-plug). */

@@ -85,8 +85,8 @@ export function serverActionRoutes(api: Api, cloud: Cloud): void {
         server.imageId = image.id;
         // Without it the server boots again with what it was made with.
         if (typeof body.user_data === "string") server.userData = body.user_data;
-        server.status = "running";
         await cloud.machineHost?.rebuild(cloud.machine(server));
+        await cloud.boot(server);
       },
     });
     return { ...answer, root_password: rootPassword() };

@@ -112,7 +112,9 @@ describe("a server", () => {
     expect(seen.map(([what, { userData }]) => [what, userData])).toEqual([
       ["on", "one"],
       ["rebuild", "two"],
+      ["on", "two"],
       ["rebuild", "two"],
+      ["on", "two"],
     ]);
   });
 

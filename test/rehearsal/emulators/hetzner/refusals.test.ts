@@ -445,3 +445,17 @@ test.each([
 ])("an unknown id in %s is not_found", async (kind) => {
   expect(await client.refusal("GET", `/${kind}/1`.replace("locations/1", "locations/99"))).toBe("not_found");
 });
+
+test("malformed JSON is a json_error, and a path that there is not is not_found", async () => {
+  const headers = { authorization: `Bearer ${client.token}`, "content-type": "application/json" };
+  const malformed = await fetch(`${client.emulator.url}/v1/networks`, { method: "POST", headers, body: "{" });
+  expect([malformed.status, ((await malformed.json()) as { error: { code: string } }).error.code]).toEqual([
+    400,
+    "json_error",
+  ]);
+  expect(await client.refusal("GET", "/volumes")).toBe("not_found");
+});
+
+test("listing all actions was removed from the API", async () => {
+  expect(await client.refusal("GET", "/actions")).toBe("deprecated_api_endpoint");
+});
