@@ -1,6 +1,6 @@
 /** What stands in the stack's state: the live object, with the inputs and who manages them beside it. */
 
-import type { PropertyMap, PropertyValue } from "../protocol/provider";
+import type { PropertyMap } from "../protocol/provider";
 import { isObject, textAt, type JsonObject } from "./object";
 import { markSecrets, toJsonObject, toProperties } from "./properties";
 
@@ -32,7 +32,7 @@ export const writeCheckpoint = (checkpoint: Checkpoint, secretsOf: PropertyMap):
   markSecrets(inputs, secretsOf);
   return {
     ...state,
-    [INPUTS]: inputs as PropertyValue,
+    [INPUTS]: inputs,
     [INITIAL_API_VERSION]: checkpoint.initialApiVersion,
     [FIELD_MANAGER]: checkpoint.fieldManager,
   };

@@ -17,23 +17,23 @@ const READ_ONLY_METADATA = [
 
 const withoutNulls = (value: Json): Json => {
   if (Array.isArray(value)) return value.map(withoutNulls);
-  if (isObject(value))
-    return Object.fromEntries(
-      Object.entries(value).flatMap(([key, part]) => (part === null ? [] : [[key, withoutNulls(part)]])),
-    );
-  return value;
+  return isObject(value) ? objectWithoutNulls(value) : value;
 };
+
+const objectWithoutNulls = (object: JsonObject): JsonObject =>
+  Object.fromEntries(
+    Object.entries(object).flatMap(([key, part]) => (part === null ? [] : [[key, withoutNulls(part)]])),
+  );
 
 /** The server stores `stringData` as base64 in `data`; text that is none is left for it to refuse. */
 const normaliseSecret = (object: JsonObject): JsonObject => {
   const { stringData, ...rest } = object;
   if (!isObject(stringData) || Object.values(stringData).some((value) => typeof value !== "string")) return object;
-  const encoded = Object.entries(stringData).map(([key, value]) => [
-    key,
-    Buffer.from(value as string, "utf8").toString("base64"),
-  ]);
-  if (encoded.length === 0) return rest;
-  return { ...rest, data: { ...(isObject(rest["data"]) ? rest["data"] : {}), ...Object.fromEntries(encoded) } };
+  const encoded: JsonObject = {};
+  for (const [key, value] of Object.entries(stringData))
+    encoded[key] = Buffer.from(String(value), "utf8").toString("base64");
+  const data = { ...(isObject(rest["data"]) ? rest["data"] : {}), ...encoded };
+  return Object.keys(encoded).length === 0 ? rest : { ...rest, data };
 };
 
 export const normalise = (inputs: JsonObject): JsonObject => {
@@ -43,7 +43,7 @@ export const normalise = (inputs: JsonObject): JsonObject => {
     const isSecret = gvkOf(object).group === "" && kindOf(object) === "Secret";
     object = isSecret ? normaliseSecret(object) : (throughGoTypes(object) ?? object);
   }
-  object = withoutNulls(object) as JsonObject;
+  object = objectWithoutNulls(object);
   for (const field of READ_ONLY_METADATA) removeAt(object, ["metadata", field]);
   return object;
 };

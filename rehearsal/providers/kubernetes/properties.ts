@@ -74,7 +74,7 @@ export const markSecrets = (outputs: MutableProperties, inputs: PropertyMap | un
   for (const [key, input] of Object.entries(inputs ?? {})) {
     const output = outputs[key];
     if (output === undefined) continue;
-    if (isPropertyMap(output) && isPropertyMap(input)) markSecrets(output as MutableProperties, input);
+    if (isPropertyMap(output) && isPropertyMap(input)) markSecrets(output, input);
     else if (containsSecret(input)) outputs[key] = secret(output);
   }
 };

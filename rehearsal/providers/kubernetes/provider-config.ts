@@ -43,7 +43,7 @@ const readKubeconfig = (option: Json | undefined): Kubeconfig => {
   try {
     return kubeconfigFromOption(option);
   } catch (error) {
-    throw new Error(`failed to parse kubeconfig: ${(error as Error).message}`);
+    throw new Error(`failed to parse kubeconfig: ${(error as Error).message}`, { cause: error });
   }
 };
 

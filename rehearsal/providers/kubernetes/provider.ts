@@ -260,7 +260,7 @@ export class KubernetesProvider implements Provider {
     try {
       return connectionSettings(kubeconfig, this.options);
     } catch (error) {
-      throw new Error(`${NO_CLIENT_CONFIGURATION} ${(error as Error).message}`);
+      throw new Error(`${NO_CLIENT_CONFIGURATION} ${(error as Error).message}`, { cause: error });
     }
   }
 
@@ -272,6 +272,7 @@ export class KubernetesProvider implements Provider {
       } catch (error) {
         throw new Error(
           `failed to parse kubeconfig data in \`kubernetes:config:kubeconfig\`- ${(error as Error).message}`,
+          { cause: error },
         );
       }
     }

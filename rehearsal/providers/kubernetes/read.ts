@@ -29,7 +29,7 @@ const importedInputs = (live: JsonObject, pruned: JsonObject): JsonObject => {
   // The real provider takes the inputs' names from its schema, which does not know custom kinds.
   if (!isBuiltInGroup(gvkOf(live).group)) return pruned;
   const { status: _status, ...rest } = live;
-  const inputs = clone(rest as JsonObject);
+  const inputs = clone(rest);
   for (const field of OUTPUT_METADATA) removeAt(inputs, ["metadata", field]);
   for (const annotation of [REVISION, LAST_APPLIED]) removeAt(inputs, ["metadata", "annotations", annotation]);
   return inputs;

@@ -365,6 +365,7 @@ export const update = async (target: Target, call: UpdateCall): Promise<{ state:
       throw new Error(
         `update of resource "${call.urn}" failed: ${error.message}\n` +
           `unable to get cluster state: ${(unreadable as Error).message}`,
+        { cause: unreadable },
       );
     }
     const message =

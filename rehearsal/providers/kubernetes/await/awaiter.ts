@@ -62,6 +62,8 @@ const timedOut = (readiness: Readiness): AwaitError =>
 export const failedToInitialise = (object: JsonObject, subErrors: readonly string[]): AwaitError =>
   new AwaitError(`Resource '${nameOf(object)}' was created but failed to initialize`, object, subErrors);
 
+const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));
+
 /**
  * A watch shared with other steps may still show the object as it was before this step's write: such news is old, and
  * would make a rollout that has not begun look finished.
@@ -92,7 +94,7 @@ export const waitUntilReady = async (
         try {
           if (readiness.isReady()) resolve();
         } catch (error) {
-          reject(error as Error);
+          reject(asError(error));
         }
       };
       const readiness = make({
@@ -132,7 +134,7 @@ export const waitUntilReady = async (
             try {
               readiness.observe(event, gvk.kind);
             } catch (error) {
-              return reject(error as Error);
+              return reject(asError(error));
             }
             judge();
           }),

@@ -16,7 +16,7 @@ export const toValue = (property: PropertyValue): Value => {
     return Object.fromEntries(
       Object.entries(property as { [key: string]: PropertyValue }).map(([key, part]) => [key, toValue(part)]),
     );
-  return property as Value;
+  return property;
 };
 
 export const toProperty = (value: Value): PropertyValue => {
@@ -109,7 +109,8 @@ export const differences = (expected: Value | undefined, actual: Value | undefin
     );
   }
   // The recording does not tell an empty list from none.
-  if ([expected, actual].every((value) => value === undefined || (Array.isArray(value) && value.length === 0))) return [];
+  if ([expected, actual].every((value) => value === undefined || (Array.isArray(value) && value.length === 0)))
+    return [];
   return expected === actual ? [] : [`${path}: expected ${shown(expected)}, got ${shown(actual)}`];
 };
 

@@ -184,7 +184,7 @@ test.each(named("configure/"))("%s", async (id, { steps }) => {
       const text =
         typeof kubeconfig === "string" ? addressed(kubeconfigs[kubeconfig.slice(1)] ?? kubeconfig) : undefined;
       await provider.configure({
-        args: { ...rest, ...(text === undefined ? {} : { kubeconfig: text }) } as PropertyMap,
+        args: { ...rest, ...(text === undefined ? {} : { kubeconfig: text }) },
         log: call.log,
       });
     } else if (step.call === "Check") {
