@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { createMachines, type MachineEvent, type Machines } from "../../../rehearsal/machines";
 import { KubernetesApi, type KubernetesObject } from "../../../rehearsal/machines/kubernetes-api";
@@ -94,6 +94,7 @@ afterAll(async () => {
   // Asserted here, because only the very end shows it.
   expect(processes.filter(({ pid, startTime }) => isSameProcess(pid, startTime))).toEqual([]);
   expect(existsSync(directory)).toBe(false);
+  await rm(dirname(directory), { recursive: true });
 }, MINUTE);
 
 test("the server with the lowest name initialises, the others join through it", () => {
