@@ -210,8 +210,8 @@ WantedBy=multi-user.target
 
 /**
  * The metadata service gives this user-data, with the authorities' keys, to anybody who asks from this server. Pods come by
- * the forward hook; a pod in the host network by the output hook, where only root (cloud-init) may pass. A drop is final:
- * no accepting rule of kube-proxy's tables can undo it.
+ * the forward hook, pods in the host network (Traefik, as root) by the output hook. Nobody may pass: cloud-init has read it
+ * early in the boot, before the boot script loads these rules. A drop is final: no accepting rule of kube-proxy can undo it.
  */
 const METADATA_RULES = `table inet trivet
 delete table inet trivet
@@ -222,7 +222,7 @@ table inet trivet {
   }
   chain output {
     type filter hook output priority filter - 10; policy accept;
-    meta skuid != 0 ip daddr 169.254.169.254 drop
+    ip daddr 169.254.169.254 drop
   }
 }
 `;

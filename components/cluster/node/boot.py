@@ -363,7 +363,7 @@ def meet(node):
 
 
 def guard_metadata():
-    """Loads the rule that keeps pods from this server's user-data. Without it K3s must not start."""
+    """Loads the rules that keep everybody from this server's user-data. Without them K3s must not start."""
     if shutil.which("nft") is None:
         console.say("packages", "installing nftables")
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -374,9 +374,9 @@ def guard_metadata():
 
 def main():
     node = json.loads(read("/etc/trivet/node.json"))
-    guard_metadata()
     os.makedirs(path("/var/lib/rancher/k3s/server/logs"), mode=0o700, exist_ok=True)
     interface, address = wait_for_private_interface(node)
+    guard_metadata()  # not before: Hetzner's images ask the metadata service when a network is attached
     write(NETWORK_FILE, f"node-ip: {address}\nadvertise-address: {address}\nflannel-iface: {interface}\n")
     install_k3s()
     if os.path.isdir(DATASTORE) and os.listdir(DATASTORE):

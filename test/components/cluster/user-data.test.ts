@@ -182,10 +182,15 @@ describe("the user-data of a server", () => {
     });
   });
 
-  test("keeps pods, and whoever is not root, away from the metadata service that hands out this very text", () => {
+  test("keeps pods, in the host network too, away from the metadata service that hands out this very text", () => {
     const rules = fileOf("/etc/trivet/metadata.nft");
-    expect(rules).toMatch(/chain forward \{[^}]*hook forward[^}]*ip daddr 169\.254\.169\.254 drop/);
-    expect(rules).toMatch(/chain output \{[^}]*hook output[^}]*meta skuid != 0 ip daddr 169\.254\.169\.254 drop/);
+    for (const hook of ["forward", "output"]) {
+      expect(rules).toMatch(
+        new RegExp(
+          `chain ${hook} \\{\\s*type filter hook ${hook} [^}]*?;\\s*ip daddr 169\\.254\\.169\\.254 drop\\s*\\}`,
+        ),
+      );
+    }
   });
 });
 
