@@ -1,4 +1,5 @@
 import type { Platform } from "../../model/platform";
+import { NODE_RESERVED } from "../../model/sizes";
 import type { ClusterSecrets, NodeIdentity } from "./user-data";
 
 export const ADMISSION_PATH = "/etc/rancher/k3s/admission.yaml";
@@ -68,8 +69,8 @@ export function k3sConfig(
       "streaming-connection-idle-timeout=5m",
       "pod-max-pids=4096",
       `tls-cipher-suites=${CIPHER_SUITES.join(",")}`,
-      // K3s with etcd takes about 1.2 GiB of a server; what the scheduler does not know it gives away.
-      "kube-reserved=cpu=250m,memory=1280Mi",
+      // What resolve() kept free when it judged whether the workloads fit; else the scheduler would give it away.
+      `kube-reserved=cpu=${NODE_RESERVED.cpu},memory=${NODE_RESERVED.memory}`,
     ],
   };
 }
