@@ -13,7 +13,7 @@ export class ApiError extends Error {
 
 function fieldsOf(details: unknown): string {
   const fields = (details as { fields?: { name: string; messages?: string[] }[] } | null)?.fields ?? [];
-  return fields.map(({ name, messages = [] }) => `\n- ${name}: ${messages.join(", ")}`).join("");
+  return fields.map(({ name, messages = [] }) => `\n- ${[name, ...messages].join(": ")}`).join("");
 }
 
 export const hasCode = (error: unknown, ...codes: readonly string[]): boolean =>
