@@ -1,0 +1,58 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { picture } from "../model/picture";
+import { PROBLEMS } from "../model/problem";
+import { platformOfStackFile } from "./stack-file";
+
+/**
+ * `npm run docs`: writes what the documents take from the model, so that they cannot tell another story. With `--check` it writes
+ * nothing and fails when something is stale; `npm run check` runs that.
+ */
+const ROOT = join(__dirname, "..");
+
+const generated: readonly { file: string; text: (old: string) => string }[] = [
+  {
+    file: "README.md",
+    text: (old) =>
+      old.replace(
+        /(<!-- picture:.*?-->\n)[\s\S]*?(<!-- \/picture -->)/,
+        (_, begin: string, end: string) =>
+          `${begin}\n\`\`\`mermaid\n${picture(platformOfStackFile("honeydue"))}\`\`\`\n\n${end}`,
+      ),
+  },
+  { file: "docs/errors.md", text: errors },
+];
+
+function errors(): string {
+  return [
+    "# Every mistake that `resolve()` finds",
+    "",
+    "A mistake in a definition or in a stack's settings stops the run before anything is touched, and all of them are reported at once:",
+    "where, what was found, what is allowed, what to do. Codes never change their meaning. (`npm run docs` writes this page from `model/problem.ts`.)",
+    "",
+    "| code | what it means |",
+    "|---|---|",
+    ...Object.entries(PROBLEMS).map(([code, meaning]) => `| <a id="${code.toLowerCase()}"></a>${code} | ${meaning} |`),
+    "",
+  ].join("\n");
+}
+
+const check = process.argv.includes("--check");
+for (const { file, text } of generated) {
+  const path = join(ROOT, file);
+  let old = "";
+  try {
+    old = readFileSync(path, "utf8");
+  } catch {
+    // It is written for the first time.
+  }
+  const now = text(old);
+  if (now === old) continue;
+  if (check) {
+    console.error(`${file} is stale: run \`npm run docs\` and commit what it writes`);
+    process.exitCode = 1;
+  } else {
+    writeFileSync(path, now);
+    console.log(`${file} written`);
+  }
+}
