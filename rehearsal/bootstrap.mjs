@@ -105,7 +105,7 @@ async function check(run, args) {
     ["types", ["typescript", "bin/tsc"]],
     ["lint", ["eslint", "bin/eslint.js", "."]],
     ["format", ["prettier", "bin/prettier.cjs", "--check", "--log-level=warn", "."]],
-    ["imports", ["dependency-cruiser", "bin/dependency-cruise.mjs", ...sourceFolders()]],
+    ["imports", ["dependency-cruiser", "bin/dependency-cruiser.mjs", ...sourceFolders()]],
   ];
   const failed = [];
   for (const [name, [module, script, ...argv]] of steps) {

@@ -72,7 +72,7 @@ function putNpm(before = ""): void {
     "typescript/bin/tsc": tell("tsc"),
     "eslint/bin/eslint.js": tell("eslint"),
     "prettier/bin/prettier.cjs": tell("prettier"),
-    "dependency-cruiser/bin/dependency-cruise.mjs": tell("depcruise"),
+    "dependency-cruiser/bin/dependency-cruiser.mjs": tell("depcruise"),
     "tsx/dist/loader.mjs": `import { registerHooks } from "node:module";`,
   };
   const lines = Object.entries(scripts).map(([path, content]) => {
@@ -282,6 +282,16 @@ describe("commands", () => {
     const { code, stderr } = await run(["check"]);
     expect(stderr.match(/^ok .*$/gm)).toHaveLength(4);
     expect(code).toBe(0);
+  });
+
+  test("what they start is there in the real dependencies, under these names", () => {
+    const modules = join(dirname(dirname(BOOTSTRAP)), "node_modules");
+    const used = [...readFileSync(BOOTSTRAP, "utf8").matchAll(/\["([\w-]+)", "(bin\/[^"]+)"/g)].map(
+      ([, module, file]) => join(modules, module as string, file as string),
+    );
+    expect(used).toHaveLength(4);
+    used.push(join(modules, "jest", "bin", "jest.js"), join(modules, "tsx", "dist", "loader.mjs"));
+    expect(used.filter((file) => !existsSync(file))).toEqual([]);
   });
 
   test("a TypeScript file is run as it is", async () => {
