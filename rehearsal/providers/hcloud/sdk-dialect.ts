@@ -289,7 +289,7 @@ const isSameBlock = (fields: Fields, before: PropertyValue, after: PropertyValue
 type PlainKind = "add" | "delete" | "update";
 
 function details(property: string, field: Field, before: PropertyValue, after: PropertyValue): [string, PlainKind][] {
-  if (after === UNKNOWN || field.default !== undefined) return [[property, "update"]];
+  if (after === UNKNOWN || field.default !== undefined || typeof before === "boolean") return [[property, "update"]];
   if (isMap(before) && (isMap(after) || after === null)) {
     const now = isMap(after) ? after : {};
     return [...new Set([...Object.keys(before), ...Object.keys(now)])]

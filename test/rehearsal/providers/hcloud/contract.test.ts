@@ -129,6 +129,34 @@ describe.each(types)("%s", (token, type) => {
 
   test.each(
     keysOf(
+      "diff details",
+      token,
+      type.diff.filter(({ result }) => result?.changes !== undefined),
+    ),
+  )("%s", async (key, one) => {
+    await meets(key, async () => {
+      const base = baseOf(type, one);
+      const olds = (await check(token, {}, base.inputs)).inputs;
+      const { inputs } = await check(token, olds, inputsOf(base.inputs, one));
+      const state = asProperties({ ...base.state, ...one.stateSet });
+      const { detailedDiff = {} } = await provider.diff({
+        ...callFor(token),
+        id: "42",
+        olds: state,
+        news: inputs,
+        oldInputs: olds,
+        ignoreChanges: [],
+      });
+      const kinds = Object.entries(detailedDiff).map(([path, { kind }]) => [
+        path,
+        kind.toUpperCase().replace("-", "_"),
+      ]);
+      expect(Object.fromEntries(kinds)).toEqual(one.result?.detailedDiff ?? {});
+    });
+  });
+
+  test.each(
+    keysOf(
       "preview",
       token,
       type.previews.map((one) => ({ ...one, base: one.base ?? "full" })),
@@ -211,6 +239,7 @@ test("every unmet case is a recorded one", () => {
     ...Object.keys(type.bases).map((name) => `${token.split(":").at(-1)} base: ${name}`),
     ...keysOf("check", token, type.check).map(([key]) => key),
     ...keysOf("diff", token, type.diff).map(([key]) => key),
+    ...keysOf("diff details", token, type.diff).map(([key]) => key),
     ...keysOf(
       "preview",
       token,
