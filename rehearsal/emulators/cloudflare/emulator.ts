@@ -51,7 +51,7 @@ export async function startCloudflareEmulator(options: CloudflareEmulatorOptions
     name: "Cloudflare emulator",
     ...(host !== undefined && { host }),
     ...(port !== undefined && { port }),
-    secretFields: ["tunnel_secret", "client_secret", "csr"],
+    secretFields: ["tunnel_secret", "client_secret", "csr", "env_vars"],
     inventory: () => inventory(state),
     errorAnswer,
     routes: async (app) => {

@@ -38,7 +38,7 @@ const RSA = {
 };
 const ECC = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
-x509.cryptoProvider.set(webcrypto as typeof globalThis.crypto);
+x509.cryptoProvider.set(webcrypto);
 
 /** One root a kind of key, as Cloudflare has them; made on first use and kept in the state. */
 async function originCa(
@@ -54,7 +54,7 @@ async function originCa(
     ]);
     return { key, certificate: new x509.X509Certificate(stored.certificatePem) };
   }
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: randomBytes(16).toString("hex"),
     name: `C=US, O=Rehearsal (not CloudFlare\\, Inc.), OU=Origin SSL ${kind.toUpperCase()} Certificate Authority`,
@@ -114,7 +114,7 @@ async function sign(given: unknown, context: Context): Promise<OriginCertificate
     refuse(400, 1007, `A certificate has at most ${MOST_HOSTNAMES} hostnames, got ${hostnames.length}`);
   for (const hostname of hostnames) checkHostname(hostname, state);
   const request = await parsedCsr(csr);
-  const isRsa = request.publicKey.algorithm.name.startsWith("RSA");
+  const isRsa = (request.publicKey.algorithm as { name: string }).name.startsWith("RSA");
   if (isRsa !== (kind === "origin-rsa"))
     refuse(400, 1202, `The key of the CSR is ${isRsa ? "RSA" : "ECC"}, but request_type is ${kind}`);
 

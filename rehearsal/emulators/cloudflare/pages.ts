@@ -78,6 +78,17 @@ function domainShown({ state }: Context, project: PagesProject, { id, domain_id,
   };
 }
 
+/** The API never gives the value of a secret variable back. */
+function withoutSecrets(config: Record<string, unknown>): Record<string, unknown> {
+  const variables = config["env_vars"] as Record<string, { type?: string; value?: string } | null> | undefined;
+  if (!variables) return config;
+  const hidden = Object.entries(variables).map(([key, one]) => [
+    key,
+    one?.type === "secret_text" ? { ...one, value: "" } : one,
+  ]);
+  return { ...config, env_vars: Object.fromEntries(hidden) };
+}
+
 const shown = ({
   id,
   name,
@@ -94,7 +105,10 @@ const shown = ({
   domains: [`${name}.pages.dev`, ...domains.map((one) => one.name)],
   ...(source && { source }),
   build_config,
-  deployment_configs,
+  deployment_configs: {
+    preview: withoutSecrets(deployment_configs.preview),
+    production: withoutSecrets(deployment_configs.production),
+  },
   latest_deployment: null,
   canonical_deployment: null,
   created_on,

@@ -104,11 +104,10 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
   websockets: switched("on"),
 };
 
-/** Not a setting of the common table: it lives in another part of the API, but is listed and changed like one. */
-const PLAN_RANK = (plan: Plan): number => PLANS.indexOf(plan);
+const rank = (plan: Plan): number => PLANS.indexOf(plan);
 
 const isEditable = (setting: Setting, { plan }: Zone): boolean =>
-  setting.value.type !== "never" && PLAN_RANK(plan) >= PLAN_RANK(setting.plan ?? "free");
+  setting.value.type !== "never" && rank(plan) >= rank(setting.plan ?? "free");
 
 function shown(zone: Zone, id: string, setting: Setting, now: Date) {
   const stored = zone.settings[id];

@@ -89,7 +89,7 @@ const isEmpty = (told: Plain): boolean => told === false || told === "" || (Arra
 /** The answer, but for what it cannot tell: that stays as it was, also deep inside. */
 function followed(type: AttributeType, value: Value, told: Plain): Value {
   if (type.kind === "object" && isObject(value) && isPlainObject(told))
-    return merged(type.attributes, cleared(type.attributes, value), told, "all");
+    return followedObject(type.attributes, value, told);
   if (type.kind === "map" && isObject(value) && isPlainObject(told))
     return Object.fromEntries(
       Object.entries(told).map(([key, item]) => [key, followed(type.element, value[key] ?? null, item)]),
@@ -99,14 +99,22 @@ function followed(type: AttributeType, value: Value, told: Plain): Value {
   return decoded(type, told);
 }
 
-/** Only what is not refreshed survives; the answer tells the rest. */
-const cleared = (attributes: Attributes, value: ObjectValue): ObjectValue =>
-  Object.fromEntries(
-    Object.entries(attributes).map(([name, { refreshed }]) => [
-      name,
-      refreshed === false ? (value[name] ?? null) : null,
-    ]),
+/** Inside of an object, what the answer does not tell is not there; only what is never told survives. */
+function followedObject(
+  attributes: Attributes,
+  value: ObjectValue,
+  told: { readonly [key: string]: Plain },
+): ObjectValue {
+  return Object.fromEntries(
+    Object.entries(attributes).map(([name, attribute]): [string, Value] => {
+      const key = apiName(name, attribute);
+      const before = value[name] ?? null;
+      if (key === false || attribute.refreshed === false) return [name, before];
+      const item = told[key];
+      return [name, item === undefined ? null : mergedValue(attribute, before, item, "all")];
+    }),
   );
+}
 
 export function decoded(type: AttributeType, told: Plain): Value {
   if (told === null) return null;
@@ -134,7 +142,7 @@ export function decoded(type: AttributeType, told: Plain): Value {
     case "number":
       return Number(told);
     default:
-      return told as Value;
+      return told;
   }
 }
 

@@ -113,7 +113,7 @@ function withDefaults(attributes: Attributes, planned: ObjectValue, config: Obje
   return eachAttribute(attributes, (name, attribute) => {
     const given = config[name] ?? null;
     const value = planned[name] ?? null;
-    if (given === null && attribute.default !== undefined) return attribute.default as Value;
+    if (given === null && attribute.default !== undefined) return attribute.default;
     return given === null ? value : nested(attribute.type, value, given, withDefaults);
   });
 }

@@ -108,6 +108,7 @@ export const accessApplication: ResourceType = {
         type: text({ ...filled, default: "public", oneOf: ["public", "private", "via_mcp_server_portal"] }),
         uri: text({ onlyWhen: ["type", "public", null] }),
         vnetId: text(),
+        workerId: text(),
       }),
       {
         ...settled,

@@ -60,6 +60,8 @@ export const dnsRecord: ResourceType = {
     content: text({ computed: true, optional: true, conflictsWith: ["data"] }),
     createdOn: text({ computed: true }),
     data,
+    // A question to the API, not a part of the record: it fills `meta`.
+    includeShadowMetadata: flag({ apiName: false }),
     meta: json({ computed: true }),
     modifiedOn: text({ computed: true }),
     name: text({ required: true }),

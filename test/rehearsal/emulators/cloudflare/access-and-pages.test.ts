@@ -89,6 +89,19 @@ describe("Pages", () => {
     expect((await api.refusal("GET", `${projects()}/brand`)).codes).toEqual([8000007]);
   });
 
+  test("a secret variable is never given back, and not in the journal", async () => {
+    const env_vars = { KEY: { type: "secret_text", value: "sentinel-1" }, API: { type: "plain_text", value: "x" } };
+    const { result } = await api.call("POST", projects(), {
+      name: "brand",
+      deployment_configs: { production: { env_vars } },
+    });
+    expect(result.deployment_configs.production.env_vars).toEqual({
+      KEY: { type: "secret_text", value: "" },
+      API: { type: "plain_text", value: "x" },
+    });
+    expect(JSON.stringify(api.emulator.journal.entries())).not.toContain("sentinel-1");
+  });
+
   test("a domain is pending until its name leads to the project", async () => {
     await api.call("POST", projects(), { name: "brand" });
     const domains = `${projects()}/brand/domains`;

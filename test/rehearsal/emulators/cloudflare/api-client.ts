@@ -10,6 +10,7 @@ export interface Answer {
   status: number;
   headers: Headers;
   success: boolean;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- each test knows the form of its own answer
   result: any;
   errors: { code: number; message: string }[];
   messages: { code: number; message: string }[];

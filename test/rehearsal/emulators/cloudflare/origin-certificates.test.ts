@@ -7,9 +7,9 @@ import { type Api, startApi } from "./api-client";
 let api: Api;
 let csr: string;
 beforeAll(async () => {
-  x509.cryptoProvider.set(webcrypto as typeof globalThis.crypto);
+  x509.cryptoProvider.set(webcrypto);
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   csr = (
     await x509.Pkcs10CertificateRequestGenerator.create({ name: "CN=x", keys, signingAlgorithm: algorithm })
   ).toString("pem");

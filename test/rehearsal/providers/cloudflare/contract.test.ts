@@ -120,9 +120,7 @@ function unknownPaths(part: PropertyValue, path = ""): string[] {
   if (Array.isArray(part))
     return (part as readonly PropertyValue[]).flatMap((each, index) => unknownPaths(each, `${path}[${index}]`));
   if (typeof part !== "object" || part === null) return [];
-  return Object.entries(part).flatMap(([key, each]) =>
-    unknownPaths(each as PropertyValue, path === "" ? key : `${path}.${key}`),
-  );
+  return Object.entries(part).flatMap(([key, each]) => unknownPaths(each, path === "" ? key : `${path}.${key}`));
 }
 
 const outcome = <T>(promise: Promise<T>): Promise<T | Error> =>

@@ -102,8 +102,8 @@ async function csr(kind: "rsa" | "ecc" = "ecc"): Promise<string> {
     kind === "ecc"
       ? { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" }
       : { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", publicExponent: new Uint8Array([1, 0, 1]), modulusLength: 2048 };
-  x509.cryptoProvider.set(webcrypto as typeof globalThis.crypto);
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
+  x509.cryptoProvider.set(webcrypto);
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const request = await x509.Pkcs10CertificateRequestGenerator.create({
     name: "CN=honeydue.example",
     keys,
