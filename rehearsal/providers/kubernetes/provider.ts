@@ -33,8 +33,25 @@ import { identityRules, replaceRules } from "./replace-rules";
 import { isNamespaced } from "./scope";
 import { create, update, type Target } from "./write";
 
-/** The version whose behaviour is recorded. */
-const VERSION = "4.33.0";
+/**
+ * The release of @pulumi/kubernetes whose provider it stands in for: the engine warns of any other. The behaviour is that
+ * of 4.33.0, the last one that could be recorded.
+ */
+const VERSION = "4.34.2";
+
+/**
+ * Aborts when the engine cancels, not when the call's time limit passes: each wait keeps its limit itself, says what was
+ * missing when it is over, and a claim's wait has a limit that no program can change.
+ */
+const cancelledBy = (signal: AbortSignal): AbortSignal => {
+  const cancellation = new AbortController();
+  const stop = (): void => {
+    if ((signal.reason as Error | undefined)?.name !== "TimeoutError") cancellation.abort(signal.reason);
+  };
+  if (signal.aborted) stop();
+  else signal.addEventListener("abort", stop, { once: true });
+  return cancellation.signal;
+};
 
 const REMOVE_FROM_STATE =
   "If the cluster was deleted, you can remove this resource from Pulumi state by rerunning the operation with the " +
@@ -201,7 +218,7 @@ export class KubernetesProvider implements Provider {
       if (call.preview) return { id: "", state: call.inputs };
       throw this.unreachableError();
     }
-    return create(target, call);
+    return create(target, { ...call, signal: cancelledBy(call.signal) });
   }
 
   async update(call: UpdateCall): Promise<{ state: PropertyMap }> {
@@ -210,7 +227,7 @@ export class KubernetesProvider implements Provider {
       if (call.preview) return { state: call.news };
       throw this.unreachableError();
     }
-    return update(target, call);
+    return update(target, { ...call, signal: cancelledBy(call.signal) });
   }
 
   async read(call: ReadCall): Promise<ReadResult | undefined> {
@@ -234,7 +251,7 @@ export class KubernetesProvider implements Provider {
 
   async delete(call: DeleteCall): Promise<void> {
     const target = this.target();
-    if (target !== undefined) return remove(target, call);
+    if (target !== undefined) return remove(target, { ...call, signal: cancelledBy(call.signal) });
     call.log("warning", this.unreachableError().message);
     if (!this.options.deleteUnreachable)
       throw new Error(`configured Kubernetes cluster is unreachable. ${REMOVE_FROM_STATE}`);
