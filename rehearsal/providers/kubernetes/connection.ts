@@ -216,6 +216,12 @@ export class Connection {
       );
       request.on("error", (error) => {
         if (options.signal?.aborted === true) return reject(error);
+        // The server closed an idle connection just as it was taken again. A create may have been done: not twice.
+        const isStale = request.reusedSocket && (error as NodeJS.ErrnoException).code === "ECONNRESET";
+        if (isStale && method !== "POST") {
+          this.send(method, path, options).then(resolve, reject);
+          return;
+        }
         const verb = method[0] + method.slice(1).toLowerCase();
         reject(new TransportError(`${verb} "${url.href}": ${causeOf(error, url)}`));
       });

@@ -107,6 +107,9 @@ const comparable = (properties: Fields): Fields => {
       return key === "conditions" ? parts.sort((a, b) => JSON.stringify(byType(a)).localeCompare(JSON.stringify(byType(b)))) : parts; // prettier-ignore
     }
     if (!isFields(value)) return value;
+    // Two words of the controller for one rollout that goes on: which of them it has said by now is chance.
+    if (value["reason"] === "NewReplicaSetCreated" || value["reason"] === "ReplicaSetUpdated")
+      return { type: value["type"] ?? null, status: value["status"] ?? null, reason: "(rolling out)" };
     return Object.fromEntries(
       Object.entries(value)
         .filter(([name]) => !/Time$/.test(name) && !UNSTEADY.has(name))
