@@ -96,7 +96,7 @@ export function lostAnswerOptions({ hetzner, cloudflare, installation }: LostAns
 
 const resolved = <T>(output: pulumi.Output<T>): Promise<T> =>
   new Promise((resolve) => {
-    output.apply((value) => resolve(value as T));
+    output.apply((value) => resolve(value));
   });
 
 interface HetznerObject {

@@ -115,6 +115,7 @@ export class Rehearsal {
       const configFile = resolve(folder("project/stacks"), `Pulumi.${stack.name}.yaml`);
       writeStackConfig(configFile, stack, {
         "hcloud:endpoint": `${hetzner.url}/v1`,
+        "hcloud:pollInterval": "100ms", // the default of 500 ms suits a cloud, whose actions take longer
         "cloudflare:baseUrl": cloudflare.baseUrl,
       });
       const home = folder("pulumi-home");

@@ -13,13 +13,18 @@ const SHORTEST_TELLING_LENGTH = 12;
 describe("no secret appears in plain text", () => {
   let opened: TestRehearsal;
   let secrets: string[];
+  const planted: string[] = [];
   let printed: string;
 
   beforeAll(async () => {
     opened = await openRehearsal({
       loopbackPrefix: "127.40.2",
       config: { "trivet:protect": false },
-      secrets: (name) => `sentinel-${name.replace(/\W/g, "-")}-8c1f5e`,
+      secrets: (name) => {
+        const sentinel = `sentinel-${name.replace(/\W/g, "-")}-8c1f5e`;
+        planted.push(sentinel);
+        return sentinel;
+      },
     });
     const { rehearsal } = opened;
     const preview = await rehearsal.run("preview", { args: ["--diff"] });
@@ -28,6 +33,7 @@ describe("no secret appears in plain text", () => {
     const second = await rehearsal.run("preview", { args: ["--diff", "--refresh"] });
     printed = [preview, up, second].map(({ output }) => output).join("\n");
     secrets = [...secretsOf(await rehearsal.engine.exportState({ showSecrets: true }))];
+    secrets.push(...planted);
   }, 240_000);
 
   afterAll(() => opened.close(), 60_000);
@@ -35,7 +41,9 @@ describe("no secret appears in plain text", () => {
   const found = (text: string): string[] => secrets.filter((secret) => text.includes(secret));
 
   test("the search knows the planted secrets and those that the program makes", () => {
-    expect(secrets.filter((secret) => secret.includes("sentinel-")).length).toBeGreaterThanOrEqual(8);
+    expect(planted.length).toBeGreaterThanOrEqual(8);
+    const inState = secrets.slice(0, -planted.length);
+    expect(planted.filter((sentinel) => !inState.some((secret) => secret.includes(sentinel)))).toEqual([]);
     expect(secrets.some((secret) => secret.includes("PRIVATE KEY"))).toBe(true);
     expect(secrets.length).toBeGreaterThan(25);
   });
@@ -80,14 +88,12 @@ describe("no secret appears in plain text", () => {
 /** Signature of a secret in a state that was exported with its secrets shown. */
 const SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270";
 
-/** Every string inside a value that the state marks as secret, and each line of those that have several. */
+/** Every text inside a value that the state marks as secret, in the forms in which it may have got out. */
 function secretsOf(state: string): Set<string> {
   const found = new Set<string>();
   const collect = (value: unknown): void => {
     if (typeof value === "string") {
-      for (const part of [value, ...embedded(value)]) {
-        if (part.length >= SHORTEST_TELLING_LENGTH) found.add(part);
-      }
+      for (const text of formsOf(value)) if (text.length >= SHORTEST_TELLING_LENGTH) found.add(text);
     } else if (typeof value === "object" && value !== null) Object.values(value).forEach(collect);
   };
   const walk = (value: unknown): void => {
@@ -100,11 +106,28 @@ function secretsOf(state: string): Set<string> {
   return found;
 }
 
-/** Secrets inside a longer text: base64 that decodes to text, and the body lines of a PEM key. */
-function embedded(value: string): string[] {
-  if (value.includes("PRIVATE KEY"))
-    return value.split("\n").filter((line) => line.length > 40 && !line.includes("---"));
-  return [];
+/** The text; as base64; what it is the base64 of (a Secret's data); inside JSON; and, of a private key, the line that tells. */
+function formsOf(text: string): string[] {
+  const decoded = Buffer.from(text, "base64").toString("utf8");
+  const isBase64 = Buffer.from(decoded, "utf8").toString("base64") === text;
+  const telling = tellingLine(text);
+  return [
+    text,
+    Buffer.from(text).toString("base64"),
+    JSON.stringify(text).slice(1, -1),
+    ...(isBase64 ? [decoded] : []),
+    ...(telling === undefined ? [] : [telling]),
+  ];
+}
+
+/**
+ * A private key holds its public half, which certificates show to everybody. An RSA key has the private exponent in its middle; an
+ * elliptic one begins with the private number.
+ */
+function tellingLine(text: string): string | undefined {
+  if (!/^-----BEGIN (RSA |EC )?PRIVATE KEY-----/.test(text)) return undefined;
+  const lines = text.split("\n").filter((line) => line.length > 40 && !line.includes("-----"));
+  return lines.length > 8 ? lines[lines.length >> 1] : lines[0];
 }
 
 function filesIn(directory: string): string[] {
