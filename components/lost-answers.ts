@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { type CloudApi } from "./cloud-api";
+import { outputValue } from "./output-value";
 
 /**
  * When a create reaches the cloud but its answer is lost, the object exists and the state does not know it. Names are unique at
@@ -64,7 +65,7 @@ export function lostAnswerOptions({ hetzner, cloudflare, installation }: LostAns
     const count = (retries.get(urn) ?? 0) + 1;
     retries.set(urn, count);
     if (count > RETRIES) return false;
-    const [[hetznerApi, cloudflareApi], mark] = await Promise.all([resolved(clouds), resolved(needed)]);
+    const [[hetznerApi, cloudflareApi], mark] = await Promise.all([outputValue(clouds), outputValue(needed)]);
     let left: Left | undefined;
     try {
       left = await find({ hetzner: hetznerApi, cloudflare: cloudflareApi }, newInputs);
@@ -93,11 +94,6 @@ export function lostAnswerOptions({ hetzner, cloudflare, installation }: LostAns
   });
   return { deleteBeforeReplace: true, hooks: { onError: [hook] } };
 }
-
-const resolved = <T>(output: pulumi.Output<T>): Promise<T> =>
-  new Promise((resolve) => {
-    output.apply((value) => resolve(value));
-  });
 
 interface HetznerObject {
   id: number;
@@ -206,7 +202,7 @@ async function until(done: () => Promise<boolean>): Promise<void> {
  */
 export function revokeTwins(cloudflare: pulumi.Input<CloudApi>, zoneId: pulumi.Input<string>): pulumi.ResourceHook {
   return new pulumi.ResourceHook("trivet-revoke-twin-certificates", async ({ id, newInputs }) => {
-    const [api, zone] = await resolved(pulumi.all([cloudflare, zoneId]));
+    const [api, zone] = await outputValue(pulumi.all([cloudflare, zoneId]));
     const answer = await api.get<{ result: { id: string; csr: string }[] }>(
       `/certificates?zone_id=${zone}&per_page=50`,
     );

@@ -45,7 +45,7 @@ export class Platform extends pulumi.ComponentResource {
     const installation = new random.RandomId(`${name}-installation`, { byteLength: 8 }, parent).hex;
     const options = cloudOptions(lostAnswerOptions({ hetzner, cloudflare, installation }));
 
-    const cluster = new Cluster(name, { platform, installation, cloudOptions: options }, parent);
+    const cluster = new Cluster(name, { platform, installation, cloudOptions: options, hetzner }, parent);
     const edge = new Edge(
       name,
       {

@@ -1,6 +1,7 @@
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode, Platform } from "../../model/platform";
+import type { CloudApi } from "../cloud-api";
 import type { CloudOptions } from "../cloud-options";
 import { INSTALLATION_LABEL } from "../lost-answers";
 import { makeAddress } from "./addresses";
@@ -29,6 +30,8 @@ export interface ClusterArgs {
   installation: pulumi.Input<string>;
   /** For every resource at Hetzner. */
   cloudOptions: CloudOptions;
+  /** For what no provider resource does. */
+  hetzner: pulumi.Input<CloudApi>;
 }
 
 /**
@@ -45,13 +48,14 @@ export class Cluster extends pulumi.ComponentResource {
 
   constructor(name: string, args: ClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:cluster:Cluster", name, {}, opts);
-    const { platform, installation, cloudOptions } = args;
+    const { platform, installation, cloudOptions, hetzner: api } = args;
     const { nodes, generation } = platform.cluster;
     const hetzner: Hetzner = {
       platform,
       parent: this,
       labels: { cluster: platform.name, [INSTALLATION_LABEL]: installation },
       options: cloudOptions,
+      api,
     };
 
     const network = makeNetwork(`${name}-network`, hetzner);

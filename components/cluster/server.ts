@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode } from "../../model/platform";
 import { refuseChangedServer } from "./definition-change";
 import type { Hetzner } from "./hetzner";
+import { attachMissingNetwork } from "./private-network";
 
 export interface ServerParts {
   readonly node: ClusterNode;
@@ -23,7 +24,7 @@ export interface ServerParts {
 export const makeServer = (
   name: string,
   { node, address, subnet, firewall, placementGroup, definition, userData }: ServerParts,
-  { platform, labels, options, parent }: Hetzner,
+  { platform, labels, options, parent, api }: Hetzner,
 ): hcloud.Server => {
   const { cluster } = platform;
   return new hcloud.Server(
@@ -45,7 +46,10 @@ export const makeServer = (
     pulumi.mergeOptions(options({ parent, protect: cluster.protect }), {
       // What these say arrives as the label `definition`; see definition-change.ts for why.
       ignoreChanges: ["userData", "image"],
-      hooks: { beforeUpdate: [new pulumi.ResourceHook(`trivet-change-${name}`, refuseChangedServer)] },
+      hooks: {
+        beforeUpdate: [new pulumi.ResourceHook(`trivet-change-${name}`, refuseChangedServer)],
+        afterUpdate: [attachMissingNetwork(name, api)],
+      },
     }),
   );
 };

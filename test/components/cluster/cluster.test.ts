@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { cloudApi } from "../../../components/cloud-api";
 import { cloudOptions } from "../../../components/cloud-options";
 import { Cluster } from "../../../components/cluster/cluster";
 import type { Platform } from "../../../model/platform";
@@ -31,6 +32,7 @@ const build = (platform: Platform = honeyduePlatform()) => {
         platform,
         installation: pulumi.output("00112233445566ff"),
         cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: { onError: [lostAnswer] } }),
+        hetzner: cloudApi({ baseUrl: "http://127.0.0.1:1", token: "unused" }),
       });
       return made;
     }, options);
