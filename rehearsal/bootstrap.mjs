@@ -15,6 +15,8 @@ const MODULES = join(ROOT, "node_modules");
 const BIN = join(MODULES, ".bin");
 /** Git-ignored; outside node_modules, which `npm ci` removes. */
 const SCRATCH = join(ROOT, ".rehearsal");
+/** Makes Node load TypeScript. */
+const TYPESCRIPT = ["--import", pathToFileURL(join(MODULES, "tsx", "dist", "loader.mjs")).href];
 const STAMP = join(MODULES, ".trivet-installed");
 
 /** Measured 2026-11-21 on 2 cores; node_modules is 1.1 GB, and npm unpacks while it keeps its own cache. */
@@ -39,9 +41,8 @@ const HELP = `node rehearsal/bootstrap.mjs COMMAND [ARGUMENT...]   (or: npm run 
   rehearse     bring a platform up on this machine, against emulated clouds
   emulate      run one emulated cloud on its own
   toolchain    set up the real binaries, or say where they are
-  render       write every Kubernetes object of a platform as a file
   test         all tests, or those that Jest's arguments choose
-  check        types, lint, format, import directions
+  check        types, lint, format, import directions, generated documents
   bench        measure
   FILE.ts      run a TypeScript file`;
 
@@ -82,35 +83,35 @@ async function main([command, ...args]) {
   await installIfStale();
   const node = chooseNode();
   const run = (argv, options) => runChild(node, argv, options);
-  const typescript = ["--import", pathToFileURL(join(MODULES, "tsx", "dist", "loader.mjs")).href];
   const cli = join(ROOT, "rehearsal", "cli.ts");
 
   if (command === "test") {
     // Tests run the real binaries. What a set-up says goes to stderr: stdout may be Jest's JSON.
-    const setUp = await run([...typescript, cli, "toolchain", "setup", "--quiet"], { stdoutTo: 2 });
+    const setUp = await run([...TYPESCRIPT, cli, "toolchain", "setup", "--quiet"], { stdoutTo: 2 });
     if (setUp !== EXIT.well) return setUp;
     const jest = join(MODULES, "jest", "bin", "jest.js");
     return run(["--experimental-vm-modules", "--disable-warning=ExperimentalWarning", jest, ...args]);
   }
   if (command === "check") return check(run, args);
-  if (command === "bench") return run([...typescript, join(ROOT, "bench", "main.ts"), ...args]);
-  if (command.endsWith(".ts")) return run([...typescript, command, ...args]);
-  return run([...typescript, cli, command, ...args]);
+  if (command === "bench") return run([...TYPESCRIPT, join(ROOT, "bench", "main.ts"), ...args]);
+  if (command.endsWith(".ts")) return run([...TYPESCRIPT, command, ...args]);
+  return run([...TYPESCRIPT, cli, command, ...args]);
 }
 
 /** Every step runs, whatever the ones before it said: one run shows all there is to mend. */
 async function check(run, args) {
   if (args.length > 0) throw new Refusal(`"check" takes no arguments, got: ${args.join(" ")}`, EXIT.usage);
   const steps = [
-    ["types", ["typescript", "bin/tsc"]],
-    ["lint", ["eslint", "bin/eslint.js", "."]],
-    ["format", ["prettier", "bin/prettier.cjs", "--check", "--log-level=warn", "."]],
-    ["imports", ["dependency-cruiser", "bin/dependency-cruiser.mjs", ...sourceFolders()]],
+    ["types", [join(MODULES, "typescript", "bin", "tsc")]],
+    ["lint", [join(MODULES, "eslint", "bin", "eslint.js"), "."]],
+    ["format", [join(MODULES, "prettier", "bin", "prettier.cjs"), "--check", "--log-level=warn", "."]],
+    ["imports", [join(MODULES, "dependency-cruiser", "bin", "dependency-cruise.mjs"), ...sourceFolders()]],
+    ["docs", [...TYPESCRIPT, join(ROOT, "stacks", "docs.ts"), "--check"]],
   ];
   const failed = [];
-  for (const [name, [module, script, ...argv]] of steps) {
+  for (const [name, argv] of steps) {
     const began = Date.now();
-    const code = await run([join(MODULES, module, script), ...argv]);
+    const code = await run(argv);
     if (interruptedBy !== null) return code;
     say(`${code === 0 ? "ok  " : "FAIL"}  ${name.padEnd(8)} ${((Date.now() - began) / 1000).toFixed(1)} s`);
     if (code !== 0) failed.push(name);

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { MANIFEST_PROBLEMS } from "../components/manifests";
 import { picture } from "../model/picture";
 import { PROBLEMS } from "../model/problem";
 import { platformOfStackFile } from "./stack-file";
@@ -25,14 +26,16 @@ const generated: readonly { file: string; text: (old: string) => string }[] = [
 
 function errors(): string {
   return [
-    "# Every mistake that `resolve()` finds",
+    "# Every mistake that stops a run before anything is touched",
     "",
-    "A mistake in a definition or in a stack's settings stops the run before anything is touched, and all of them are reported at once:",
-    "where, what was found, what is allowed, what to do. Codes never change their meaning. (`npm run docs` writes this page from `model/problem.ts`.)",
+    "A mistake in a definition, in a stack's settings or in a chart (KB) stops the run, and all of them are reported at once: where,",
+    "what was found, what is allowed, what to do. Codes never change their meaning. (`npm run docs` writes this page from the code.)",
     "",
     "| code | what it means |",
     "|---|---|",
-    ...Object.entries(PROBLEMS).map(([code, meaning]) => `| <a id="${code.toLowerCase()}"></a>${code} | ${meaning} |`),
+    ...Object.entries({ ...PROBLEMS, ...MANIFEST_PROBLEMS }).map(
+      ([code, meaning]) => `| <a id="${code.toLowerCase()}"></a>${code} | ${meaning} |`,
+    ),
     "",
   ].join("\n");
 }

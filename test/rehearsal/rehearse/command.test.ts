@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:net";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Summary } from "../../../rehearsal/rehearse/summary";
 import { PROJECT_DIRECTORY } from "../../support/rehearsal";
@@ -35,7 +35,8 @@ describe("npm run rehearse", () => {
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
     const ended = new Promise<{ exitCode: number | null; stdout: string; stderr: string }>((resolve) =>
-      child.once("close", (exitCode) => resolve({ exitCode, stdout, stderr })),
+      // npm ends itself by the signal that ended its script; a shell shows that as 128 and the signal's number.
+      child.once("close", (code, by) => resolve({ exitCode: by ? 128 + constants.signals[by] : code, stdout, stderr })),
     );
     const says = async (text: string): Promise<void> => {
       while (!`${stdout}${stderr}`.includes(text)) {
