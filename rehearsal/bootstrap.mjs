@@ -105,7 +105,7 @@ async function check(run, args) {
     ["types", [join(MODULES, "typescript", "bin", "tsc")]],
     ["lint", [join(MODULES, "eslint", "bin", "eslint.js"), "."]],
     ["format", [join(MODULES, "prettier", "bin", "prettier.cjs"), "--check", "--log-level=warn", "."]],
-    ["imports", [join(MODULES, "dependency-cruiser", "bin", "dependency-cruise.mjs"), ...sourceFolders()]],
+    ["imports", [join(MODULES, "dependency-cruiser", "bin", "dependency-cruiser.mjs"), ...sourceFolders()]],
     ["docs", [...TYPESCRIPT, join(ROOT, "stacks", "docs.ts"), "--check"]],
   ];
   const failed = [];
