@@ -24,6 +24,7 @@ program
   .option("--twice", "run `up` a second time and fail if it changes anything")
   .option("--json <file>", "write the summary as JSON")
   .option("--keep <directory>", "copy state, logs and configuration there at the end")
+  .option("--plugins <directory>", "real provider plugins to use instead of the stand-ins")
   .option("--loopback <prefix>", "first three parts of the emulated servers' addresses", "127.20.0")
   .option("--down", "take down the rehearsal that runs on this machine, or what a killed one left")
   .action(async (options: RehearseOptions) => {
@@ -67,6 +68,7 @@ interface RehearseOptions {
   twice?: boolean;
   json?: string;
   keep?: string;
+  plugins?: string;
   loopback: string;
   down?: boolean;
 }

@@ -37,17 +37,30 @@ export async function writePluginFolder(directory: string, names = PLUGIN_NAMES)
 }
 
 /**
- * Installs the stand-ins in the engine's home, as if it had downloaded them: each in the version that the program's
+ * Installs plugins in the engine's home, as if it had downloaded them: each in the version that the program's
  * packages ask for. An engine with this home finds them without PATH, and without a warning.
  * @param home the engine's PULUMI_HOME; made when missing
  * @param names which ones; default: all
+ * @param real executables of real plugins, by name (see `realPlugins`); the others are stand-ins
  */
-export async function installPlugins(home: string, names = PLUGIN_NAMES): Promise<void> {
-  const plugins = join(resolve(home), "plugins");
-  await write(names, join(resolve(home), "bundles"), (name) => {
-    // `resource-random-v4.21.2/pulumi-resource-random`
-    return join(plugins, `${name.replace(/^pulumi-/, "")}-v${installedVersion(PLUGINS[name].package)}`, name);
-  });
+export async function installPlugins(
+  home: string,
+  names = PLUGIN_NAMES,
+  real: Partial<Record<PluginName, string>> = {},
+): Promise<void> {
+  // `plugins/resource-random-v4.21.2/pulumi-resource-random`
+  const executableOf = (name: PluginName): string =>
+    join(resolve(home), "plugins", `${name.replace(/^pulumi-/, "")}-v${pluginVersion(name)}`, name);
+  await write(
+    names.filter((name) => real[name] === undefined),
+    join(resolve(home), "bundles"),
+    executableOf,
+  );
+  for (const name of names) {
+    const path = real[name];
+    // By a script, not a link: a plugin may look for files of its own beside its executable.
+    if (path !== undefined) await writeScript(executableOf(name), `#!/bin/sh\nexec ${quoted(path)} "$@"\n`);
+  }
 }
 
 async function write(
@@ -70,13 +83,14 @@ async function write(
     logLevel: "silent", // a failure is thrown, with all messages in it
   });
   await Promise.all(
-    names.map(async (name) => {
-      const executable = executableOf(name);
-      await mkdir(dirname(executable), { recursive: true });
-      await writeFile(executable, script(process.execPath, join(bundles, `${name}.cjs`)));
-      await chmod(executable, 0o755); // where the file existed, writeFile keeps its mode
-    }),
+    names.map((name) => writeScript(executableOf(name), script(process.execPath, join(bundles, `${name}.cjs`)))),
   );
+}
+
+async function writeScript(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, text);
+  await chmod(path, 0o755); // where the file existed, writeFile keeps its mode
 }
 
 /** A source that reads files beside it finds them where the source is, not where its bundle is. */
@@ -93,9 +107,9 @@ const ownFolders: Plugin = {
     }),
 };
 
-/** From the package as it is installed here: it is what the program's resources ask for. */
-function installedVersion(packageName: string): string {
-  const manifest = createRequire(__filename).resolve(`${packageName}/package.json`);
+/** Of its package as it is installed here: it is what the program's resources ask for. */
+export function pluginVersion(name: PluginName): string {
+  const manifest = createRequire(__filename).resolve(`${PLUGINS[name].package}/package.json`);
   return (JSON.parse(readFileSync(manifest, "utf8")) as { version: string }).version;
 }
 

@@ -18,6 +18,7 @@ export interface RehearseOptions {
   twice?: boolean;
   json?: string;
   keep?: string;
+  plugins?: string;
   loopback: string;
   down?: boolean;
 }
@@ -137,6 +138,7 @@ async function bringUp({ options, stack, folder, context, signal }: BringUp): Pr
             projectDirectory: PROJECT_DIRECTORY,
             directory: folder.path,
             loopbackPrefix: options.loopback,
+            ...(options.plugins === undefined ? {} : { plugins: options.plugins }),
           });
           setup = seconds();
           task.title = `Emulated Hetzner at ${ctx.rehearsal.hetzner.url}, Cloudflare at ${ctx.rehearsal.cloudflare.url}`;

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { type CloudflareEmulator, startCloudflareEmulator } from "../emulators/cloudflare";
 import { type HetznerEmulator, startHetznerEmulator } from "../emulators/hetzner";
 import { createMachines, type MachineEvent, type Machines } from "../machines";
-import { engineEnvironment, installPlugins } from "../plugins";
+import { engineEnvironment, installPlugins, PLUGIN_NAMES, realPlugins } from "../plugins";
 import type { Tool, ToolName } from "../toolchain";
 import { cacheRoot } from "../toolchain/cache";
 import {
@@ -44,6 +44,8 @@ export interface RehearsalOptions {
   directory: string;
   /** First three parts of the loopback addresses of the emulated servers. Default 127.20.0: servers get .11, .12, .13. */
   loopbackPrefix?: string;
+  /** Folder with executables of real plugins, used instead of the stand-ins. Those in the person's own plugin cache are found without it. */
+  plugins?: string;
   onMachineEvent?: (event: MachineEvent) => void;
 }
 
@@ -58,6 +60,7 @@ export class Rehearsal {
   readonly engine: Engine;
   readonly #options: RehearsalOptions;
   readonly #tokens: CloudTokens;
+  readonly #standIns: readonly string[];
   readonly #runs: RunSummary[] = [];
   #upSeconds = 0;
 
@@ -68,6 +71,7 @@ export class Rehearsal {
     machines: Machines;
     engine: Engine;
     tokens: CloudTokens;
+    standIns: readonly string[];
   }) {
     this.#options = parts.options;
     this.hetzner = parts.hetzner;
@@ -75,10 +79,11 @@ export class Rehearsal {
     this.machines = parts.machines;
     this.engine = parts.engine;
     this.#tokens = parts.tokens;
+    this.#standIns = parts.standIns;
   }
 
   static async open(options: RehearsalOptions): Promise<Rehearsal> {
-    const { stack, tools, directory, projectDirectory, loopbackPrefix = "127.20.0", onMachineEvent } = options;
+    const { stack, tools, directory, projectDirectory, loopbackPrefix = "127.20.0", plugins, onMachineEvent } = options;
     const folder = (name: string): string => {
       const path = resolve(directory, name);
       mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -119,7 +124,8 @@ export class Rehearsal {
         "cloudflare:baseUrl": cloudflare.baseUrl,
       });
       const home = folder("pulumi-home");
-      await installPlugins(home);
+      const real = realPlugins({ pulumi: tools.pulumi.path, ...(plugins === undefined ? {} : { folder: plugins }) });
+      await installPlugins(home, PLUGIN_NAMES, real);
       const engine = new Engine({
         pulumi: tools.pulumi.path,
         environment: engineEnvironment({
@@ -139,7 +145,8 @@ export class Rehearsal {
         "hcloud:token": tokens.hetzner,
         "cloudflare:apiToken": tokens.cloudflare,
       });
-      return new Rehearsal({ options, hetzner, cloudflare, machines, engine, tokens });
+      const standIns = namesOfStandIns(Object.keys(real));
+      return new Rehearsal({ options, hetzner, cloudflare, machines, engine, tokens, standIns });
     } catch (error) {
       await closeAll(started);
       throw error;
@@ -229,7 +236,7 @@ export class Rehearsal {
       seconds: { setup: seconds.setup, up: this.#upSeconds, total: seconds.total },
       runs: this.#runs,
       problems,
-      standIns: STAND_INS,
+      standIns: [...this.#standIns],
     };
   }
 
@@ -250,12 +257,18 @@ export class Rehearsal {
 }
 
 /** Named in the output: what is not the real thing in a rehearsal. */
-const STAND_INS = [
-  "Hetzner Cloud API (emulated)",
-  "Cloudflare API (emulated)",
-  "provider plug-ins and Node.js language host (stand-ins)",
-  "servers and pods (simulated by kwok; no container runs)",
-];
+function namesOfStandIns(realPluginNames: readonly string[]): string[] {
+  const plugins = PLUGIN_NAMES.filter((name) => !realPluginNames.includes(name)).map((name) =>
+    name.replace(/^pulumi-(resource|language)-/, ""),
+  );
+  return [
+    "Hetzner Cloud API (emulated)",
+    "Cloudflare API (emulated)",
+    ...(plugins.length > 0 ? [`Pulumi plugins ${plugins.join(", ")} (stand-ins)`] : []),
+    "servers (their user-data is applied, no machine runs)",
+    "pods (simulated by kwok, no container runs)",
+  ];
+}
 
 interface CloudTokens {
   hetzner: string;

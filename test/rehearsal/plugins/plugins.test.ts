@@ -1,13 +1,28 @@
-import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { accessSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { type ChildProcessByStdio, execFileSync, spawn } from "node:child_process";
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import * as grpc from "@grpc/grpc-js";
 import { PluginInfo } from "@pulumi/pulumi/proto/plugin_pb";
 import { ResourceProviderClient } from "@pulumi/pulumi/proto/provider_grpc_pb";
 import { Empty } from "google-protobuf/google/protobuf/empty_pb";
-import { engineEnvironment, installPlugins, PLUGIN_NAMES, writePluginFolder } from "../../../rehearsal/plugins";
+import {
+  engineEnvironment,
+  installPlugins,
+  PLUGIN_NAMES,
+  realPlugins,
+  writePluginFolder,
+} from "../../../rehearsal/plugins";
 
 const version = (packageName: string): string =>
   (JSON.parse(readFileSync(`node_modules/${packageName}/package.json`, "utf8")) as { version: string }).version;
@@ -67,6 +82,32 @@ describe("plugins", () => {
     expect(await versionSaidAt(port)).toBe(version("@pulumi/random"));
     plugin.stdin.end();
     expect(await ended(plugin)).toEqual([0, null]);
+  });
+
+  test("are the real ones where a folder or the person's own plugin cache has them in the version asked for", async () => {
+    const name = "pulumi-resource-random";
+    const fake = (path: string, says: string): void => {
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, `#!/bin/sh\necho ${says} "$1"\n`, { mode: 0o755 });
+    };
+    const cache = join(folder, "own", "plugins");
+    fake(join(cache, `resource-random-v${version("@pulumi/random")}`, name), "cached");
+    fake(join(cache, "resource-tls-v0.0.1", "pulumi-resource-tls"), "another version");
+    const places = { pulumi: join(folder, "bin", "pulumi"), environment: { PULUMI_HOME: join(folder, "own") } };
+    expect(Object.keys(realPlugins(places))).toEqual([name]);
+
+    fake(join(folder, "named", name), "named");
+    const real = realPlugins({ ...places, folder: join(folder, "named") });
+    const home = join(folder, "mixed");
+    await installPlugins(home, [name, "pulumi-resource-tls"], real);
+    const installed = join(home, "plugins", `resource-random-v${version("@pulumi/random")}`, name);
+    expect(execFileSync(installed, ["argument"], { encoding: "utf8" })).toBe("named argument\n");
+    const { plugin, port } = await start(
+      join(home, "plugins", `resource-tls-v${version("@pulumi/tls")}`, "pulumi-resource-tls"),
+    );
+    expect(await versionSaidAt(port)).toBe(version("@pulumi/tls"));
+    plugin.stdin.end();
+    await ended(plugin);
   });
 
   describe("in a folder for PATH", () => {
