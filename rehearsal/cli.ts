@@ -27,7 +27,7 @@ program
   .option("--plugins <directory>", "real provider plugins to use instead of the stand-ins")
   .option("--loopback <prefix>", "first three parts of the emulated servers' addresses", "127.20.0")
   .option("--down", "take down the rehearsal that runs on this machine, or what a killed one left")
-  .action(async (options: RehearseOptions) => {
+  .action(async (options: rehearsal.RehearseOptions) => {
     const { rehearse } = require("./rehearse/command") as typeof rehearsal;
     process.exitCode = await rehearse(options);
   });
@@ -61,17 +61,6 @@ program
     const { runToolchain } = require("./toolchain/command") as typeof toolchain;
     process.exitCode = await runToolchain(rest);
   });
-
-interface RehearseOptions {
-  stack: string;
-  once?: boolean;
-  twice?: boolean;
-  json?: string;
-  keep?: string;
-  plugins?: string;
-  loopback: string;
-  down?: boolean;
-}
 
 void program.parseAsync().catch((error: { exitCode?: number; code?: string; message?: string }) => {
   // commander has printed its own message; anything else is ours to print.

@@ -1,0 +1,136 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { CloudApi } from "../../components/cloud-api";
+import { attachMissing } from "../../components/cluster/private-network";
+import { lostAnswerOptions, revokeTwins } from "../../components/lost-answers";
+import { registered } from "../support/mocks";
+
+const MINE = "00112233445566ff";
+
+/** A cloud of paths and answers; a deletion takes the path's answer away, and all writes are noted. */
+function cloud(answers: Record<string, unknown>): CloudApi & { writes: string[] } {
+  const writes: string[] = [];
+  return {
+    writes,
+    get: async <T>(path: string) => answers[path] as T | undefined,
+    send: async <T>(method: string, path: string, body?: unknown) => {
+      writes.push(`${method} ${path}${body === undefined ? "" : ` ${JSON.stringify(body)}`}`);
+      if (method === "DELETE") delete answers[path];
+      if (path.endsWith("attach_to_network")) {
+        const id = path.split("/")[2];
+        answers[`/servers/${id}`] = { server: { private_net: [{ network: (body as { network: number }).network }] } };
+      }
+      return undefined as T | undefined;
+    },
+  };
+}
+
+const server = (labels: Record<string, string>, created: Date) => ({
+  id: 42,
+  name: "honeydue-a",
+  labels,
+  created: created.toISOString(),
+});
+const serverCloud = (labels: Record<string, string>, created = new Date()) => {
+  const object = server(labels, created);
+  return cloud({ "/servers?name=honeydue-a": { servers: [object] }, "/servers/42": { server: object } });
+};
+
+/** What the hook answers to a failed create of a server, called as the engine calls it. */
+async function afterFailedCreate(hetzner: CloudApi, failedOperation = "create"): Promise<boolean> {
+  let hook: pulumi.ErrorHook | undefined;
+  await registered(() => {
+    const { hooks } = lostAnswerOptions({ hetzner, cloudflare: cloud({}), installation: MINE });
+    [hook] = hooks.onError ?? [];
+    return [];
+  });
+  return (hook as pulumi.ErrorHook).callback({
+    urn: "urn:pulumi:s::p::hcloud:index/server:Server::honeydue-a",
+    id: "",
+    name: "honeydue-a",
+    type: "hcloud:index/server:Server",
+    newInputs: { name: "honeydue-a" },
+    failedOperation,
+    errors: ["uniqueness_error"],
+  });
+}
+
+describe("what a lost answer left", () => {
+  let said: string[];
+  beforeEach(() => {
+    said = [];
+    for (const severity of ["info", "error", "debug"] as const) {
+      jest
+        .spyOn(pulumi.log, severity)
+        .mockImplementation(async (...args: unknown[]) => void said.push(`${severity}: ${String(args[0])}`));
+    }
+  });
+  afterEach(() => jest.restoreAllMocks());
+
+  test("is removed, and the create is tried again", async () => {
+    const hetzner = serverCloud({ installation: MINE });
+    expect(await afterFailedCreate(hetzner)).toBe(true);
+    expect(hetzner.writes).toEqual(["DELETE /servers/42"]);
+    expect(said[0]).toMatch(/^info: server honeydue-a \(id 42\) was made by a run that lost its answer/);
+  });
+
+  test("is never touched when it carries another stack's mark, or none", async () => {
+    for (const labels of [{ installation: "ffffffffffffffff" }, {}] as Record<string, string>[]) {
+      const hetzner = serverCloud(labels);
+      expect(await afterFailedCreate(hetzner)).toBe(false);
+      expect(hetzner.writes).toEqual([]);
+    }
+    expect(said.at(-1)).toMatch(/^error: server honeydue-a \(id 42\) exists already and is not of this stack/);
+  });
+
+  test("is left to people when it is a server that has lived for more than an hour", async () => {
+    const hetzner = serverCloud({ installation: MINE }, new Date(Date.now() - 61 * 60 * 1000));
+    expect(await afterFailedCreate(hetzner)).toBe(false);
+    expect(hetzner.writes).toEqual([]);
+    expect(said.at(-1)).toContain("If the state was restored from an older copy, import it");
+  });
+
+  test("is looked for after a create only, and not when nothing is there", async () => {
+    const hetzner = serverCloud({ installation: MINE });
+    expect(await afterFailedCreate(hetzner, "update")).toBe(false);
+    expect(await afterFailedCreate(cloud({}))).toBe(false);
+    expect(hetzner.writes).toEqual([]);
+  });
+
+  test("of a certificate is known by the signing request, and only the twins are revoked", async () => {
+    const result = [
+      { id: "kept", csr: "OURS\n" },
+      { id: "twin", csr: "OURS" },
+      { id: "other", csr: "THEIRS" },
+    ];
+    const cloudflare = cloud({ "/certificates?zone_id=zone&per_page=50": { result } });
+    let hook: pulumi.ResourceHook | undefined;
+    await registered(() => {
+      hook = revokeTwins(cloudflare, "zone");
+      return [];
+    });
+    await hook?.callback({
+      urn: "urn",
+      id: "kept",
+      name: "n",
+      type: "t",
+      newInputs: { csr: "OURS" },
+    });
+    expect(cloudflare.writes).toEqual(["DELETE /certificates/twin"]);
+  });
+});
+
+describe("a server whose create ended half way", () => {
+  const networks = [{ subnetId: "7-10.0.1.0/24", ip: "10.0.1.11" }];
+
+  test("is attached to the network it lacks", async () => {
+    const api = cloud({ "/servers/42": { server: { private_net: [] } } });
+    await attachMissing(api, "42", networks);
+    expect(api.writes).toEqual(['POST /servers/42/actions/attach_to_network {"network":7,"ip":"10.0.1.11"}']);
+  });
+
+  test("is left alone when it has its network", async () => {
+    const api = cloud({ "/servers/42": { server: { private_net: [{ network: 7 }] } } });
+    await attachMissing(api, "42", networks);
+    expect(api.writes).toEqual([]);
+  });
+});
