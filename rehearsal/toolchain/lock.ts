@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -9,6 +9,9 @@ import { isSameProcess, processStartTime } from "../processes/identity";
 const HEARTBEAT_MILLISECONDS = 10_000;
 const SILENT_MILLISECONDS = 60_000;
 const POLL_MILLISECONDS = 200;
+/** Breaking a lock takes milliseconds; a turn that lasts longer was left by a process that was killed in it. */
+const BREAKING_MILLISECONDS = 10_000;
+const BREAK_POLL_MILLISECONDS = 5;
 
 interface Owner {
   processId: number;
@@ -59,7 +62,7 @@ async function acquire(file: string, { signal, onWait }: LockOptions): Promise<v
       }
       const owner = await readOwner(file);
       if (owner !== null && (await isGone(file, owner))) {
-        await breakLock(file, owner);
+        await breakLock(file);
         continue;
       }
       if (owner !== null && !waited) {
@@ -88,17 +91,25 @@ async function isGone(file: string, owner: Owner): Promise<boolean> {
   return seen !== null && Date.now() - seen.mtimeMs > SILENT_MILLISECONDS;
 }
 
-/** Takes a dead owner's lock away. Two may see the same dead owner: who moved a living one's lock puts it back. */
-async function breakLock(file: string, dead: Owner): Promise<void> {
-  const aside = `${file}.dead.${process.pid}.${randomBytes(4).toString("hex")}`;
+/**
+ * Takes a dead owner's lock away. One at a time, and only after another look: whoever waited for his turn may find that the dead
+ * one's lock is gone already, and a living owner's in its place.
+ */
+async function breakLock(file: string): Promise<void> {
+  const turn = `${file}.breaking`;
   try {
-    await rename(file, aside);
-  } catch {
-    return; // somebody was quicker
+    await writeFile(turn, "", { flag: "wx" });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    const seen = await stat(turn).catch(() => null);
+    if (seen !== null && Date.now() - seen.mtimeMs > BREAKING_MILLISECONDS) await rm(turn, { force: true });
+    await delay(BREAK_POLL_MILLISECONDS);
+    return;
   }
-  const moved = await readOwner(aside);
-  if (moved !== null && (moved.processId !== dead.processId || moved.startTime !== dead.startTime)) {
-    await link(aside, file).catch(() => undefined);
+  try {
+    const owner = await readOwner(file);
+    if (owner !== null && (await isGone(file, owner))) await rm(file, { force: true });
+  } finally {
+    await rm(turn, { force: true });
   }
-  await rm(aside, { force: true });
 }

@@ -1,6 +1,6 @@
 /**
  * The stand-in under the real engine: what the recording's engine/lifecycle/basic and /partial-failure are about, in one
- * small program. The rest of engine/ is for test/engine.
+ * small program. The rest of engine/ is not replayed (unmet.ts).
  */
 
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";

@@ -22,5 +22,6 @@ export const expectMet = (id: string, differences: readonly string[]): void => {
 
 /** Groups that are not played here, each with where they are. */
 export const ELSEWHERE: Readonly<Record<string, string>> = {
-  "engine/": "needs the engine: covered by test/engine",
+  "engine/":
+    "needs the engine: engine.test.ts lives through what lifecycle/basic and lifecycle/partial-failure are about; the others are not replayed, only their provider calls (diffConfig/, unreachable/)",
 };
