@@ -133,7 +133,7 @@ export class KubernetesApi {
             type: "ADDED",
             object: { ...item, apiVersion: list.apiVersion, kind: list.kind.replace(/List$/, "") },
           };
-        yield* this.#changes(path, list.metadata.resourceVersion, signal);
+        yield* this.changes(path, list.metadata.resourceVersion, signal);
       } catch {
         // Not there yet, restarting, or the version is too old: list again.
       }
@@ -141,7 +141,8 @@ export class KubernetesApi {
     }
   }
 
-  async *#changes(path: string, resourceVersion: string, signal: AbortSignal): AsyncGenerator<WatchEvent> {
+  /** Every change after this version, until the API server ends the watch. */
+  async *changes(path: string, resourceVersion: string, signal: AbortSignal): AsyncGenerator<WatchEvent> {
     const response = await request(`${this.url}${path}?watch=true&resourceVersion=${resourceVersion}`, {
       dispatcher: this.#agent,
       headers: { accept: "application/json" },
