@@ -18,13 +18,17 @@ export interface Cost {
 }
 
 /** What the platform costs in a month at the prices for new orders; servers bought before 2026-06-15 keep their older price. */
-export const monthlyCost = ({ cluster: { serverType, location, nodes } }: Platform): Cost => {
-  const serverCents = SERVER_TYPES[serverType]?.monthlyCents[priceRegionOf(location)];
-  if (serverCents === undefined) throw new Error(`no price is known for ${serverType} in ${location}`);
-  const line = (what: string, count: number, cents: number) => ({ what, count, cents });
+export const monthlyCost = ({ cluster: { nodes } }: Platform): Cost => {
+  const groups = new Map<string, { what: string; count: number; cents: number }>();
+  for (const { serverType, location } of nodes) {
+    const cents = SERVER_TYPES[serverType]?.monthlyCents[priceRegionOf(location)];
+    if (cents === undefined) throw new Error(`no price is known for ${serverType} in ${location}`);
+    const what = `server ${serverType} in ${location}`;
+    groups.set(what, { what, cents, count: (groups.get(what)?.count ?? 0) + 1 });
+  }
   const items = [
-    line(`server ${serverType} in ${location}`, nodes.length, serverCents),
-    line("primary IPv4 address", nodes.length, PRIMARY_IPV4_MONTHLY_CENTS),
+    ...groups.values(),
+    { what: "primary IPv4 address", count: nodes.length, cents: PRIMARY_IPV4_MONTHLY_CENTS },
   ];
   // In cents until the end: 3 x 8.49 is not 25.47 in binary fractions.
   return {

@@ -133,6 +133,11 @@ interface WorkloadArgs<Uses extends string, Service extends string> {
   /** User the process runs as: a number, not 0. @default 10001 */
   readonly runAsUser?: number;
   /**
+   * The agents it runs on, whose taints it tolerates.
+   * @default any node without taints
+   */
+  readonly pool?: string;
+  /**
    * How long a pod may take to finish what it has begun after it was told to stop, in seconds (5 to 600).
    * @default 30 for a service, 60 for a worker
    */
@@ -202,16 +207,82 @@ export type WorkloadDefinition<Uses extends string = string, Service extends str
   ServiceDefinition<Uses, Service> | WorkerDefinition<Uses, Service>;
 
 export interface ClusterDefinition {
-  /** Hetzner location of all three servers: fsn1, nbg1, hel1, ash, hil or sin. */
+  /** Hetzner location of every node that says no other: fsn1, nbg1, hel1, ash, hil or sin. */
   readonly location: string;
-  /** Hetzner server type; see model/server-types.ts for those that can be ordered, and where. */
+  /**
+   * A location for each server, in the order a, b, c, all in one network zone. etcd writes wait for two of them: 3 ms between
+   * nbg1 and fsn1, 24 ms to hel1.
+   * @default all in `location`
+   */
+  readonly locations?: readonly string[];
+  /** Hetzner server type of the servers; see model/server-types.ts for those that can be ordered, and where. */
   readonly serverType: string;
   /** K3s release; one of model/k3s-releases.ts, where its checksums are. */
   readonly k3s: string;
+  /** Servers: three, or one for development, which is refused in production. @default 3 */
+  readonly nodes?: 1 | 3;
+  /** Agents: nodes that run pods and nothing else, by the name of their pool. */
+  readonly pools?: Readonly<Record<string, PoolDefinition>>;
+  /** Kernel settings (sysctl names and values) over Trivet's own. */
+  readonly kernel?: Readonly<Record<string, string | number>>;
+  /** @default none - snapshots stay on the servers' own disks, and a lost cluster is lost */
+  readonly snapshots?: SnapshotsDefinition;
+  /** Mirrors and logins for containerd, on every node. */
+  readonly registries?: RegistriesDefinition;
   /** Hetzner image. @default ubuntu-24.04 */
   readonly image?: string;
   /** The private network. All ranges must be disjoint; the last three cannot be changed on a living cluster. */
   readonly network?: Partial<NetworkDefinition>;
+}
+
+export interface PoolDefinition {
+  /** 0 to 50. The stack's `pools` overrides it. To give a pool up, set 0: an entry taken out moves the addresses of those behind it. */
+  readonly count: number;
+  readonly serverType: string;
+  /** In the servers' network zone. @default the cluster's location */
+  readonly location?: string;
+  /** Of the Kubernetes nodes. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Keep away every pod that does not tolerate them; workloads with `pool` do. */
+  readonly taints?: readonly TaintDefinition[];
+  /**
+   * Which block of fifty addresses the pool lives in, counted from 0.
+   * @default its place among the pools
+   */
+  readonly addressBlock?: number;
+}
+
+export interface TaintDefinition {
+  readonly key: string;
+  /** @default none */
+  readonly value?: string;
+  readonly effect: "NoSchedule" | "PreferNoSchedule" | "NoExecute";
+}
+
+/** An S3 bucket for etcd's snapshots. What varies can be overridden by the stack's `snapshots`. */
+export interface SnapshotsDefinition {
+  /** Host name, with port if it is not 443, without scheme. */
+  readonly endpoint: string | ConfigReference;
+  /** As the provider calls it. @default us-east-1, which many take for "any" */
+  readonly region?: string | ConfigReference;
+  readonly bucket: string | ConfigReference;
+  /** Folder in the bucket; the generation is appended. @default the platform's name, and the stack's where it is another */
+  readonly folder?: string;
+  /** Cron, in UTC. @default every hour: 0 * * * * */
+  readonly schedule?: string;
+  /** How many snapshots of each server stay (1 to 1000). @default 48 - two days of hourly ones */
+  readonly keep?: number;
+  readonly accessKeyId: SecretReference;
+  readonly secretAccessKey: SecretReference;
+}
+
+export interface RegistriesDefinition {
+  /** By registry host (`docker.io`, or `*` for all): https URLs to ask first, in order. */
+  readonly mirrors?: Readonly<Record<string, readonly string[]>>;
+  /** By registry or mirror host. */
+  readonly credentials?: Readonly<
+    Record<string, { readonly username: string | ConfigReference; readonly password: SecretReference }>
+  >;
 }
 
 export interface NetworkDefinition {

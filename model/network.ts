@@ -11,12 +11,16 @@ export const NETWORK_DEFAULTS = {
 } as const;
 
 /** Places of the servers in the subnet: the first ten addresses stay free for Hetzner's gateway and for load balancers. */
-const FIRST_NODE_INDEX = 11;
+export const FIRST_SERVER_INDEX = 11;
+
+/** Places of the agents: a block of fifty for each pool, so that none grows into another. */
+export const FIRST_AGENT_INDEX = 20;
+export const AGENTS_PER_POOL = 50;
 
 export const resolveNetwork = (definition: Partial<NetworkDefinition> | undefined): Network => {
   const ranges = { ...NETWORK_DEFAULTS, ...definition };
   return { ...ranges, clusterDns: definition?.clusterDns ?? addressAt(parseCidr(ranges.serviceCidr)!, 10) };
 };
 
-export const nodeAddress = ({ subnetCidr }: Network, index: number): string =>
-  addressAt(parseCidr(subnetCidr)!, FIRST_NODE_INDEX + index);
+export const addressInSubnet = ({ subnetCidr }: Network, index: number): string =>
+  addressAt(parseCidr(subnetCidr)!, index);

@@ -9,11 +9,10 @@ export const picture = (platform: Platform): string => {
   const nodes = [...ends].map(([key, end]) => `${id(key)}${shape(end, caption(end, platform))}`);
   const insides = nodes.filter((_, index) => isInside([...ends.values()][index]!)).sort();
   const outsides = nodes.filter((_, index) => !isInside([...ends.values()][index]!)).sort();
-  const { nodes: servers, serverType, location } = platform.cluster;
   return [
     "flowchart LR",
     ...outsides.map((line) => `  ${line}`),
-    `  subgraph cluster["${servers.length} x ${serverType} in ${location}, K3s"]`,
+    `  subgraph cluster["${machines(platform)}, K3s"]`,
     ...insides.map((line) => `    ${line}`),
     "  end",
     ...shown
@@ -21,6 +20,14 @@ export const picture = (platform: Platform): string => {
       .sort(),
     "",
   ].join("\n");
+};
+
+/** `3 x cx33 in nbg1`; agents after them, pool by pool: `, 2 x cax21 in fsn1 (general)`. */
+const machines = ({ cluster: { nodes } }: Platform): string => {
+  const kinds = nodes.map(
+    ({ serverType, location, pool }) => `${serverType} in ${location}${pool === undefined ? "" : ` (${pool})`}`,
+  );
+  return [...new Set(kinds)].map((kind) => `${kinds.filter((other) => other === kind).length} x ${kind}`).join(", ");
 };
 
 const isInside = ({ kind }: Endpoint): boolean =>

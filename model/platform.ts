@@ -34,19 +34,29 @@ export type NetworkZone = "eu-central" | "us-east" | "us-west" | "ap-southeast";
 export type Architecture = "x86" | "arm";
 
 export interface Cluster {
-  readonly location: Location;
+  /** Of every node: a private network's subnet lives in one zone. */
   readonly networkZone: NetworkZone;
-  readonly serverType: string;
-  readonly architecture: Architecture;
-  readonly vcpus: number;
-  readonly memory: MiB;
-  /** Hetzner image of the servers. */
+  /** Hetzner image of every node. */
   readonly image: string;
   readonly k3s: K3sRelease;
   /** Raised to rebuild everything with new authorities; 1 or more. */
   readonly generation: number;
-  /** Always three: a, b, c. */
+  /** Three, each control plane and etcd member; or one alone, for development. */
+  readonly servers: readonly ClusterNode[];
+  /** Pool after pool, in the order of the definition. */
+  readonly agents: readonly ClusterNode[];
+  /** Servers, then agents. */
   readonly nodes: readonly ClusterNode[];
+  /** Every node stands in exactly one. */
+  readonly placementGroups: readonly PlacementGroup[];
+  /** Kernel settings (sysctl) over Trivet's own, sorted by name. */
+  readonly kernel: Readonly<Record<string, string>>;
+  /** Where etcd's snapshots go; undefined keeps them on the servers' own disks alone. */
+  readonly snapshots: Snapshots | undefined;
+  /** What containerd is told about registries. */
+  readonly registries: Registries;
+  /** Snapshot that the cluster is to begin with, once. */
+  readonly restore: string | undefined;
   readonly network: Network;
   /** Addresses from which operators reach the Kubernetes API; also who passes `guard: "operators"`. Never the whole internet. */
   readonly kubernetesApiAllowedCidrs: readonly string[];
@@ -57,10 +67,71 @@ export interface Cluster {
 }
 
 export interface ClusterNode {
-  readonly name: "a" | "b" | "c";
-  /** Server and Kubernetes node name: `<platform>-<name>`. */
+  /** K3s' words: a server is control plane and etcd member, an agent only runs pods. */
+  readonly role: "server" | "agent";
+  /** Servers a, b, c; agents `<pool>-1`, `<pool>-2`, ... */
+  readonly name: string;
+  /** Agents only. */
+  readonly pool: string | undefined;
+  /** `<platform>-<name>`: name of the server at Hetzner and of the Kubernetes node. */
   readonly hostname: string;
+  /** Never moves while the node exists: a pool that grows takes no address of another. */
   readonly privateAddress: string;
+  readonly location: Location;
+  readonly serverType: string;
+  readonly architecture: Architecture;
+  readonly vcpus: number;
+  readonly memory: MiB;
+  /** Of the definition's pool; Trivet's own come on top. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly taints: readonly Taint[];
+  /** Raised to make this one node anew (`revisions` in the settings); 1 or more. */
+  readonly revision: number;
+}
+
+export interface Taint {
+  readonly key: string;
+  /** May be empty. */
+  readonly value: string;
+  readonly effect: "NoSchedule" | "PreferNoSchedule" | "NoExecute";
+}
+
+/** Servers of one spread placement group never share a physical host. Hetzner takes ten into one. */
+export interface PlacementGroup {
+  /** `servers`, or `<pool>-1`, `<pool>-2`, ... of ten agents each. */
+  readonly name: string;
+  /** Name of the group at Hetzner. */
+  readonly cloudName: string;
+  /** Names of the nodes in it. */
+  readonly nodes: readonly string[];
+}
+
+/** Name of a secret of the stack's configuration; never its value. */
+export type SecretKeyName = string;
+
+/** An S3 bucket that every server copies its etcd snapshots to. */
+export interface Snapshots {
+  /** Host, with port where it is not the scheme's own. */
+  readonly endpoint: string;
+  readonly region: string;
+  readonly bucket: string;
+  /** One a generation: a snapshot of another one cannot be read with this one's token, and must not be pruned by it either. */
+  readonly folder: string;
+  /** Cron, in UTC. */
+  readonly schedule: string;
+  /** How many of each server stay in the bucket. */
+  readonly keep: number;
+  readonly accessKeyId: SecretKeyName;
+  readonly secretAccessKey: SecretKeyName;
+  /** Without TLS: for emulators. */
+  readonly insecure: boolean;
+}
+
+export interface Registries {
+  /** By registry host (`docker.io`, or `*`): the URLs that are asked first, in order. */
+  readonly mirrors: Readonly<Record<string, readonly string[]>>;
+  /** By registry or mirror host. */
+  readonly credentials: Readonly<Record<string, { readonly username: string; readonly password: SecretKeyName }>>;
 }
 
 export interface Network {
@@ -74,7 +145,11 @@ export interface Network {
 export interface K3sRelease {
   /** e.g. v1.36.4+k3s1 */
   readonly version: string;
-  /** Binary for the cluster's architecture. */
+  /** Every binary that is known; at least those of the nodes' architectures. */
+  readonly binaries: Readonly<Partial<Record<Architecture, K3sBinary>>>;
+}
+
+export interface K3sBinary {
   readonly url: string;
   readonly sha256: string;
 }

@@ -1,5 +1,5 @@
 import { checkCapacity } from "./checks/capacity";
-import { checkK3s, checkLocation, checkServerImage, checkServerType, locationOf, serverTypeOf } from "./checks/cluster";
+import { checkK3s, checkLocation, checkServerImage, checkServerType } from "./checks/cluster";
 import {
   type Check,
   type Draft,
@@ -15,6 +15,7 @@ import { checkExternals } from "./checks/externals";
 import { checkImages } from "./checks/images";
 import { checkMetrics } from "./checks/metrics";
 import { checkNames } from "./checks/names";
+import { k3sVersionOf, type NodeWish, nodesOf } from "./checks/nodes";
 import { checkNetwork, checkOperators, checkTlsSans } from "./checks/network";
 import { checkRegistry, checkSecrets } from "./checks/secrets";
 import { checkShape } from "./checks/shape";
@@ -33,7 +34,8 @@ import type {
 import { image as parsedImage } from "./image-reference";
 import { IMAGES } from "./images";
 import { K3S_RELEASES, k3sUrl } from "./k3s-releases";
-import { nodeAddress, resolveNetwork } from "./network";
+import { addressInSubnet, resolveNetwork } from "./network";
+import { placementGroups } from "./placement";
 import type {
   Cluster,
   ClusterNode,
@@ -43,11 +45,15 @@ import type {
   Health,
   Host,
   ImageReference,
+  K3sRelease,
   Metrics,
+  Network,
   Platform,
+  Registries,
   SecretFile,
   SecretObject,
   SecretSource,
+  Snapshots,
   Store,
   Use,
   Workload,
@@ -155,38 +161,105 @@ const METRICS_QUEUE = mebibytes(512);
 const ORIGIN_CERTIFICATE_DAYS = 5475;
 
 const resolveCluster = (draft: Draft, settings: Settings): Cluster => {
-  const { cluster, name } = draft.definition;
-  const location = locationOf(draft).value;
-  const serverType = serverTypeOf(draft).value;
-  const type = SERVER_TYPES[serverType];
-  if (!isLocation(location) || type === undefined)
-    throw new Error("unreachable: location and server type were checked");
+  const { definition, raw } = draft;
+  const { cluster, name } = definition;
   const network = resolveNetwork(cluster.network);
+  const nodes = nodesOf(draft).map((wish) => resolveNode(wish, name, network, settings));
   return {
-    location,
-    networkZone: LOCATIONS[location],
-    serverType,
-    architecture: type.architecture,
-    vcpus: type.vcpus,
-    memory: type.memory,
+    networkZone: LOCATIONS[nodes[0]!.location],
     image: cluster.image ?? DEFAULT_SERVER_IMAGE,
-    k3s: {
-      version: cluster.k3s,
-      url: k3sUrl(cluster.k3s, type.architecture),
-      sha256: K3S_RELEASES[cluster.k3s]![type.architecture]!,
-    },
+    k3s: resolveK3s(k3sVersionOf(draft).value, settings),
     generation: settings.generation,
-    nodes: (["a", "b", "c"] as const).map((node, index): ClusterNode => ({
-      name: node,
-      hostname: `${name}-${node}`,
-      privateAddress: nodeAddress(network, index),
-    })),
+    servers: nodes.filter(({ role }) => role === "server"),
+    agents: nodes.filter(({ role }) => role === "agent"),
+    nodes,
+    placementGroups: placementGroups(name, nodes),
+    kernel: Object.fromEntries(
+      Object.entries({ ...cluster.kernel, ...settings.kernel })
+        .map(([key, value]) => [key, String(value)] as const)
+        .sort(([one], [other]) => (one < other ? -1 : 1)),
+    ),
+    snapshots: resolveSnapshots(definition, raw, settings),
+    registries: resolveRegistries(definition, raw),
+    restore: settings.restore,
     network,
     kubernetesApiAllowedCidrs: settings.operators,
     extraTlsSans: settings.extraTlsSans,
     protect: settings.protect,
   };
 };
+
+const resolveNode = (wish: NodeWish, platform: string, network: Network, settings: Settings): ClusterNode => {
+  const { role, name, pool, addressIndex, location, serverType } = wish;
+  const type = SERVER_TYPES[serverType.value];
+  if (!isLocation(location.value) || type === undefined)
+    throw new Error("unreachable: location and server type were checked");
+  return {
+    role,
+    name,
+    pool: pool?.name,
+    hostname: `${platform}-${name}`,
+    privateAddress: addressInSubnet(network, addressIndex),
+    location: location.value,
+    serverType: serverType.value,
+    architecture: type.architecture,
+    vcpus: type.vcpus,
+    memory: type.memory,
+    labels: { ...pool?.labels },
+    taints: (pool?.taints ?? []).map(({ key, value = "", effect }) => ({ key, value, effect })),
+    revision: settings.revisions[name] ?? 1,
+  };
+};
+
+/** The stack's own binaries come before the published ones, architecture by architecture. */
+const resolveK3s = (version: string, { k3sBinaries }: Settings): K3sRelease => ({
+  version,
+  binaries: Object.fromEntries(
+    (["x86", "arm"] as const).flatMap((architecture) => {
+      const sha256 = K3S_RELEASES[version]?.[architecture];
+      const published = sha256 === undefined ? undefined : { url: k3sUrl(version, architecture), sha256 };
+      const binary = k3sBinaries[architecture] ?? published;
+      return binary === undefined ? [] : [[architecture, binary] as const];
+    }),
+  ),
+});
+
+/** Two days of hourly ones. */
+const SNAPSHOTS_KEPT = 48;
+const SNAPSHOT_SCHEDULE = "0 * * * *";
+const SNAPSHOT_REGION = "us-east-1";
+
+const resolveSnapshots = (
+  { name, cluster }: PlatformDefinition,
+  raw: RawSettings,
+  { snapshots: own, generation }: Settings,
+): Snapshots | undefined => {
+  const defined = cluster.snapshots;
+  if (defined === undefined) return undefined;
+  const text = (value: string | ConfigReference): string => textOf(value, raw)!;
+  const folder = own.folder ?? defined.folder ?? unique([name, raw.stack]).join("-");
+  return {
+    endpoint: own.endpoint ?? text(defined.endpoint),
+    region: own.region ?? text(defined.region ?? SNAPSHOT_REGION),
+    bucket: own.bucket ?? text(defined.bucket),
+    folder: `${folder}-g${generation}`,
+    schedule: own.schedule ?? defined.schedule ?? SNAPSHOT_SCHEDULE,
+    keep: own.keep ?? defined.keep ?? SNAPSHOTS_KEPT,
+    accessKeyId: defined.accessKeyId.name,
+    secretAccessKey: defined.secretAccessKey.name,
+    insecure: own.insecure ?? false,
+  };
+};
+
+const resolveRegistries = ({ cluster }: PlatformDefinition, raw: RawSettings): Registries => ({
+  mirrors: cluster.registries?.mirrors ?? {},
+  credentials: Object.fromEntries(
+    Object.entries(cluster.registries?.credentials ?? {}).map(([host, { username, password }]) => [
+      host,
+      { username: textOf(username, raw)!, password: password.name },
+    ]),
+  ),
+});
 
 const fqdnOf = (label: string, domain: string): string => (label === "@" ? domain : `${label}.${domain}`);
 

@@ -23,6 +23,35 @@ export const settingsSchema = z.strictObject({
   location: z.string().optional(),
   /** Overrides the definition's, too. */
   serverType: z.string().optional(),
+  /** Overrides the definition's, too. */
+  k3s: z.string().optional(),
+  /** Own mirror or own build of K3s, by architecture; the checksum decides, so plain http is no risk. */
+  k3sBinaries: z
+    .partialRecord(z.enum(["x86", "arm"]), z.strictObject({ url: z.string(), sha256: z.string() }))
+    .default({}),
+  /** Overrides the definition's number of servers; 0 does not. */
+  nodes: z.union([z.literal(0), z.literal(1), z.literal(3)], "1 or 3").default(0),
+  /** Agents by pool: overrides the definition's `count`. */
+  pools: z.record(z.string(), z.int()).default({}),
+  /** Kernel settings over the definition's, one by one. */
+  kernel: z.record(z.string(), z.union([z.string(), z.number()], "a text or a number")).default({}),
+  /** By node: raised by one to make that node anew. */
+  revisions: z.record(z.string(), z.int("a whole number from 1 to 9999").min(1).max(9999)).default({}),
+  /** Name of the snapshot that the cluster begins with; taken away again when it runs. */
+  restore: z.string().optional(),
+  /** Overrides the definition's snapshots, one by one. `insecure` is plain http, for emulators. */
+  snapshots: z
+    .strictObject({
+      endpoint: z.string(),
+      region: z.string(),
+      bucket: z.string(),
+      folder: z.string(),
+      schedule: z.string(),
+      keep: z.number(),
+      insecure: z.boolean(),
+    })
+    .partial()
+    .default({}),
   /** More names and addresses for the API server's certificate. */
   extraTlsSans: z.array(z.string()).default([]),
   /** False lets `pulumi destroy` delete the network and the addresses. */
@@ -135,7 +164,9 @@ const TEXT_SETTINGS: ReadonlySet<Key> = new Set([
   "cloudflareAccountId",
   "cloudflareZoneId",
   "environment",
+  "k3s",
   "location",
+  "restore",
   "serverType",
 ]);
 

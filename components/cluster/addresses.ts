@@ -15,7 +15,7 @@ export const makeAddress = (
       type: "ipv4",
       assigneeType: "server",
       autoDelete: false,
-      location: platform.cluster.location,
+      location: node.location,
       labels: { ...labels, node: node.name },
     },
     options({ parent, protect: platform.cluster.protect }),

@@ -6,7 +6,7 @@ import type { CloudOptions } from "../cloud-options";
 import { INSTALLATION_LABEL } from "../lost-answers";
 import { makeAddress } from "./addresses";
 import { Certificates } from "./certificates";
-import { makeFirewall } from "./firewall";
+import { makeAgentFirewall, makeFirewall } from "./firewall";
 import type { Hetzner } from "./hetzner";
 import { answeringServer, askServer, kubeconfig } from "./kubernetes-api";
 import { makeNetwork, makeSubnet } from "./network";
@@ -39,7 +39,7 @@ export interface ClusterArgs {
  * they are made: they boot by themselves from their user-data, and the kubeconfig is made here, not fetched.
  */
 export class Cluster extends pulumi.ComponentResource {
-  /** Public IPv4 of each node, by its name (a, b, c). They outlive the servers. */
+  /** Public IPv4 of each node, by its name (a, b, c, general-1). They outlive the servers. */
   readonly addresses: Readonly<Record<ClusterNode["name"], pulumi.Output<string>>>;
   /** Secret. Points at the first server that answers; valid for 30 days, renewed by every `pulumi up` after 15. */
   readonly kubeconfig: pulumi.Output<string>;
@@ -49,7 +49,7 @@ export class Cluster extends pulumi.ComponentResource {
   constructor(name: string, args: ClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:cluster:Cluster", name, {}, opts);
     const { platform, installation, cloudOptions, hetzner: api } = args;
-    const { nodes, generation } = platform.cluster;
+    const { servers: controlPlane, agents, nodes, placementGroups, generation } = platform.cluster;
     const hetzner: Hetzner = {
       platform,
       parent: this,
@@ -61,7 +61,14 @@ export class Cluster extends pulumi.ComponentResource {
     const network = makeNetwork(`${name}-network`, hetzner);
     const subnet = makeSubnet(`${name}-subnet`, network, hetzner);
     const firewall = makeFirewall(`${name}-firewall`, hetzner);
-    const placementGroup = makePlacementGroup(`${name}-placement`, hetzner);
+    const agentFirewall = agents.length === 0 ? firewall : makeAgentFirewall(`${name}-agents-firewall`, hetzner);
+    const groups = new Map(
+      placementGroups.flatMap((group) => {
+        const role = group.name === "servers" ? "placement" : `placement-${group.name}`;
+        const made = makePlacementGroup(`${name}-${role}`, group, hetzner);
+        return group.nodes.map((node) => [node, made] as const);
+      }),
+    );
     const addresses = nodes.map((node) => makeAddress(`${name}-${node.name}`, node, hetzner));
     const certificates = new Certificates(
       `${name}-g${generation}`,
@@ -69,21 +76,20 @@ export class Cluster extends pulumi.ComponentResource {
       { parent: this },
     );
 
-    const apiAddresses = pulumi.all(addresses.map(({ ipAddress }) => ipAddress));
+    // Servers come first among the nodes.
+    const apiAddresses = pulumi.all(addresses.slice(0, controlPlane.length).map(({ ipAddress }) => ipAddress));
     const servers = nodes.map((node, index) => {
-      const identity = apiAddresses.apply((all): NodeIdentity => ({
-        node,
-        publicAddress: all[index]!,
-        apiAddresses: all,
-      }));
+      const identity = pulumi
+        .all([addresses[index]!.ipAddress, apiAddresses])
+        .apply(([publicAddress, all]): NodeIdentity => ({ node, publicAddress, apiAddresses: all }));
       return makeServer(
         `${name}-${node.name}`,
         {
           node,
           address: addresses[index]!,
           subnet,
-          firewall,
-          placementGroup,
+          firewall: node.role === "server" ? firewall : agentFirewall,
+          placementGroup: groups.get(node.name)!,
           definition: identity.apply((known) => definitionDigest(platform, known)),
           userData: pulumi
             .all([identity, certificates.secrets])
@@ -107,7 +113,7 @@ export class Cluster extends pulumi.ComponentResource {
         .apply(async ([known, all]) => {
           const preview = pulumi.runtime.isDryRun();
           const address = await answeringServer({
-            servers: nodes.map(({ hostname }, index) => ({ name: hostname, address: all[index]! })),
+            servers: controlPlane.map(({ hostname }, index) => ({ name: hostname, address: all[index]! })),
             ask: (asked) => askServer(asked, known, preview ? PREVIEW_TIMEOUT_SECONDS : API_TIMEOUT_SECONDS),
             deadlineSeconds: preview ? 0 : API_DEADLINE_SECONDS,
             graceSeconds: API_GRACE_SECONDS,
@@ -132,9 +138,7 @@ export class Cluster extends pulumi.ComponentResource {
       { parent: this },
     );
 
-    this.addresses = Object.fromEntries(
-      nodes.map((node, index) => [node.name, addresses[index]!.ipAddress]),
-    ) as Cluster["addresses"];
+    this.addresses = Object.fromEntries(nodes.map((node, index) => [node.name, addresses[index]!.ipAddress]));
     this.registerOutputs({ addresses: this.addresses, kubeconfig: this.kubeconfig });
   }
 }

@@ -5,8 +5,8 @@ import type { Hetzner } from "./hetzner";
 export const KUBERNETES_API_PORT = 6443;
 
 /**
- * Closed but for two doors: Cloudflare to the origin port, operators to the Kubernetes API. No SSH. Hetzner firewalls do not
- * see the private network, so the servers reach one another freely; outbound stays open.
+ * The servers': closed but for two doors: Cloudflare to the origin port, operators to the Kubernetes API. No SSH. Hetzner firewalls do not
+ * see the private network, so the nodes reach one another freely; outbound stays open.
  */
 export const makeFirewall = (name: string, { platform, labels, options, parent }: Hetzner): hcloud.Firewall => {
   const { cluster, edge } = platform;
@@ -35,3 +35,7 @@ export const makeFirewall = (name: string, { platform, labels, options, parent }
     options({ parent }),
   );
 };
+
+/** Agents are for pods alone: nobody outside has any business with them. */
+export const makeAgentFirewall = (name: string, { platform, labels, options, parent }: Hetzner): hcloud.Firewall =>
+  new hcloud.Firewall(name, { name: `${platform.name}-agents`, labels, rules: [] }, options({ parent }));

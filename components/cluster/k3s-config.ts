@@ -26,7 +26,7 @@ export function k3sConfig(
   { serverToken, agentToken }: Pick<ClusterSecrets, "serverToken" | "agentToken">,
   definition: string,
 ): Readonly<Record<string, boolean | string | readonly string[]>> {
-  const privateAddresses = cluster.nodes.map(({ privateAddress }) => privateAddress);
+  const privateAddresses = cluster.servers.map(({ privateAddress }) => privateAddress);
   return {
     token: serverToken,
     "agent-token": agentToken,
@@ -34,8 +34,8 @@ export function k3sConfig(
     "node-external-ip": publicAddress,
     "node-label": [
       // K3s alone knows neither. Region is the location, as Hetzner's own cloud controller has it.
-      `topology.kubernetes.io/region=${cluster.location}`,
-      `topology.kubernetes.io/zone=${cluster.location}`,
+      `topology.kubernetes.io/region=${node.location}`,
+      `topology.kubernetes.io/zone=${node.location}`,
       `${NODE_LABELS.generation}=${cluster.generation}`,
       `${NODE_LABELS.definition}=${definition}`,
     ],

@@ -17,8 +17,15 @@ export interface ServerParts {
   readonly userData: pulumi.Input<string>;
 }
 
+/** Which node it is, for people and for the provider's web pages. */
+const nodeLabels = ({ name, role, pool }: ClusterNode): Record<string, string> => ({
+  node: name,
+  role,
+  ...(pool === undefined ? {} : { pool }),
+});
+
 /**
- * One of the three servers. It depends on no other server: the engine would delete a dependent together with what it depends on.
+ * One node's server at Hetzner. It depends on no other server: the engine would delete a dependent together with what it depends on.
  * Cost: see `trivet cost`; the price follows server type and location.
  */
 export const makeServer = (
@@ -31,16 +38,16 @@ export const makeServer = (
     name,
     {
       name: node.hostname,
-      serverType: cluster.serverType,
+      serverType: node.serverType,
       keepDisk: true, // a larger disk could never be made smaller again
       image: cluster.image,
-      location: cluster.location,
+      location: node.location,
       placementGroupId: placementGroup.id.apply(Number),
       firewallIds: [firewall.id.apply(Number)], // in force before the first boot
       publicNets: [{ ipv4Enabled: true, ipv4: address.id.apply(Number), ipv6Enabled: false }],
       // Without the empty aliasIps the provider detaches and attaches the network on every run.
       networks: [{ subnetId: subnet.id, ip: node.privateAddress, aliasIps: [] }],
-      labels: { ...labels, node: node.name, generation: String(cluster.generation), definition },
+      labels: { ...labels, ...nodeLabels(node), generation: String(cluster.generation), definition },
       userData: pulumi.secret(userData),
     },
     pulumi.mergeOptions(options({ parent, protect: cluster.protect }), {

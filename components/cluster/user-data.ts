@@ -3,8 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { stringify } from "yaml";
-import { K3S_RELEASES } from "../../model/k3s-releases";
-import type { ClusterNode, Platform } from "../../model/platform";
+import type { ClusterNode, K3sRelease, Platform } from "../../model/platform";
 import { k3sConfig, ADMISSION_PATH, AUDIT_POLICY_PATH, admission, auditPolicy } from "./k3s-config";
 
 /** cloud-init (PyYAML) and K3s read YAML 1.1, where an unquoted `on` or `no` is a boolean. */
@@ -144,7 +143,7 @@ function nodeFiles(
     { path: AUDIT_POLICY_PATH, permissions: "0600", content: stringify(auditPolicy(), YAML) },
     ...authorities,
     { path: `${TLS_DIRECTORY}/service.key`, permissions: "0600", content: secrets.serviceAccountKeyPem },
-    { path: "/etc/trivet/k3s.env", permissions: "0644", content: k3sEnvironment(cluster.k3s.version) },
+    { path: "/etc/trivet/k3s.env", permissions: "0644", content: k3sEnvironment(cluster.k3s) },
     {
       path: "/etc/trivet/node.json",
       permissions: "0644",
@@ -156,7 +155,7 @@ function nodeFiles(
         address: node.privateAddress,
         publicAddress,
         subnet: cluster.network.subnetCidr,
-        peers: cluster.nodes.map(({ hostname, privateAddress }) => ({ name: hostname, address: privateAddress })),
+        peers: cluster.servers.map(({ hostname, privateAddress }) => ({ name: hostname, address: privateAddress })),
       })}\n`,
     },
     { path: "/usr/local/lib/trivet/boot.py", permissions: "0755", content: bootScript() },
@@ -171,11 +170,10 @@ function nodeFiles(
 
 const bootScript = (): string => readFileSync(join(__dirname, "node", "boot.py"), "utf8");
 
-function k3sEnvironment(version: string): string {
-  const { x86, arm } = K3S_RELEASES[version] ?? {};
+function k3sEnvironment({ version, binaries: { x86, arm } }: K3sRelease): string {
   const lines = [`K3S_VERSION=${version}`];
-  if (x86 !== undefined) lines.push(`K3S_SHA256_AMD64=${x86}`);
-  if (arm !== undefined) lines.push(`K3S_SHA256_ARM64=${arm}`);
+  if (x86 !== undefined) lines.push(`K3S_SHA256_AMD64=${x86.sha256}`);
+  if (arm !== undefined) lines.push(`K3S_SHA256_ARM64=${arm.sha256}`);
   return `${lines.join("\n")}\n`;
 }
 

@@ -8,7 +8,7 @@ import { makeZoneSettings } from "./zone-settings";
 
 export interface EdgeArgs {
   platform: Platform;
-  /** Public addresses of the nodes. */
+  /** Public addresses of the nodes; those of the servers, where Traefik runs, are what the records name. */
   addresses: Readonly<Record<ClusterNode["name"], pulumi.Input<string>>>;
   /** The mark in the comment of every record. */
   installation: pulumi.Input<string>;
@@ -17,7 +17,7 @@ export interface EdgeArgs {
   revokeTwins: pulumi.ResourceHook;
 }
 
-/** What Cloudflare does in front of the cluster: proxied records to the nodes' addresses, TLS on both sides. */
+/** What Cloudflare does in front of the cluster: proxied records to the servers' addresses, TLS on both sides. */
 export class Edge extends pulumi.ComponentResource {
   /** Undefined where Cloudflare speaks plain HTTP to the servers. */
   readonly originCertificate: OriginCertificate | undefined;
@@ -28,10 +28,10 @@ export class Edge extends pulumi.ComponentResource {
     const { edge, cluster, domain } = platform;
     const comment = pulumi.output(installation).apply(recordComment);
     for (const host of edge.hosts) {
-      for (const node of cluster.nodes) {
+      for (const node of cluster.servers) {
         makeDnsRecord(
           dnsRecordName(name, host, node.name),
-          { host, zoneId: edge.zone.id, address: addresses[node.name], comment },
+          { host, zoneId: edge.zone.id, address: addresses[node.name]!, comment },
           cloudOptions({ parent: this }),
         );
       }

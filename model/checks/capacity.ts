@@ -3,8 +3,8 @@ import type { Resources } from "../platform";
 import { SERVER_TYPES } from "../server-types";
 import { DEFAULT_WORKLOAD, NODE_RESERVED, redisResources, TRAEFIK, VMAGENT } from "../sizes";
 import { amountOf, mebibytes, millicores } from "../units";
-import { serverTypeOf } from "./cluster";
 import { type Check, storesOf, workloadsOf } from "./draft";
+import { serverTypeOf } from "./nodes";
 
 /** Nodes that must be enough: with three servers, one may be away (a reboot, an upgrade, a fault). */
 const NODES_LEFT = 2;

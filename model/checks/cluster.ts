@@ -4,18 +4,8 @@ import type { Problem } from "../problem";
 import { isLocation, LOCATIONS, RETIRED_SERVER_TYPES, SERVER_TYPES, successorOf, typesSoldIn } from "../server-types";
 import { SERVER_IMAGES } from "../server-images";
 import { amountOf } from "../units";
-import type { Check, Draft } from "./draft";
-import { suggest } from "./draft";
-
-export const locationOf = ({ definition, settings }: Draft): { value: string; path: string } =>
-  settings.location === undefined
-    ? { value: definition.cluster.location, path: "cluster.location" }
-    : { value: settings.location, path: "trivet:location" };
-
-export const serverTypeOf = ({ definition, settings }: Draft): { value: string; path: string } =>
-  settings.serverType === undefined
-    ? { value: definition.cluster.serverType, path: "cluster.serverType" }
-    : { value: settings.serverType, path: "trivet:serverType" };
+import { type Check, suggest } from "./draft";
+import { k3sVersionOf, locationOf, serverTypeOf } from "./nodes";
 
 export const checkLocation: Check = (draft) => {
   const { value, path } = locationOf(draft);
@@ -86,8 +76,7 @@ export const checkServerImage: Check = ({ definition: { cluster } }) =>
       ];
 
 export const checkK3s: Check = (draft): Problem[] => {
-  const { k3s } = draft.definition.cluster;
-  const path = "cluster.k3s";
+  const { value: k3s, path } = k3sVersionOf(draft);
   const release = K3S_RELEASES[k3s];
   if (release === undefined) {
     const allowed = Object.keys(K3S_RELEASES);

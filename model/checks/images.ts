@@ -2,8 +2,8 @@ import { closest } from "../closest";
 import { parseImage } from "../image-reference";
 import type { Problem } from "../problem";
 import { SERVER_TYPES } from "../server-types";
-import { serverTypeOf } from "./cluster";
 import { type Check, type Draft, storesOf, suggest, workloadsOf } from "./draft";
+import { serverTypeOf } from "./nodes";
 
 /** Where the definition names an image, and what: an entry of the stack's `images`, or a whole reference. */
 const imageUses = ({ definition }: Draft): { name: string; path: string }[] => [

@@ -7,10 +7,14 @@ import type {
   MetricsDefinition,
   NetworkDefinition,
   PlatformDefinition,
+  PoolDefinition,
   RedisDefinition,
+  RegistriesDefinition,
   RegistryDefinition,
   ResourceArgs,
   ServiceDefinition,
+  SnapshotsDefinition,
+  TaintDefinition,
   WorkerDefinition,
 } from "../definition";
 import type { Problem } from "../problem";
@@ -42,6 +46,33 @@ const network = z.strictObject({
   serviceCidr: z.string().optional(),
   clusterDns: z.string().optional(),
 } satisfies Shape<NetworkDefinition>);
+
+const pool = z.strictObject({
+  count: plain,
+  serverType: z.string(),
+  location: z.string().optional(),
+  labels: z.record(z.string(), plain).optional(),
+  taints: z
+    .array(z.strictObject({ key: z.string(), value: plain.optional(), effect: plain } satisfies Shape<TaintDefinition>))
+    .optional(),
+  addressBlock: plain.optional(),
+} satisfies Shape<PoolDefinition>);
+
+const snapshots = z.strictObject({
+  endpoint: text,
+  region: text.optional(),
+  bucket: text,
+  folder: z.string().optional(),
+  schedule: z.string().optional(),
+  keep: plain.optional(),
+  accessKeyId: setting("secret"),
+  secretAccessKey: setting("secret"),
+} satisfies Shape<SnapshotsDefinition>);
+
+const registries = z.strictObject({
+  mirrors: z.record(z.string(), list).optional(),
+  credentials: z.record(z.string(), z.strictObject({ username: text, password: setting("secret") })).optional(),
+} satisfies Shape<RegistriesDefinition>);
 
 const store = z.strictObject({
   kind: z.literal("redis"),
@@ -79,6 +110,7 @@ const shared = {
     .optional(),
   writablePaths: list.optional(),
   runAsUser: plain.optional(),
+  pool: z.string().optional(),
   stopsWithinSeconds: plain.optional(),
   replicas: plain.optional(),
   metrics: z.string().optional(),
@@ -107,8 +139,14 @@ const definitionSchema = z.strictObject({
   domain: z.string(),
   cluster: z.strictObject({
     location: z.string(),
+    locations: list.optional(),
     serverType: z.string(),
     k3s: z.string(),
+    nodes: plain.optional(),
+    pools: z.record(z.string(), pool).optional(),
+    kernel: z.record(z.string(), plain).optional(),
+    snapshots: snapshots.optional(),
+    registries: registries.optional(),
     image: z.string().optional(),
     network: network.optional(),
   } satisfies Shape<ClusterDefinition>),
@@ -132,9 +170,19 @@ const definitionSchema = z.strictObject({
 /** Keys of each object of the schema, for a guess at what an unknown one means. */
 const KNOWN_KEYS: readonly string[] = [
   ...new Set(
-    [definitionSchema, definitionSchema.shape.cluster, network, store, external, health, service, worker].flatMap(
-      ({ shape }) => Object.keys(shape),
-    ),
+    [
+      definitionSchema,
+      definitionSchema.shape.cluster,
+      network,
+      pool,
+      snapshots,
+      registries,
+      store,
+      external,
+      health,
+      service,
+      worker,
+    ].flatMap(({ shape }) => Object.keys(shape)),
   ),
   "cpu",
   "cpuLimit",

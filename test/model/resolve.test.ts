@@ -17,17 +17,19 @@ const platformOf = (definition: PlatformDefinition = honeydue, settings = honeyd
 test("fills in what the definition leaves out", () => {
   const { cluster, edge, environment } = platformOf();
   expect(cluster).toMatchObject({
-    location: "nbg1",
     networkZone: "eu-central",
-    serverType: "cx33",
-    architecture: "x86",
     generation: 1,
     protect: true,
-    nodes: [
+    servers: [
       { name: "a", hostname: "honeydue-a", privateAddress: "10.0.1.11" },
       { name: "b", hostname: "honeydue-b", privateAddress: "10.0.1.12" },
       { name: "c", hostname: "honeydue-c", privateAddress: "10.0.1.13" },
     ],
+    agents: [],
+    placementGroups: [{ name: "servers", cloudName: "honeydue", nodes: ["a", "b", "c"] }],
+    kernel: {},
+    registries: { mirrors: {}, credentials: {} },
+    restore: undefined,
     network: {
       cidr: "10.0.0.0/16",
       subnetCidr: "10.0.1.0/24",
@@ -36,21 +38,35 @@ test("fills in what the definition leaves out", () => {
       clusterDns: "10.43.0.10",
     },
   });
+  expect(cluster.nodes).toEqual(cluster.servers);
+  expect(cluster.servers[0]).toEqual({
+    role: "server",
+    name: "a",
+    pool: undefined,
+    hostname: "honeydue-a",
+    privateAddress: "10.0.1.11",
+    location: "nbg1",
+    serverType: "cx33",
+    architecture: "x86",
+    vcpus: 4,
+    memory: "8192Mi",
+    labels: {},
+    taints: [],
+    revision: 1,
+  });
   expect(environment).toBe("production");
   expect(edge.originPort).toBe(443);
 });
 
-test("takes the checksum of the binary for the servers' architecture", () => {
-  const arm = platformOf(honeydue, {
-    ...honeydueSettings,
-    values: { ...honeydueSettings.values, serverType: "cax21" },
-  });
-  expect(arm.cluster.k3s).toEqual({
+test("knows a release's binaries of both architectures, so that a pool of the other one changes nothing on the servers", () => {
+  const url = "https://github.com/k3s-io/k3s/releases/download/v1.36.4%2Bk3s1";
+  expect(platformOf().cluster.k3s).toEqual({
     version: "v1.36.4+k3s1",
-    url: "https://github.com/k3s-io/k3s/releases/download/v1.36.4%2Bk3s1/k3s-arm64",
-    sha256: "c920706346d5ad4e5cd3c7bf1bb09ce71ebe07fec829e513e40f1caf98aed8bb",
+    binaries: {
+      x86: { url: `${url}/k3s`, sha256: "835873f37245fc615f547a2fe2af9402a347875f13fa64a1f136de644955ea3f" },
+      arm: { url: `${url}/k3s-arm64`, sha256: "c920706346d5ad4e5cd3c7bf1bb09ce71ebe07fec829e513e40f1caf98aed8bb" },
+    },
   });
-  expect(platformOf().cluster.k3s.sha256).toBe("835873f37245fc615f547a2fe2af9402a347875f13fa64a1f136de644955ea3f");
 });
 
 test("the servers and the DNS follow a network of one's own", () => {

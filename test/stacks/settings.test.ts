@@ -74,7 +74,7 @@ describe("the stack's settings", () => {
 
   test("take Pulumi.yaml's empty defaults for not set", async () => {
     const { platform } = await read({ platform: "", location: "", serverType: "", extraTlsSans: [] });
-    expect([platform.name, platform.cluster.location]).toEqual(["honeydue", "nbg1"]);
+    expect([platform.name, platform.cluster.servers[0]?.location]).toEqual(["honeydue", "nbg1"]);
     expect(await problems({ operators: [] })).toContain("trivet:operators");
   });
 

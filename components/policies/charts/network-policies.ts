@@ -114,7 +114,7 @@ const peersOf = (peer: Endpoint, platform: Platform): k8s.NetworkPolicyPeer[] =>
       return [block(cluster.network.subnetCidr)];
     case "traefik":
       return [
-        ...cluster.nodes.map(({ privateAddress }) => block(`${privateAddress}/32`)),
+        ...cluster.servers.map(({ privateAddress }) => block(`${privateAddress}/32`)),
         ...Array.from({ length: POD_RANGES }, (_, index) =>
           block(`${addressAt(parseCidr(cluster.network.podCidr)!, index * 256)}/32`),
         ),

@@ -124,6 +124,7 @@ describe("the cluster component", () => {
     expect(labels).toEqual({
       ...LABELS,
       node: "b",
+      role: "server",
       generation: "1",
       definition: expect.stringMatching(/^[0-9a-f]{16}$/) as string,
     });
@@ -240,5 +241,5 @@ test("the addresses are given out by the nodes' names", async () => {
   const { run, made } = build();
   await run();
   const { a, b, c } = made().addresses;
-  expect(await Promise.all([a, b, c].map(valueOf))).toEqual([11, 12, 13].map((last) => `${MOCK_ADDRESSES}.${last}`));
+  expect(await Promise.all([a!, b!, c!].map(valueOf))).toEqual([11, 12, 13].map((last) => `${MOCK_ADDRESSES}.${last}`));
 });

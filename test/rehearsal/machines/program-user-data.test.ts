@@ -30,9 +30,9 @@ test("the emulated servers accept the user-data of the honeyDue platform, and th
   const machines = platform.cluster.nodes.map((node, index): Machine => ({
     id: index + 1,
     name: node.hostname,
-    serverType: platform.cluster.serverType,
+    serverType: node.serverType,
     architecture: "x86",
-    location: platform.cluster.location,
+    location: node.location,
     image: platform.cluster.image,
     userData: userData(platform, { node, publicAddress: apiAddresses[index]!, apiAddresses }, secrets),
     labels: {},
@@ -44,6 +44,6 @@ test("the emulated servers accept the user-data of the honeyDue platform, and th
   for (const definition of definitions.slice(1)) expect(() => checkAgreement(first, definition)).not.toThrow();
   expect(definitions.map(({ nodeName }) => nodeName)).toEqual(platform.cluster.nodes.map(({ hostname }) => hostname));
   expect(nodeObject(first, machines[0]!).metadata.labels).toMatchObject({
-    "topology.kubernetes.io/region": platform.cluster.location,
+    "topology.kubernetes.io/region": platform.cluster.nodes[0]!.location,
   });
 });
