@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { version } from "../package.json";
+import type * as drills from "./drills/command";
 import type * as cloudflareEmulator from "./emulators/cloudflare/command";
 import type * as hetznerEmulator from "./emulators/hetzner/command";
 import type * as rehearsal from "./rehearse/command";
@@ -26,11 +27,27 @@ program
   .option("--keep <directory>", "copy state, logs and configuration there at the end")
   .option("--plugins <directory>", "real provider plugins to use instead of the stand-ins")
   .option("--loopback <prefix>", "first three parts of the emulated servers' addresses", "127.20.0")
+  .option(
+    "--drill <name>",
+    "play a drill instead; may be given several times; `list` names them, `all` plays all",
+    more,
+    [],
+  )
   .option("--down", "take down the rehearsal that runs on this machine, or what a killed one left")
-  .action(async (options: rehearsal.RehearseOptions) => {
+  .action(async (options: rehearsal.RehearseOptions & drills.DrillOptions) => {
+    if (options.drill.length > 0) {
+      const { drill } = require("./drills/command") as typeof drills;
+      process.exitCode = await drill(options);
+      return;
+    }
     const { rehearse } = require("./rehearse/command") as typeof rehearsal;
     process.exitCode = await rehearse(options);
   });
+
+/** Collects the values of an option that may be given several times. */
+function more(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
 
 program
   .command("emulate")

@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Listr, ListrLogger, ProcessOutput } from "listr2";
-import { cleanUpMachines } from "../machines";
+import { cleanUpFolder } from "../drills/clean-up";
 import { isSameProcess } from "../processes/identity";
 import { ensureTools } from "../toolchain";
 import type { EngineEvent, EngineRun } from "./engine";
@@ -55,7 +55,7 @@ export async function rehearse(options: RehearseOptions): Promise<number> {
   try {
     stack = readStack(PROJECT_DIRECTORY, options.stack);
     await checkLoopback(options.loopback);
-    folder = await RunFolder.claim(parent, options.stack, (path) => cleanUpMachines(resolve(path, "machines")));
+    folder = await RunFolder.claim(parent, options.stack, cleanUpFolder);
   } catch (error) {
     console.error((error as Error).message);
     return EXIT.calledWrongly;
@@ -256,7 +256,7 @@ async function takeDown(parent: string): Promise<number> {
     return EXIT.well;
   }
   // Its process is dead: claiming the folder cleans up after it.
-  const folder = await RunFolder.claim(parent, owner.stack, (path) => cleanUpMachines(resolve(path, "machines")));
+  const folder = await RunFolder.claim(parent, owner.stack, cleanUpFolder);
   folder.release();
   console.log(`What a killed rehearsal of ${owner.stack} left is cleaned up.`);
   return EXIT.well;

@@ -134,6 +134,34 @@ export class Engine {
     return run;
   }
 
+  /** `pulumi config set` (or `rm`, where the value is undefined) on the rehearsal's own configuration file. */
+  async setConfig(key: string, value: string | undefined): Promise<void> {
+    const { stack, configFile } = this.#options;
+    const place = ["--path", "--stack", stack, "--config-file", configFile, "--non-interactive"];
+    await this.#command(
+      value === undefined ? ["config", "rm", ...place, key] : ["config", "set", ...place, key, "--", value],
+    );
+  }
+
+  /** Path of the configuration file that the engine reads. */
+  get configFile(): string {
+    return this.#options.configFile;
+  }
+
+  /** Path of the `pulumi` binary. */
+  get pulumi(): string {
+    return this.#options.pulumi;
+  }
+
+  get stack(): string {
+    return this.#options.stack;
+  }
+
+  /** The whole environment of the engine: state, passphrase and plug-ins, for a command that starts it itself. Holds the passphrase. */
+  get environment(): NodeJS.ProcessEnv {
+    return this.#options.environment;
+  }
+
   /** The stack's outputs. With `showSecrets`, the default, they are for this process alone, never to be printed. */
   async outputs({ showSecrets = true } = {}): Promise<Record<string, unknown>> {
     const show = showSecrets ? ["--show-secrets"] : [];

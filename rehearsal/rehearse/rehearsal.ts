@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { copyFileSync, cpSync, mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { type CloudflareEmulator, startCloudflareEmulator } from "../emulators/cloudflare";
-import { type HetznerEmulator, startHetznerEmulator } from "../emulators/hetzner";
+import { type HetznerEmulator, type MachineHost, startHetznerEmulator } from "../emulators/hetzner";
 import { createMachines, type MachineEvent, type Machines } from "../machines";
 import { engineEnvironment, installPlugins, PLUGIN_NAMES, realPlugins } from "../plugins";
 import type { Tool, ToolName } from "../toolchain";
@@ -47,6 +47,13 @@ export interface RehearsalOptions {
   /** Folder with executables of real plugins, used instead of the stand-ins. Those in the person's own plugin cache are found without it. */
   plugins?: string;
   onMachineEvent?: (event: MachineEvent) => void;
+  /** Called before the power of a server is cut or its disk wiped, and after power is back. */
+  onPower?: (event: PowerEvent) => void;
+}
+
+export interface PowerEvent {
+  serverId: number;
+  on: boolean;
 }
 
 /**
@@ -60,7 +67,8 @@ export class Rehearsal {
   readonly engine: Engine;
   readonly #options: RehearsalOptions;
   readonly #tokens: CloudTokens;
-  readonly #standIns: readonly string[];
+  /** What stands in for a real part, by name. */
+  readonly standIns: readonly string[];
   readonly #runs: RunSummary[] = [];
   #upSeconds = 0;
 
@@ -79,11 +87,12 @@ export class Rehearsal {
     this.machines = parts.machines;
     this.engine = parts.engine;
     this.#tokens = parts.tokens;
-    this.#standIns = parts.standIns;
+    this.standIns = parts.standIns;
   }
 
   static async open(options: RehearsalOptions): Promise<Rehearsal> {
-    const { stack, tools, directory, projectDirectory, loopbackPrefix = "127.20.0", plugins, onMachineEvent } = options;
+    const { stack, tools, directory, projectDirectory, loopbackPrefix = "127.20.0", plugins } = options;
+    const { onMachineEvent, onPower } = options;
     const folder = (name: string): string => {
       const path = resolve(directory, name);
       mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -104,7 +113,7 @@ export class Rehearsal {
       const hetzner = await startHetznerEmulator({
         token: tokens.hetzner,
         publicIpv4Pool: { first: `${loopbackPrefix}.11`, last: `${loopbackPrefix}.254` },
-        machineHost: machines,
+        machineHost: onPower ? observed(machines, onPower) : machines,
       });
       started.push(hetzner);
       const cloudflare = await startCloudflareEmulator({
@@ -177,6 +186,15 @@ export class Rehearsal {
     return kubeconfig;
   }
 
+  /** Folder of this rehearsal. */
+  get directory(): string {
+    return this.#options.directory;
+  }
+
+  get stack(): RehearsalStack {
+    return this.#options.stack;
+  }
+
   /** A client of one of the emulated clouds, with its token. */
   client(cloud: "hetzner" | "cloudflare"): CloudClient {
     return cloud === "hetzner"
@@ -236,7 +254,7 @@ export class Rehearsal {
       seconds: { setup: seconds.setup, up: this.#upSeconds, total: seconds.total },
       runs: this.#runs,
       problems,
-      standIns: [...this.#standIns],
+      standIns: [...this.standIns],
     };
   }
 
@@ -268,6 +286,30 @@ function namesOfStandIns(realPluginNames: readonly string[]): string[] {
     "servers (their user-data is applied, no machine runs)",
     "pods (simulated by kwok, no container runs)",
   ];
+}
+
+/** The same machines; somebody else hears of their power first. */
+function observed(machines: Machines, onPower: (event: PowerEvent) => void): MachineHost {
+  const off = ({ id }: { id: number }): void => onPower({ serverId: id, on: false });
+  return {
+    powerOn: async (machine) => {
+      await machines.powerOn(machine);
+      onPower({ serverId: machine.id, on: true });
+    },
+    powerOff: (machine) => {
+      off(machine);
+      return machines.powerOff(machine);
+    },
+    rebuild: (machine) => {
+      off(machine);
+      return machines.rebuild(machine);
+    },
+    remove: (machine) => {
+      off(machine);
+      return machines.remove(machine);
+    },
+    interfacesChanged: async (machine) => machines.interfacesChanged?.(machine),
+  };
 }
 
 interface CloudTokens {

@@ -1,0 +1,35 @@
+import { closest } from "../../model/closest";
+import type { Story } from "./story";
+
+/** All drills, in the order in which they are listed and played. */
+export const STORIES: readonly Story[] = [];
+
+export class UnknownDrill extends Error {
+  constructor(name: string) {
+    const match = closest(
+      name,
+      STORIES.map((story) => story.name),
+    );
+    super(
+      `There is no drill "${name}".${match === undefined ? "" : ` Did you mean "${match}"?`} ` +
+        "`npm run rehearse -- --drill list` names them all; `--drill all` plays them all.",
+    );
+    this.name = "UnknownDrill";
+  }
+}
+
+/** The stories of these names, each once; "all" stands for all of them. */
+export function findStories(names: readonly string[]): Story[] {
+  const found = names.flatMap((name) => {
+    if (name === "all") return STORIES;
+    const story = STORIES.find((one) => one.name === name);
+    if (!story) throw new UnknownDrill(name);
+    return story;
+  });
+  return [...new Set(found)];
+}
+
+export function listStories(): string {
+  const width = Math.max(...STORIES.map(({ name }) => name.length));
+  return STORIES.map(({ name, title }) => `  ${name.padEnd(width)}  ${title}\n`).join("");
+}

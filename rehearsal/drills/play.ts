@@ -1,0 +1,181 @@
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { Rehearsal, type RehearsalTools } from "../rehearse/rehearsal";
+import { readStack } from "../rehearse/stack";
+import type { DrillResult } from "./report";
+import { DrillStopped, type PowerLine, Scene } from "./scene";
+import type { Story } from "./story";
+
+export interface PlayOptions {
+  stack: string;
+  tools: RehearsalTools;
+  projectDirectory: string;
+  /** Folder for the rehearsals; each gets its own in it. */
+  directory: string;
+  loopbackPrefix: string;
+  plugins?: string;
+  boot?: boolean;
+  /** One line of a story. */
+  say: (line: string) => void;
+  signal: AbortSignal;
+}
+
+/** What every drill's platform has, whatever its stack file says: one must be able to take it down again. */
+const DRILL_CONFIG = { "trivet:protect": false };
+
+/**
+ * Plays stories one after the other. Those that share a platform come first: it is brought up once, and again only after a drill that
+ * failed. One rehearsal runs at a time, so that they may use the same addresses.
+ */
+export class Company {
+  readonly #options: PlayOptions;
+  #shared: Stage | undefined;
+  #opened = 0;
+  standIns: readonly string[] = [];
+
+  constructor(options: PlayOptions) {
+    this.#options = options;
+  }
+
+  async playAll(
+    stories: readonly Story[],
+    onResult: (result: DrillResult) => void = () => undefined,
+  ): Promise<DrillResult[]> {
+    const results = new Map<string, DrillResult>();
+    const isShared = ({ stage }: Story): boolean => stage === "shared";
+    for (const story of [...stories.filter(isShared), ...stories.filter((one) => !isShared(one))]) {
+      this.#options.signal.throwIfAborted();
+      const result = await this.play(story);
+      results.set(story.name, result);
+      onResult(result);
+    }
+    return stories.map(({ name }) => results.get(name)!);
+  }
+
+  async play(story: Story): Promise<DrillResult> {
+    const { say, signal, boot = false } = this.#options;
+    const started = performance.now();
+    const seconds = (): number => (performance.now() - started) / 1000;
+    say("");
+    say(`${story.name}: ${story.title}`);
+    const skipped = story.impossible?.({ boot });
+    if (skipped !== undefined) {
+      say(`left out: ${skipped}`);
+      return { name: story.name, ok: true, skipped, seconds: 0, checks: [] };
+    }
+    let stage: Stage | undefined;
+    let scene: Scene | undefined;
+    let error: string | undefined;
+    let playing = started;
+    try {
+      stage = await this.#stage(story);
+      playing = performance.now();
+      scene = new Scene({ rehearsal: stage.rehearsal, power: stage, say, signal });
+      await story.play(scene);
+    } catch (thrown) {
+      if (signal.aborted) throw thrown;
+      if (!(thrown instanceof DrillStopped)) {
+        error = thrown instanceof Error ? thrown.message : String(thrown);
+        say(`FAIL    the story ended early: ${error}`);
+      }
+    } finally {
+      await scene?.close();
+    }
+    const checks = scene?.checks ?? [];
+    const ok = error === undefined && checks.length > 0 && checks.every((check) => check.ok);
+    const watch = scene?.watchReport;
+    say(`${story.name} ${ok ? "went well" : "FAILED"} after ${((performance.now() - playing) / 1000).toFixed(1)} s`);
+    if (!ok || stage !== this.#shared) await this.#leave(stage);
+    return {
+      name: story.name,
+      ok,
+      seconds: seconds(),
+      checks,
+      ...(watch ? { watch } : {}),
+      ...(error === undefined ? {} : { error }),
+    };
+  }
+
+  /** Takes everything down. */
+  async close(): Promise<void> {
+    await this.#leave(this.#shared);
+  }
+
+  async #stage({ stage }: Story): Promise<Stage> {
+    if (stage !== "shared") {
+      await this.#leave(this.#shared);
+      return this.#open(stage.config);
+    }
+    if (this.#shared) return this.#shared;
+    const { say, signal } = this.#options;
+    const opened = await this.#open({});
+    say("given   a platform, brought up by pulumi up");
+    const run = await opened.rehearsal.run("up", { signal, args: ["--skip-preview"] });
+    signal.throwIfAborted();
+    if (!run.ok) {
+      await this.#leave(opened);
+      throw new Error(`the platform did not come up: ${run.errors.join("\n")}`);
+    }
+    say(`        pulumi up ended well after ${run.seconds.toFixed(1)} s`);
+    this.#shared = opened;
+    return opened;
+  }
+
+  async #open(config: Readonly<Record<string, unknown>>): Promise<Stage> {
+    const { stack, tools, projectDirectory, directory, loopbackPrefix, plugins } = this.#options;
+    const folder = join(directory, `stage-${++this.#opened}`);
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const stage = await Stage.open(folder, (onPower) =>
+      Rehearsal.open({
+        stack: readStack(projectDirectory, stack, { ...DRILL_CONFIG, ...config }),
+        tools,
+        projectDirectory,
+        directory: folder,
+        loopbackPrefix,
+        onPower,
+        ...(plugins === undefined ? {} : { plugins }),
+      }),
+    );
+    this.standIns = stage.rehearsal.standIns;
+    return stage;
+  }
+
+  async #leave(stage: Stage | undefined): Promise<void> {
+    if (stage === this.#shared) this.#shared = undefined;
+    await stage?.close();
+  }
+}
+
+interface Listener {
+  current: (event: { serverId: number; on: boolean }) => void;
+}
+
+/** A rehearsal, its folder, and the line on which its machines' power is reported. */
+class Stage implements PowerLine {
+  readonly rehearsal: Rehearsal;
+  readonly #folder: string;
+  readonly #listeners: Listener;
+
+  private constructor(rehearsal: Rehearsal, folder: string, listeners: Listener) {
+    this.rehearsal = rehearsal;
+    this.#folder = folder;
+    this.#listeners = listeners;
+  }
+
+  static async open(
+    folder: string,
+    open: (onPower: (event: { serverId: number; on: boolean }) => void) => Promise<Rehearsal>,
+  ): Promise<Stage> {
+    const listeners: Listener = { current: () => undefined };
+    return new Stage(await open((event) => listeners.current(event)), folder, listeners);
+  }
+
+  onPower(listener: (event: { serverId: number; on: boolean }) => void): void {
+    this.#listeners.current = listener;
+  }
+
+  async close(): Promise<void> {
+    await this.rehearsal.close();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,409 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { KubernetesObject } from "../k3s/kubernetes-api";
+import type { CloudClient, ServerView } from "../rehearse/cloud-client";
+import type { EngineEvent, EngineRun, RunOptions } from "../rehearse/engine";
+import type { Rehearsal } from "../rehearse/rehearsal";
+import { type CommandRun, runTrivet } from "./commands";
+import { PodNetwork } from "./pod-network";
+import type { Check } from "./story";
+import { Member, type EtcdAccess } from "./watch/members";
+import { type ApiAccess, accessFrom, ApiServers } from "./watch/servers";
+import { describeWatch, Watch, type WatchReport } from "./watch/watch";
+
+/** How long the platform gets to become well after something was done to it. */
+const WELL_WITHIN_MILLISECONDS = 90_000;
+
+/** The Service that the watch calls: three replicas behind the public host. */
+const WATCHED_SERVICE = { namespace: "honeydue", name: "api" } as const;
+
+const TLS_FOLDER = "root/var/lib/rancher/k3s/server/tls";
+
+/** A server at Hetzner with what the drills look at. */
+export type DrillServer = ServerView & { labels: Record<string, string>; created: string };
+
+/** The power of emulated machines, as told by the rehearsal. */
+export interface PowerLine {
+  onPower(listener: (event: { serverId: number; on: boolean }) => void): void;
+}
+
+export interface SceneParts {
+  rehearsal: Rehearsal;
+  power: PowerLine;
+  say: (line: string) => void;
+  signal: AbortSignal;
+}
+
+/** Ends the drill, not the program: what follows would make no sense. The check that failed is noted already. */
+export class DrillStopped extends Error {}
+
+/** What a story does and looks at. Every step prints a line; a check that fails lets the story go on. */
+export class Scene {
+  readonly rehearsal: Rehearsal;
+  readonly checks: Check[] = [];
+  readonly signal: AbortSignal;
+  watchReport: WatchReport | undefined;
+  readonly #power: PowerLine;
+  readonly #say: (line: string) => void;
+  #watch: { watch: Watch; network: PodNetwork } | undefined;
+
+  constructor({ rehearsal, power, say, signal }: SceneParts) {
+    this.rehearsal = rehearsal;
+    this.signal = signal;
+    this.#power = power;
+    this.#say = say;
+  }
+
+  // ---- telling -------------------------------------------------------------------------------------------------------------------
+
+  given(text: string): void {
+    this.#say(`given   ${text}`);
+  }
+
+  when(text: string): void {
+    this.#say(`when    ${text}`);
+  }
+
+  note(text: string): void {
+    for (const line of text.split("\n")) this.#say(`        ${line}`);
+  }
+
+  /** Notes a check. `detail` is shown where it fails. */
+  then(text: string, ok: boolean, detail?: string): boolean {
+    this.checks.push({ text, ok, ...(ok || detail === undefined ? {} : { detail }) });
+    this.#say(`then    ${ok ? "ok  " : "FAIL"}  ${text}`);
+    if (!ok && detail !== undefined) this.note(detail);
+    return ok;
+  }
+
+  /** As `then`, but without it the rest of the story makes no sense. */
+  must(text: string, ok: boolean, detail?: string): void {
+    if (!this.then(text, ok, detail)) throw new DrillStopped(text);
+  }
+
+  // ---- what a user does ------------------------------------------------------------------------------------------------------------
+
+  /** `pulumi config set`, as a user types it; undefined takes the setting away. Keys are those of the settings: `revisions.b`. */
+  async set(key: string, value: string | number | boolean | undefined): Promise<void> {
+    this.note(
+      value === undefined
+        ? `$ pulumi config rm --path trivet:${key}`
+        : `$ pulumi config set --path trivet:${key} ${value}`,
+    );
+    await this.rehearsal.engine.setConfig(`trivet:${key}`, value === undefined ? undefined : String(value));
+  }
+
+  /** `pulumi up`, with the lines it prints while it waits. */
+  async up(options: RunOptions & { environment?: Record<string, string> } = {}): Promise<EngineRun> {
+    const variables = Object.entries(options.environment ?? {}).map(([name, value]) => `${name}=${value} `);
+    this.note(`$ ${variables.join("")}pulumi up${(options.args ?? []).map((arg) => ` ${arg}`).join("")}`);
+    const run = await this.rehearsal.run("up", this.#shown(options));
+    const { create = 0, update = 0, replace = 0, delete: deleted = 0 } = run.changes;
+    this.note(
+      `pulumi up ${run.ok ? "ended well" : `failed (exit code ${run.exitCode})`} after ${run.seconds.toFixed(1)} s: ` +
+        `${create} created, ${update} updated, ${replace} replaced, ${deleted} deleted`,
+    );
+    return run;
+  }
+
+  async preview(options: RunOptions = {}): Promise<EngineRun> {
+    this.note(`$ pulumi preview${(options.args ?? []).map((arg) => ` ${arg}`).join("")}`);
+    return this.rehearsal.run("preview", options);
+  }
+
+  async destroy(options: RunOptions = {}): Promise<EngineRun> {
+    this.note(`$ pulumi destroy${(options.args ?? []).map((arg) => ` ${arg}`).join("")}`);
+    return this.rehearsal.run("destroy", this.#shown(options));
+  }
+
+  /** The `trivet` command, as a process of its own. */
+  async trivet(...args: string[]): Promise<CommandRun> {
+    this.note(`$ trivet ${args.join(" ")}`);
+    const run = await runTrivet(this.rehearsal, args, (line) => this.note(line), this.signal);
+    this.note(`trivet ${args[0] ?? ""} ended with exit code ${run.exitCode} after ${run.seconds.toFixed(1)} s`);
+    return run;
+  }
+
+  /** What a run says while it waits, and nothing of what Pulumi prints besides. */
+  #shown(options: RunOptions): RunOptions {
+    let last = "";
+    return {
+      signal: this.signal,
+      ...options,
+      onEvent: (event: EngineEvent) => {
+        options.onEvent?.(event);
+        const { diagnosticEvent: said } = event;
+        const text = said?.message.trim() ?? "";
+        if (!said || text === "" || text === last) return;
+        if (said.ephemeral === true || said.severity === "error" || said.severity === "warning") {
+          last = text;
+          this.note(text);
+        }
+      },
+    };
+  }
+
+  // ---- what happens to the platform ------------------------------------------------------------------------------------------------
+
+  /** All servers at Hetzner by node name (a, b, c, general-1, …). */
+  async servers(): Promise<Record<string, DrillServer>> {
+    const { servers } = await this.#hetzner.get<{ servers: DrillServer[] }>("/servers?per_page=50");
+    return Object.fromEntries(servers.map((server) => [server.labels["node"] ?? server.name, server]));
+  }
+
+  async server(node: string): Promise<DrillServer> {
+    const found = (await this.servers())[node];
+    if (!found) throw new Error(`there is no server ${node}`);
+    return found;
+  }
+
+  /** Deletes a server as a person in Hetzner's console would. */
+  async deleteServer(node: string): Promise<void> {
+    const { id, name } = await this.server(node);
+    this.when(`somebody deletes server ${name} in Hetzner's console`);
+    await this.#hetzner.send("DELETE", `/servers/${id}`);
+    await this.#settled();
+  }
+
+  /** Cuts the power of a server, as a broken machine would. */
+  async powerOff(node: string): Promise<void> {
+    const { id, name } = await this.server(node);
+    this.when(`server ${name} loses its power`);
+    await this.#hetzner.send("POST", `/servers/${id}/actions/poweroff`);
+    await this.#settled();
+  }
+
+  async powerOn(node: string): Promise<void> {
+    const { id, name } = await this.server(node);
+    this.note(`server ${name} is switched on`);
+    await this.#hetzner.send("POST", `/servers/${id}/actions/poweron`);
+    await this.#settled();
+  }
+
+  /** What the server's console shows. */
+  async console(node: string): Promise<readonly string[]> {
+    return this.rehearsal.machines.console((await this.server(node)).id);
+  }
+
+  get #hetzner(): CloudClient {
+    return this.rehearsal.client("hetzner");
+  }
+
+  /** Actions take a moment; nothing else may be asked of a server meanwhile. */
+  async #settled(): Promise<void> {
+    await this.until("Hetzner's actions have ended", async () => {
+      const { actions } = await this.#hetzner.get<{ actions?: { status: string }[] }>("/actions?status=running");
+      return (actions ?? []).length === 0;
+    });
+  }
+
+  // ---- what is looked at -----------------------------------------------------------------------------------------------------------
+
+  /** The way into the cluster that the program gives. */
+  async access(): Promise<ApiAccess> {
+    const { kubeconfig, nodeAddresses } = (await this.rehearsal.engine.outputs()) as {
+      kubeconfig: string;
+      nodeAddresses: Record<string, string>;
+    };
+    const servers = await this.servers();
+    const isServer = (node: string): boolean => (servers[node]?.labels["role"] ?? "server") === "server";
+    return accessFrom(kubeconfig, Object.fromEntries(Object.entries(nodeAddresses).filter(([node]) => isServer(node))));
+  }
+
+  /** Asks the Kubernetes API, of whichever server answers. */
+  async kubernetes<T = KubernetesObject>(
+    method: string,
+    path: string,
+    body?: { type: string; value: unknown },
+  ): Promise<T> {
+    const servers = new ApiServers(await this.access());
+    try {
+      return await servers.call<T>(method, path, body);
+    } finally {
+      await servers.close();
+    }
+  }
+
+  async nodes(): Promise<KubernetesNode[]> {
+    return (await this.kubernetes<{ items: KubernetesNode[] }>("GET", "/api/v1/nodes")).items;
+  }
+
+  /** K3s version of each node, by host name. */
+  async versions(): Promise<Record<string, string>> {
+    return Object.fromEntries(
+      (await this.nodes()).map(({ metadata, status }) => [metadata.name, status?.nodeInfo?.kubeletVersion ?? "?"]),
+    );
+  }
+
+  /** Etcd's credentials lie on every server's disk, as K3s puts them. */
+  async etcdAccess(): Promise<EtcdAccess> {
+    const { addresses } = await this.access();
+    const servers = await this.servers();
+    for (const node of Object.keys(addresses)) {
+      const folder = resolve(this.rehearsal.directory, "machines", String(servers[node]?.id), TLS_FOLDER, "etcd");
+      const read = (name: string): string => readFileSync(resolve(folder, name), "utf8");
+      try {
+        return {
+          addresses,
+          authorityPem: read("server-ca.crt"),
+          client: { certificatePem: read("client.crt"), keyPem: read("client.key") },
+        };
+      } catch {
+        // this server is gone or fresh: the next one
+      }
+    }
+    throw new Error("no server's disk holds etcd's client certificate");
+  }
+
+  /** Names of the members that answer as healthy voters. */
+  async healthyVoters(): Promise<string[]> {
+    const etcd = await this.etcdAccess();
+    const members = Object.entries(etcd.addresses).map(([name, address]) => new Member(name, address, etcd));
+    await Promise.all(members.map((member) => member.ask(this.signal)));
+    await Promise.all(members.map((member) => member.close()));
+    return members.filter(({ isHealthy }) => isHealthy).map(({ name }) => name);
+  }
+
+  /** Waits until something is so. Throws, with what it waited for, when it does not come about. */
+  async until(what: string, isSo: () => Promise<boolean>, milliseconds = WELL_WITHIN_MILLISECONDS): Promise<void> {
+    const deadline = performance.now() + milliseconds;
+    let problem = "";
+    for (;;) {
+      this.signal.throwIfAborted();
+      try {
+        if (await isSo()) return;
+        problem = "";
+      } catch (error) {
+        problem = `: ${(error as Error).message}`;
+      }
+      if (performance.now() > deadline)
+        throw new Error(`waited ${Math.round(milliseconds / 1000)} s in vain: ${what}${problem}`);
+      await delay(250, undefined, { signal: this.signal });
+    }
+  }
+
+  /** As `until`, as a check: a line instead of an error. */
+  async thenSoon(
+    text: string,
+    isSo: () => Promise<boolean>,
+    milliseconds = WELL_WITHIN_MILLISECONDS,
+  ): Promise<boolean> {
+    try {
+      await this.until(text, isSo, milliseconds);
+      return this.then(text, true);
+    } catch (error) {
+      if (this.signal.aborted) throw error;
+      return this.then(text, false, (error as Error).message);
+    }
+  }
+
+  /** Every node Ready, every member a healthy voter, every pod running, every route whole. */
+  async thenWell(): Promise<boolean> {
+    let found = "";
+    const text = "all nodes Ready, all members healthy voters, all pods running, all routes whole";
+    const isWell = async (): Promise<boolean> => {
+      const { nodes, pods, routes, problems } = await this.rehearsal.inspect({ setup: 0, total: 0 });
+      const voters = await this.healthyVoters();
+      const servers = Object.keys((await this.access()).addresses);
+      const broken = [
+        ...problems,
+        ...nodes.filter(({ ready }) => !ready).map(({ name }) => `${name} is not Ready`),
+        ...(voters.length === servers.length ? [] : [`${voters.length} of ${servers.length} healthy voters`]),
+        ...(pods.running === pods.wanted ? [] : [`${pods.running} of ${pods.wanted} pods running`]),
+        ...routes.flatMap((route) => route.problems.map((problem) => `${route.host}: ${problem}`)),
+      ];
+      found = broken.join("; ");
+      return broken.length === 0;
+    };
+    try {
+      await this.until(text, isWell);
+      return this.then(text, true);
+    } catch (error) {
+      if (this.signal.aborted) throw error;
+      return this.then(text, false, found || (error as Error).message);
+    }
+  }
+
+  /** A second `pulumi up` finds nothing to do. */
+  async thenIdle(): Promise<void> {
+    const run = await this.rehearsal.run("up", { signal: this.signal, args: ["--skip-preview"] });
+    this.then(
+      "another pulumi up changes nothing",
+      run.ok && run.steps.length === 0,
+      [...run.errors, ...run.steps.map(({ op, urn }) => `${op} ${urn.split("::").pop()}`)].join("; "),
+    );
+  }
+
+  // ---- the watch -------------------------------------------------------------------------------------------------------------------
+
+  async startWatch(): Promise<void> {
+    const api = await this.access();
+    const servers = await this.servers();
+    const hosts = Object.fromEntries(
+      Object.values(servers).flatMap(({ name, public_net: { ipv4 } }) => (ipv4 ? [[name, ipv4.ip]] : [])),
+    );
+    const network = new PodNetwork(api, hosts);
+    this.#power.onPower(({ serverId, on }) => {
+      const node = this.rehearsal.hetzner.project.servers.get(serverId)?.name;
+      if (node === undefined) return;
+      if (on) network.restore(node);
+      else network.cut(node);
+    });
+    await this.until("the simulated pods serve", async () => network.podCount > 0);
+    const watch = await Watch.start({ api, etcd: await this.etcdAccess(), service: WATCHED_SERVICE, network });
+    this.#watch = { watch, network };
+    this.note("the watch begins: members, nodes, a client of the API, a client of a Service");
+  }
+
+  /** Ends the watch and prints what it saw. */
+  async endWatch(): Promise<WatchReport | undefined> {
+    if (!this.#watch) return undefined;
+    const { watch, network } = this.#watch;
+    this.#watch = undefined;
+    this.#power.onPower(() => undefined);
+    const report = await watch.stop();
+    await network.close();
+    this.watchReport = report;
+    for (const line of describeWatch(report)) this.note(line);
+    return report;
+  }
+
+  /** What holds through every roll. */
+  async thenNobodyNoticed(): Promise<void> {
+    const report = await this.endWatch();
+    if (!report) throw new Error("there was no watch");
+    const { voters, readyNodes, api, service, changes } = report;
+    const course = changes
+      .map(({ seconds, voters: v, readyNodes: n }) => `${seconds.toFixed(1)} s: ${v} voters, ${n} Ready`)
+      .join("; ");
+    this.then("never fewer than two healthy voters", voters.lowest >= 2, course);
+    this.then("never fewer than two Ready nodes", readyNodes.lowest >= 2, course);
+    const reasons = (tally: { reasons: Record<string, number> }): string =>
+      Object.entries(tally.reasons)
+        .map(([reason, times]) => `${times}x ${reason}`)
+        .join("; ");
+    this.then(
+      "every request to the Kubernetes API answered within 2 s, retries included, and no acknowledged write lost",
+      api.requests > 0 && api.failed === 0 && api.lost === 0,
+      `${api.failed} of ${api.requests} failed, ${api.lost} writes lost: ${reasons(api)}`,
+    );
+    this.then(
+      "every request to the Service answered within 2 s, retries included",
+      service.requests > 0 && service.failed === 0,
+      `${service.failed} of ${service.requests} failed: ${reasons(service)}`,
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.endWatch();
+  }
+}
+
+export type KubernetesNode = KubernetesObject & {
+  spec?: { unschedulable?: boolean; taints?: { key: string; effect: string }[] };
+  status?: {
+    nodeInfo?: { kubeletVersion: string };
+    conditions?: { type: string; status: string; reason: string }[];
+  };
+};

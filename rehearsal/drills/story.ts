@@ -1,0 +1,23 @@
+import type { Scene } from "./scene";
+
+/** A drill: something that happens to a platform, told as given, when, then. */
+export interface Story {
+  name: string;
+  /** One line, for the list. */
+  title: string;
+  /**
+   * Where it plays. "shared": on the one platform that is brought up for all, which it leaves as well as it found it. An object: on a
+   * rehearsal of its own, with these values laid over the stack file's.
+   */
+  stage: "shared" | { config: Readonly<Record<string, unknown>> };
+  /** Says why it cannot play here (a right or a tool is missing); undefined where it can. */
+  impossible?: (circumstances: { boot: boolean }) => string | undefined;
+  play(scene: Scene): Promise<void>;
+}
+
+export interface Check {
+  text: string;
+  ok: boolean;
+  /** What was found instead. */
+  detail?: string;
+}
