@@ -1,0 +1,233 @@
+import { execFile } from "node:child_process";
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import type { Server } from "node:net";
+import { dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { promisify, stripVTControlCharacters } from "node:util";
+import type { Machine } from "../emulators/hetzner/machine-host";
+import type { ProcessRegister, RunningProcess } from "../k3s/processes";
+import type { MachineEvent } from "../machines";
+import { publicAddress } from "./addresses";
+import { type Cgroups, cgroupName, makeCgroups } from "./cgroup";
+import type { Network } from "./network";
+import { commandPath, findCommand } from "./requirements";
+
+const run = promisify(execFile);
+
+/** What a server's disk is made of, and how it is taken away; it lies in memory, in the gateway's mount namespace. */
+const MAKE_DISK = `
+mkdir -p "$2/upper" "$2/work" "$2/root"
+mountpoint -q "$2/root" || mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+`;
+const WIPE_DISK = `
+[ -d "$1" ] || exit 0
+if mountpoint -q "$1/root"; then umount "$1/root"; fi
+rm -rf "$1"
+`;
+
+/** Moves to the control groups given before "--" and becomes what follows. */
+const ENTER_CGROUPS = 'while [ "$1" != -- ]; do echo $$ > "$1"; shift; done; shift; exec "$@"';
+
+/** In the servers: what the stand-in of K3s runs. */
+export const TOOLS_FOLDER = "/usr/local/lib/trivet-rehearsal/bin";
+const API_PORT = 6443;
+const LEADER_DEADLINE_MILLISECONDS = 10_000;
+const POLL_MILLISECONDS = 50;
+const CONSOLE_PERIOD_MILLISECONDS = 200;
+
+export interface BootedServerOptions {
+  machine: Machine;
+  network: Network;
+  register: ProcessRegister;
+  /** The base tree. */
+  tree: string;
+  /** Files of this machine that a server sees, read-only, by their path in there. */
+  binds: Readonly<Record<string, string>>;
+  /** Folder of its console on this machine. */
+  directory: string;
+  onEvent: (event: MachineEvent) => void;
+}
+
+/** One server that really boots: a Debian user land under systemd-nspawn. */
+export class BootedServer {
+  machine: Machine;
+  readonly #options: BootedServerOptions;
+  #on: { process: RunningProcess; cgroups: Cgroups; relay: Server | undefined } | undefined;
+  #console: NodeJS.Timeout | undefined;
+  #consoleRead = 0;
+
+  constructor(options: BootedServerOptions) {
+    this.machine = options.machine;
+    this.#options = options;
+    mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+  }
+
+  get isOn(): boolean {
+    return this.#on !== undefined && !this.#on.process.hasExited;
+  }
+
+  /** Everything its console has shown since it exists. */
+  get console(): string[] {
+    const text = existsSync(this.#consoleFile) ? readFileSync(this.#consoleFile, "utf8") : "";
+    return stripVTControlCharacters(text)
+      .split(/\r*\n/)
+      .filter((line) => line.trim() !== "");
+  }
+
+  /** Where a path of its disk lies for this process. */
+  at(path: string): string {
+    return join(this.#options.network.disk(`/${this.machine.id}/root`), path);
+  }
+
+  async powerOn(): Promise<void> {
+    if (this.isOn) return;
+    await this.powerOff(); // it may have switched itself off
+    const { network, register, tree, binds, onEvent } = this.#options;
+    const { id, name } = this.machine;
+    const disk = `${network.folder}/disks/${id}`;
+    await network.run(MAKE_DISK, tree, disk);
+    this.#seed();
+    await network.plugIn(this.machine);
+    const cgroups = makeCgroups(cgroupName(id));
+    this.#say(
+      `power on: systemd-nspawn with a Debian user land stands in for ${this.machine.serverType} and ${this.machine.image}`,
+    );
+    const process = register.start({
+      name: `server ${name}`,
+      path: findCommand("nsenter") ?? "nsenter",
+      args: [
+        ...network.enter(),
+        // Settings below /proc/sys/net are the server's own, by its namespace; nothing else of the kernel is written.
+        ...["env", `PATH=${commandPath()}`, "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network", "sh", "-euc", ENTER_CGROUPS, "sh", ...cgroups.processFiles, "--"],
+        // In a process namespace of its own: with its first process everything in it ends, whatever ended that one.
+        ...["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"],
+        ...["systemd-nspawn", "--quiet", "--boot", "--directory", `${disk}/root`],
+        ...["--machine", `s${id}`, "--hostname", name, "--network-namespace-path", `/run/netns/s${id}`],
+        ...["--register=no", "--keep-unit", "--settings=no", "--link-journal=no", "--console=read-only"],
+        ...["--resolv-conf=off", "--timezone=off"],
+        // A server sets its own firewall and routes. This machine's clock, modules and power are none of its business.
+        ...["--capability=CAP_NET_ADMIN", "--drop-capability=CAP_SYS_TIME,CAP_SYS_MODULE,CAP_SYS_BOOT"],
+        ...Object.entries(binds).map(([inside, outside]) => `--bind-ro=${outside}:${inside}`),
+        "systemd.show_status=no",
+      ],
+      cwd: this.#options.directory,
+      logFile: this.#consoleFile,
+    });
+    this.#on = { process, cgroups, relay: undefined };
+    onEvent({ machine: { id, name }, type: "booting" });
+    this.#console ??= setInterval(() => this.#tellConsole(), CONSOLE_PERIOD_MILLISECONDS).unref();
+    const to = publicAddress(this.machine);
+    if (to !== undefined)
+      this.#on.relay = await network.relay(
+        { host: this.machine.publicIpv4!, port: API_PORT },
+        { host: to, port: API_PORT },
+      );
+  }
+
+  /** A power cut. The disk stays. */
+  async powerOff(): Promise<void> {
+    if (!this.#on) return;
+    const { process, cgroups, relay } = this.#on;
+    relay?.close();
+    await process.stop("at once");
+    await cgroups.removeWhenEmpty();
+    await this.#options.network.unplug(this.machine.id);
+    this.#say("power off");
+    this.#tellConsole();
+    clearInterval(this.#console);
+    this.#console = undefined;
+    this.#on = undefined;
+  }
+
+  async wipe(): Promise<void> {
+    await this.powerOff();
+    await this.#options.network.run(WIPE_DISK, `${this.#options.network.folder}/disks/${this.machine.id}`);
+  }
+
+  async interfacesChanged(machine: Machine): Promise<void> {
+    this.machine = { ...machine, userData: this.machine.userData };
+    if (this.isOn) await this.#options.network.attach(this.machine);
+  }
+
+  /**
+   * Runs a command in the running server, as root, and gives its standard output.
+   * @throws what execFile throws when the command fails: `code`, `stdout` and `stderr` are on the error
+   */
+  async run(command: string, ...args: readonly string[]): Promise<string> {
+    const namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"];
+    const { stdout } = await run(
+      "nsenter",
+      [`--target=${await this.#leader()}`, ...namespaces, "--", command, ...args],
+      {
+        env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8" },
+        maxBuffer: 16 << 20,
+      },
+    );
+    return stdout;
+  }
+
+  /** The server's own process 1, seen from here. */
+  async #leader(): Promise<number> {
+    const deadline = Date.now() + LEADER_DEADLINE_MILLISECONDS;
+    for (;;) {
+      if (!this.#on || this.#on.process.hasExited) throw new Error(`${this.machine.name} is off`);
+      const found = childrenOf(this.#on.process.pid).flatMap(childrenOf).find(isInitOfContainer);
+      if (found !== undefined) return found;
+      if (Date.now() > deadline)
+        throw new Error(`${this.machine.name} has not begun to boot:\n${this.console.slice(-10).join("\n")}`);
+      await delay(POLL_MILLISECONDS);
+    }
+  }
+
+  /** The seed from which cloud-init's NoCloud reads; a server keeps that of its first boot until it is rebuilt. */
+  #seed(): void {
+    const file = (name: string): string => this.at(`/var/lib/cloud/seed/nocloud/${name}`);
+    if (existsSync(file("meta-data"))) return;
+    mkdirSync(dirname(file("user-data")), { recursive: true, mode: 0o700 });
+    writeFileSync(file("user-data"), this.machine.userData, { mode: 0o600 });
+    writeFileSync(
+      file("meta-data"),
+      JSON.stringify({ "instance-id": `${this.machine.id}`, "local-hostname": this.machine.name }),
+      {
+        mode: 0o600,
+      },
+    );
+  }
+
+  get #consoleFile(): string {
+    return join(this.#options.directory, "console.log");
+  }
+
+  #say(line: string): void {
+    appendFileSync(this.#consoleFile, `rehearsal: ${line}\n`, { mode: 0o600 });
+  }
+
+  #tellConsole(): void {
+    const lines = this.console;
+    const { id, name } = this.machine;
+    for (const line of lines.slice(this.#consoleRead))
+      this.#options.onEvent({ machine: { id, name }, type: "console line", line });
+    this.#consoleRead = lines.length;
+  }
+}
+
+function childrenOf(processId: number): number[] {
+  try {
+    return readdirSync(`/proc/${processId}/task`).flatMap((task) =>
+      readFileSync(`/proc/${processId}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+    );
+  } catch {
+    return []; // it ended in between
+  }
+}
+
+/** Process 1 of two nested process namespaces (ours, then systemd-nspawn's), once it has become systemd. */
+function isInitOfContainer(processId: number): boolean {
+  try {
+    const status = readFileSync(`/proc/${processId}/status`, "utf8");
+    const ids = /^NSpid:\s+(.*)$/m.exec(status)?.[1]?.split(/\s+/) ?? [];
+    return ids.length >= 3 && ids.at(-1) === "1" && /^Name:\s+systemd$/m.test(status);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * Runs inside the network of booted servers, as its gateway to the rehearsal: `node gateway.ts <folder>`. It imports nothing of ours:
+ * Node starts it as it stands.
+ *
+ *  - the metadata service, as far as Hetzner's is used: it knows a server by the address it asks from;
+ *  - the release site: the files of `<folder>/site`;
+ *  - `<folder>/gateway.sock`: a proxy (HTTP CONNECT) through which the rehearsal reaches the servers. A Unix socket belongs to no network;
+ *  - addresses of `<folder>/outside.json`: what listens there is the rehearsal's, behind a Unix socket each.
+ */
+import { createReadStream, readFileSync, statSync, unlinkSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { connect, createServer as createTcpServer, type Socket } from "node:net";
+import { join, normalize } from "node:path";
+
+interface Metadata {
+  address: string;
+  instanceId: number;
+  hostname: string;
+  location: string;
+  userData: string;
+}
+
+const [folder = ".", metadataAddress = "", releaseSiteAddress = ""] = process.argv.slice(2);
+process.chdir(folder);
+
+const text = (response: ServerResponse, status: number, body: string): void => {
+  response.writeHead(status, { "content-type": "text/plain" });
+  response.end(body);
+};
+
+createServer((request, response) => {
+  const asker = (request.socket.remoteAddress ?? "").replace(/^::ffff:/, "");
+  const servers = JSON.parse(readFileSync("metadata.json", "utf8")) as Metadata[];
+  const server = servers.find(({ address }) => address === asker);
+  if (!server) return text(response, 404, "not found\n");
+  switch (request.url) {
+    case "/hetzner/v1/userdata":
+      return text(response, 200, server.userData);
+    case "/hetzner/v1/metadata":
+      return text(
+        response,
+        200,
+        `instance-id: ${server.instanceId}\nhostname: ${server.hostname}\nregion: ${server.location}\n`,
+      );
+    case "/hetzner/v1/metadata/instance-id":
+      return text(response, 200, `${server.instanceId}`);
+    case "/hetzner/v1/metadata/hostname":
+      return text(response, 200, server.hostname);
+    default:
+      return text(response, 404, "not found\n");
+  }
+}).listen(80, metadataAddress);
+
+createServer((request: IncomingMessage, response) => {
+  const name = normalize(decodeURIComponent(new URL(request.url ?? "/", "http://site").pathname));
+  const file = join("site", name);
+  try {
+    const { size } = statSync(file);
+    response.writeHead(200, { "content-type": "application/octet-stream", "content-length": size });
+    createReadStream(file)
+      .on("error", () => response.destroy())
+      .pipe(response);
+  } catch {
+    text(response, 404, "not found\n");
+  }
+}).listen(80, releaseSiteAddress);
+
+for (const { address, port, socket } of JSON.parse(readFileSync("outside.json", "utf8")) as {
+  address: string;
+  port: number;
+  socket: string;
+}[])
+  createTcpServer((client) => join2(client, connect(socket))).listen(port, address);
+
+const proxy = createServer((_, response) => text(response, 405, "CONNECT only\n"));
+proxy.on("connect", (request, client: Socket, head) => {
+  const [host = "", port = ""] = (request.url ?? "").split(":");
+  const server = connect({ host, port: Number(port), noDelay: true });
+  server.once("error", () => client.end("HTTP/1.1 502 Bad Gateway\r\n\r\n"));
+  client.once("error", () => server.destroy());
+  server.once("connect", () => {
+    client.write("HTTP/1.1 200 OK\r\n\r\n");
+    server.write(head);
+    join2(client, server);
+  });
+});
+try {
+  unlinkSync("gateway.sock");
+} catch {
+  // There was none.
+}
+// By a relative path: the absolute one may be longer than a socket's name can be.
+proxy.listen("gateway.sock");
+
+function join2(one: Socket, other: Socket): void {
+  for (const [from, to] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    from.pipe(to);
+    from.on("error", () => to.destroy());
+    from.on("close", () => to.destroy());
+  }
+}

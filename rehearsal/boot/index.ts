@@ -1,0 +1,163 @@
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Machine } from "../emulators/hetzner/machine-host";
+import { endOrphans, ProcessRegister } from "../k3s/processes";
+import type { MachineEvent, Machines } from "../machines";
+import { RELEASE_SITE_ADDRESS } from "./addresses";
+import { type BaseTreeProgress, ensureBaseTree } from "./base-tree";
+import { BootedServer, TOOLS_FOLDER } from "./booted-server";
+import { removeOrphanedCgroups } from "./cgroup";
+import { Network, type Outside } from "./network";
+
+export { type BaseTreeProgress, BASE_IMAGE, ensureBaseTree, findBaseTree } from "./base-tree";
+export { TOOLS_FOLDER } from "./booted-server";
+export type { Outside } from "./network";
+export { CannotBoot, obstacles } from "./requirements";
+
+export interface BootedMachinesOptions {
+  /** Binaries of this machine that servers find, read-only, in `TOOLS_FOLDER`, by their names here. `node` is always there. */
+  tools: Readonly<Record<string, { path: string }>>;
+  /** Logs, consoles and the release site's files. It is made when missing, and removed by `close`. */
+  directory: string;
+  /** What servers may reach on this machine: an emulated S3, for example. See `BootedMachines.outside`. */
+  outside?: readonly Outside[];
+  onEvent?: (event: MachineEvent) => void;
+  onProgress?: (progress: BaseTreeProgress) => void;
+  /** Aborting does what `close` does. */
+  signal?: AbortSignal;
+}
+
+/** Servers that boot a Debian user land, with what only such servers have. */
+export interface BootedMachines extends Machines {
+  /** Puts a file on the emulated release site. The URL is good inside the servers only. */
+  publish(name: string, file: string): { url: string; sha256: string };
+  /** Takes it off the site again: a release site that is away. */
+  withdraw(name: string): Promise<void>;
+  /** Under which addresses servers reach `options.outside`, in its order. */
+  readonly outside: readonly Outside[];
+  /** Runs a command in a server, as root; gives its standard output. */
+  run(id: number, command: string, ...args: readonly string[]): Promise<string>;
+}
+
+/**
+ * Boots servers for real, where `createMachines` interprets their user-data: cloud-init, systemd, network and firewall are Debian's own.
+ * See README.md for what is real. Builds the base tree first where the cache has none.
+ * @throws CannotBoot where this machine cannot: not root, not Linux, tools or rights missing
+ */
+export async function createBootedMachines({
+  tools,
+  directory,
+  outside = [],
+  onEvent = () => undefined,
+  onProgress,
+  signal,
+}: BootedMachinesOptions): Promise<BootedMachines> {
+  const tree = await ensureBaseTree({ ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) });
+  removeOrphanedCgroups();
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const register = new ProcessRegister(directory);
+  const folder = realpathSync(directory);
+  const network = await Network.open(folder, register, outside);
+  const binds = Object.fromEntries(
+    Object.entries({ node: { path: process.execPath }, ...tools }).map(([name, { path }]) => [
+      join(TOOLS_FOLDER, name),
+      realpathSync(path),
+    ]),
+  );
+  const servers = new Map<number, BootedServer>();
+  /** Calls about one server run one after the other. */
+  const queues = new Map<number, Promise<void>>();
+  let closing: Promise<void> | undefined;
+
+  const inTurn = (id: number, action: () => Promise<void> | void): Promise<void> => {
+    const turn = (queues.get(id) ?? Promise.resolve()).then(action);
+    queues.set(
+      id,
+      turn.catch(() => undefined),
+    );
+    return turn;
+  };
+  const serverFor = (machine: Machine): BootedServer => {
+    let server = servers.get(machine.id);
+    if (!server) {
+      server = new BootedServer({
+        machine,
+        network,
+        register,
+        tree,
+        binds,
+        directory: join(folder, "consoles", `${machine.id}`),
+        onEvent,
+      });
+      servers.set(machine.id, server);
+    }
+    server.machine = machine;
+    return server;
+  };
+  const site = (name: string): string => join(folder, "site", name);
+
+  const machines: BootedMachines = {
+    powerOn: (machine) => inTurn(machine.id, () => (closing ? undefined : serverFor(machine).powerOn())),
+    powerOff: ({ id }) => inTurn(id, () => servers.get(id)?.powerOff()),
+    rebuild: (machine) => inTurn(machine.id, () => serverFor(machine).wipe()),
+    remove: ({ id }) =>
+      inTurn(id, async () => {
+        await servers.get(id)?.wipe();
+        servers.delete(id);
+      }),
+    interfacesChanged: (machine) => inTurn(machine.id, () => servers.get(machine.id)?.interfacesChanged(machine)),
+    console: (id) => servers.get(id)?.console ?? [],
+    controlPlanes: () => [...servers.values()].flatMap((server) => controlPlane(server, folder)),
+    publish: (name, file) => {
+      copyFileSync(file, site(name));
+      const sha256 = createHash("sha256").update(readFileSync(file)).digest("hex");
+      return { url: `http://${RELEASE_SITE_ADDRESS}/${encodeURIComponent(name)}`, sha256 };
+    },
+    withdraw: (name) => rm(site(name), { force: true }),
+    outside: outside.map(({ port }, index) => ({ host: `198.51.100.${index + 2}`, port })),
+    run: async (id, command, ...args) => {
+      const server = servers.get(id);
+      if (!server) throw new Error(`there is no server ${id}`);
+      return await server.run(command, ...args);
+    },
+    close: () => {
+      closing ??= (async () => {
+        await Promise.all([...servers.entries()].map(([id, server]) => inTurn(id, () => server.powerOff())));
+        await network.close();
+        register.close();
+        await rm(folder, { recursive: true, force: true });
+      })();
+      return closing;
+    },
+  };
+  signal?.addEventListener("abort", () => void machines.close(), { once: true });
+  return machines;
+}
+
+/**
+ * Cleans up after a rehearsal that was killed: ends the processes it left (each checked by its start time), removes their control groups
+ * and its folder. Namespaces, interfaces, mounts and disks went with the processes.
+ */
+export async function cleanUpBootedMachines(directory: string): Promise<void> {
+  endOrphans(directory);
+  if (process.platform === "linux") removeOrphanedCgroups();
+  await rm(directory, { recursive: true, force: true });
+}
+
+/** A server whose K3s has written the administrator's kubeconfig, with a copy of it that leads here. */
+function controlPlane(server: BootedServer, folder: string): ReturnType<Machines["controlPlanes"]> {
+  const kubeconfig = server.at("/etc/rancher/k3s/k3s.yaml");
+  if (!server.isOn || server.machine.publicIpv4 === undefined || !existsSync(kubeconfig)) return [];
+  const { cluster, node } = JSON.parse(readFileSync(server.at("/etc/trivet/node.json"), "utf8")) as {
+    cluster: string;
+    node: string;
+  };
+  const url = `https://${server.machine.publicIpv4}:6443`;
+  const adminKubeconfig = join(folder, "consoles", `${server.machine.id}`, "kubeconfig");
+  writeFileSync(adminKubeconfig, readFileSync(kubeconfig, "utf8").replaceAll("https://127.0.0.1:6443", url), {
+    mode: 0o600,
+  });
+  return [{ cluster, node, url, adminKubeconfig }];
+}

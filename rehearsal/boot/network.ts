@@ -1,0 +1,261 @@
+import { execFile } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
+import type { Machine } from "../emulators/hetzner/machine-host";
+import type { ProcessRegister, RunningProcess } from "../k3s/processes";
+import { explainListenError } from "../k3s/ports";
+import {
+  GATEWAY_ADDRESS,
+  METADATA_ADDRESS,
+  OUTSIDE_ADDRESSES,
+  PUBLIC_RANGE,
+  publicAddress,
+  RELEASE_SITE_ADDRESS,
+} from "./addresses";
+import { commandPath, findCommand } from "./requirements";
+
+const run = promisify(execFile);
+const START_DEADLINE_MILLISECONDS = 15_000;
+const POLL_MILLISECONDS = 20;
+/** Hetzner's private networks. */
+const PRIVATE_MTU = 1450;
+
+/** Something on this machine that servers may reach; everything else is out of their reach. */
+export interface Outside {
+  host: string;
+  port: number;
+}
+
+/**
+ * One gateway process holds everything: a mount namespace with the servers' disks, and a network namespace that the servers' own hang on.
+ * The kernel takes all of it down with the last process in it, so a rehearsal that is killed leaves no interface, mount or disk.
+ */
+const SETUP = `
+folder=$1; shift
+mount --make-rprivate /
+mkdir -p /run/netns /run/systemd "$folder/disks"
+mount -t tmpfs -o mode=755 tmpfs /run/netns
+mount -t tmpfs -o mode=755 tmpfs /run/systemd
+mount -t tmpfs -o mode=700 tmpfs "$folder/disks"
+echo 1 > /proc/sys/net/ipv4/ip_forward
+echo 0 > /proc/sys/net/ipv4/conf/all/send_redirects
+ip link set lo up
+ip link add public type bridge
+ip link set public up
+ip address add ${GATEWAY_ADDRESS}/32 dev public
+ip route add ${PUBLIC_RANGE} dev public
+ip address add ${METADATA_ADDRESS}/32 dev lo
+for last in 1 2 3 4 5 6 7 8 9; do ip address add ${OUTSIDE_ADDRESSES}$last/32 dev lo; done
+exec "$@"
+`;
+
+/** A server's namespace and its public interface, addressed as by Hetzner's DHCP: one address, the gateway on the link. */
+const PLUG_IN = `
+name=$1; address=$2
+ip netns add "$name"
+ip -n "$name" link set lo up
+[ -n "$address" ] || exit 0
+ip link add "p$name" type veth peer name eth0 netns "$name"
+ip link set "p$name" master public up
+ip -n "$name" link set eth0 up
+ip -n "$name" address add "$address/32" dev eth0
+ip -n "$name" route add ${GATEWAY_ADDRESS} dev eth0 src "$address"
+ip -n "$name" route add default via ${GATEWAY_ADDRESS} src "$address"
+`;
+
+/** The kernel gives no range of a private network to a server, only an address and a route; here the /16 around the address. */
+const ATTACH = `
+name=$1; network=net$2; interface=$3; mac=$4; address=$5; outer=v$2-$name
+ip -n "$name" link show "$interface" >/dev/null 2>&1 && exit 0
+ip link show "$network" >/dev/null 2>&1 || { ip link add "$network" mtu ${PRIVATE_MTU} type bridge; ip link set "$network" up; }
+ip link add "$outer" mtu ${PRIVATE_MTU} type veth peer name "$interface" mtu ${PRIVATE_MTU} address "$mac" netns "$name"
+ip link set "$outer" master "$network" up
+ip -n "$name" link set "$interface" up
+ip -n "$name" address add "$address/32" dev "$interface"
+ip -n "$name" route add "\${address%.*.*}.0.0/16" dev "$interface" src "$address"
+`;
+
+/** Interfaces go at once: a namespace in which something still ends would keep them for a while. */
+const UNPLUG = `
+name=$1
+for link in $(ip -o link show type veth | sed -n "s/^[0-9]*: \\(p$name\\|v[0-9]*-$name\\)@.*/\\1/p"); do ip link delete "$link"; done
+[ ! -e "/run/netns/$name" ] || ip netns delete "$name"
+`;
+
+export class Network {
+  readonly folder: string;
+  readonly gateway: RunningProcess;
+  readonly #metadata = new Map<number, { address: string; machine: Machine }>();
+  readonly #outside: Server[];
+
+  private constructor(folder: string, gateway: RunningProcess, outside: Server[]) {
+    this.folder = folder;
+    this.gateway = gateway;
+    this.#outside = outside;
+  }
+
+  /** @param outside gets the addresses 198.51.100.2, .3 and so on, with the ports they have outside */
+  static async open(folder: string, register: ProcessRegister, outside: readonly Outside[]): Promise<Network> {
+    if (outside.length > 8) throw new Error(`servers may reach at most 8 things outside, not ${outside.length}`);
+    mkdirSync(join(folder, "site"), { recursive: true, mode: 0o700 });
+    writeFileSync(join(folder, "metadata.json"), "[]", { mode: 0o600 });
+    const doors = outside.map(({ port }, index) => ({
+      address: `${OUTSIDE_ADDRESSES}${index + 2}`,
+      port,
+      socket: `outside-${index}.sock`,
+    }));
+    writeFileSync(join(folder, "outside.json"), JSON.stringify(doors), { mode: 0o600 });
+    const gateway = register.start({
+      name: "gateway of the booted servers' network",
+      path: findCommand("unshare") ?? "unshare",
+      args: [
+        ...["--mount", "--net", "--propagation", "private", "--"],
+        ...["env", `PATH=${commandPath()}`, "sh", "-euc", SETUP, "sh", folder],
+        ...[
+          process.execPath,
+          "--disable-warning=ExperimentalWarning",
+          "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON",
+        ],
+        ...[join(__dirname, "gateway.ts"), folder, METADATA_ADDRESS, RELEASE_SITE_ADDRESS],
+      ],
+      cwd: folder,
+      logFile: join(folder, "gateway.log"),
+    });
+    const deadline = Date.now() + START_DEADLINE_MILLISECONDS;
+    while (!existsSync(join(folder, "gateway.sock"))) {
+      if (gateway.hasExited || Date.now() > deadline)
+        throw new Error(`the network of the booted servers did not start:\n${gateway.logTail().join("\n")}`);
+      await delay(POLL_MILLISECONDS);
+    }
+    const servers = await Promise.all(
+      doors.map(async ({ socket }, index) => {
+        return await listen({ path: shortPath(gateway, socket) }, () => dialOutside(outside[index]!));
+      }),
+    );
+    return new Network(folder, gateway, servers);
+  }
+
+  /** Where a path of the servers' disks lies for this process: they are mounted in the gateway's namespace only. */
+  disk(path: string): string {
+    return `/proc/${this.gateway.pid}/root${join(this.folder, "disks", path)}`;
+  }
+
+  /** Runs a shell script where the network and the disks are. Returns what it printed. */
+  async run(script: string, ...args: readonly string[]): Promise<string> {
+    const { stdout } = await run("nsenter", [...this.enter(), "sh", "-euc", script, "sh", ...args], {
+      env: { PATH: commandPath(), LC_ALL: "C" },
+    });
+    return stdout;
+  }
+
+  /** Arguments of nsenter that lead there. */
+  enter(): string[] {
+    return [`--target=${this.gateway.pid}`, "--mount", "--net", "--"];
+  }
+
+  async plugIn(machine: Machine): Promise<void> {
+    const address = publicAddress(machine);
+    await this.run(PLUG_IN, `s${machine.id}`, address ?? "");
+    if (address !== undefined) {
+      this.#metadata.set(machine.id, { address, machine });
+      this.#writeMetadata();
+    }
+    await this.attach(machine);
+  }
+
+  /** Gives a server the interfaces of its private networks that it does not have yet, as hot-plugging does. */
+  async attach({ id, privateNetworks }: Machine): Promise<void> {
+    for (const [index, { networkId, ip, macAddress }] of privateNetworks.entries())
+      await this.run(ATTACH, `s${id}`, `${networkId}`, `enp${7 + index}s0`, macAddress, ip);
+  }
+
+  async unplug(id: number): Promise<void> {
+    this.#metadata.delete(id);
+    this.#writeMetadata();
+    await this.run(UNPLUG, `s${id}`);
+  }
+
+  /** Lets this machine reach a server: what comes in at `from` goes to `to`, byte by byte. */
+  async relay(from: { host: string; port: number }, to: { host: string; port: number }): Promise<Server> {
+    try {
+      return await listen(from, () => this.#dial(to));
+    } catch (error) {
+      throw explainListenError(error, from.host, from.port);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.gateway.stop("at once");
+    for (const server of this.#outside) server.close();
+  }
+
+  #writeMetadata(): void {
+    const servers = [...this.#metadata.values()].map(({ address, machine }) => ({
+      address,
+      instanceId: machine.id,
+      hostname: machine.name,
+      location: machine.location,
+      userData: machine.userData,
+    }));
+    writeFileSync(join(this.folder, "metadata.json"), JSON.stringify(servers), { mode: 0o600 });
+  }
+
+  /** A connection to an address in there, through the gateway. */
+  async #dial({ host, port }: { host: string; port: number }): Promise<Socket> {
+    const asked = request({
+      socketPath: shortPath(this.gateway, "gateway.sock"),
+      method: "CONNECT",
+      path: `${host}:${port}`,
+      agent: false,
+    });
+    return await new Promise((resolve, reject) => {
+      asked.once("connect", (response, socket: Socket, head) => {
+        if (response.statusCode !== 200) {
+          socket.destroy();
+          return reject(new Error(`${host}:${port} does not answer`));
+        }
+        if (head.length > 0) socket.unshift(head);
+        resolve(socket);
+      });
+      asked.once("error", reject);
+      asked.end();
+    });
+  }
+}
+
+/** The gateway's working folder has a short name, whatever the folder's own is: a socket's name has 107 characters at most. */
+const shortPath = (gateway: RunningProcess, name: string): string => `/proc/${gateway.pid}/cwd/${name}`;
+
+async function listen(
+  at: { host: string; port: number } | { path: string },
+  dial: () => Promise<Socket>,
+): Promise<Server> {
+  const server = createServer({ noDelay: true, pauseOnConnect: true }, (client) => {
+    client.on("error", () => client.destroy());
+    dial().then(
+      (upstream) => {
+        upstream.on("error", () => client.destroy());
+        client.on("close", () => upstream.destroy());
+        upstream.on("close", () => client.destroy());
+        client.pipe(upstream).pipe(client);
+      },
+      () => client.destroy(),
+    );
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(at, resolve);
+  });
+  return server;
+}
+
+const dialOutside = ({ host, port }: Outside): Promise<Socket> =>
+  new Promise((resolve, reject) => {
+    const socket = connect({ host, port, noDelay: true });
+    socket.once("connect", () => resolve(socket));
+    socket.once("error", reject);
+  });
