@@ -82,7 +82,7 @@ export interface ClusterNode {
   readonly architecture: Architecture;
   readonly vcpus: number;
   readonly memory: MiB;
-  /** Of the definition's pool; Trivet's own come on top. */
+  /** The definition's and `trivet/pool`, for agents. What Trivet says of every node (where it is, what it runs) comes on top. */
   readonly labels: Readonly<Record<string, string>>;
   readonly taints: readonly Taint[];
   /** Raised to make this one node anew (`revisions` in the settings); 1 or more. */
@@ -216,6 +216,8 @@ export interface Workload {
   readonly jobs: string | undefined;
   readonly writablePaths: readonly string[];
   readonly runAsUser: number;
+  /** The agents it runs on, whose taints it tolerates; undefined for any node without taints. */
+  readonly pool: string | undefined;
   readonly stopsWithinSeconds: number;
 }
 

@@ -1,5 +1,5 @@
 import { checkCapacity } from "./checks/capacity";
-import { checkK3s, checkLocation, checkServerImage, checkServerType } from "./checks/cluster";
+import { checkK3s, checkLocation, checkServerImage, checkServers, checkServerType } from "./checks/cluster";
 import {
   type Check,
   type Draft,
@@ -13,12 +13,17 @@ import {
 import { checkDomain, checkEdge, checkHosts } from "./checks/edge";
 import { checkExternals } from "./checks/externals";
 import { checkImages } from "./checks/images";
+import { checkKernel } from "./checks/kernel";
+import { checkLabels } from "./checks/labels";
 import { checkMetrics } from "./checks/metrics";
 import { checkNames } from "./checks/names";
 import { k3sVersionOf, type NodeWish, nodesOf } from "./checks/nodes";
 import { checkNetwork, checkOperators, checkTlsSans } from "./checks/network";
+import { checkPoolNames, checkPools } from "./checks/pools";
+import { checkRegistries } from "./checks/registries";
 import { checkRegistry, checkSecrets } from "./checks/secrets";
 import { checkShape } from "./checks/shape";
+import { checkRestore, checkSnapshots } from "./checks/snapshots";
 import { checkJobs, checkStores } from "./checks/stores";
 import { checkEnv, checkUses, variablePrefix } from "./checks/uses";
 import { checkWorkloads } from "./checks/workloads";
@@ -33,7 +38,9 @@ import type {
 } from "./definition";
 import { image as parsedImage } from "./image-reference";
 import { IMAGES } from "./images";
+import { kernelSettingName } from "./kernel";
 import { K3S_RELEASES, k3sUrl } from "./k3s-releases";
+import { POOL_LABEL } from "./node-labels";
 import { addressInSubnet, resolveNetwork } from "./network";
 import { placementGroups } from "./placement";
 import type {
@@ -75,10 +82,18 @@ export type Resolution =
 const CHECKS: readonly Check[] = [
   checkNames,
   checkDomain,
+  checkServers,
   checkLocation,
   checkServerType,
   checkServerImage,
   checkK3s,
+  checkPools,
+  checkPoolNames,
+  checkLabels,
+  checkKernel,
+  checkSnapshots,
+  checkRestore,
+  checkRegistries,
   checkNetwork,
   checkOperators,
   checkTlsSans,
@@ -176,7 +191,7 @@ const resolveCluster = (draft: Draft, settings: Settings): Cluster => {
     placementGroups: placementGroups(name, nodes),
     kernel: Object.fromEntries(
       Object.entries({ ...cluster.kernel, ...settings.kernel })
-        .map(([key, value]) => [key, String(value)] as const)
+        .map(([key, value]) => [kernelSettingName(key), String(value)] as const)
         .sort(([one], [other]) => (one < other ? -1 : 1)),
     ),
     snapshots: resolveSnapshots(definition, raw, settings),
@@ -205,7 +220,7 @@ const resolveNode = (wish: NodeWish, platform: string, network: Network, setting
     architecture: type.architecture,
     vcpus: type.vcpus,
     memory: type.memory,
-    labels: { ...pool?.labels },
+    labels: pool === undefined ? {} : { ...pool.labels, [POOL_LABEL]: pool.name },
     taints: (pool?.taints ?? []).map(({ key, value = "", effect }) => ({ key, value, effect })),
     revision: settings.revisions[name] ?? 1,
   };
@@ -374,6 +389,7 @@ const resolveWorkload = (name: string, workload: WorkloadDefinition, around: Sur
     jobs: workload.kind === "worker" ? workload.jobs : undefined,
     writablePaths: workload.writablePaths ?? ["/tmp"],
     runAsUser: workload.runAsUser ?? 10001,
+    pool: workload.pool,
     stopsWithinSeconds: workload.stopsWithinSeconds ?? (workload.kind === "service" ? 30 : 60),
   };
 };

@@ -63,6 +63,9 @@ type Key = keyof Settings;
 
 export const SETTING_NAMES = Object.keys(settingsSchema.shape) as Key[];
 
+/** Secrets of the stack that Trivet reads when they are there: `escrow` brings a lost state's authorities and tokens back. */
+export const OPTIONAL_SECRETS = ["escrow"] as const;
+
 /** The stack's configuration as it was read, not yet checked. */
 export interface RawSettings {
   readonly stack: string;
@@ -117,7 +120,7 @@ export const readSettings = (
   secretNames: readonly string[],
 ): { settings: Partial<Settings>; problems: Problem[] } => {
   const problems: Problem[] = [];
-  const known = [...SETTING_NAMES, ...configNames, ...secretNames];
+  const known = [...SETTING_NAMES, ...OPTIONAL_SECRETS, ...configNames, ...secretNames];
   for (const name of [...Object.keys(raw.values), ...raw.secretNames]) {
     if (known.includes(name)) continue;
     const suggestion = closest(name, known);

@@ -34,3 +34,28 @@ export const NODE_RESERVED: { readonly cpu: Millicores; readonly memory: MiB } =
   cpu: millicores(500),
   memory: mebibytes(2048),
 };
+
+/**
+ * Kept free on every agent: kernel and system as above, and K3s' agent, which takes about 0.3 GiB
+ * (K3s' resource profiling: 275 MB with workload).
+ */
+export const AGENT_RESERVED: { readonly cpu: Millicores; readonly memory: MiB } = {
+  cpu: millicores(200),
+  memory: mebibytes(768),
+};
+
+/** Below this a node is busy with itself. */
+export const LEAST_SERVER: { readonly vcpus: number; readonly memory: MiB } = { vcpus: 2, memory: mebibytes(4096) };
+export const LEAST_AGENT: { readonly vcpus: number; readonly memory: MiB } = { vcpus: 1, memory: mebibytes(2048) };
+
+/** What pods get of a node: Traefik runs on servers alone. In MiB and thousandths of a core. */
+export const roomOn = (
+  role: "server" | "agent",
+  { vcpus, memory }: { readonly vcpus: number; readonly memory: MiB },
+): { readonly cpu: number; readonly memory: number } => {
+  const kept = role === "server" ? [NODE_RESERVED, TRAEFIK] : [AGENT_RESERVED];
+  return {
+    cpu: vcpus * 1000 - kept.reduce((sum, { cpu }) => sum + amountOf(cpu), 0),
+    memory: amountOf(memory) - kept.reduce((sum, { memory: part }) => sum + amountOf(part), 0),
+  };
+};

@@ -21,7 +21,18 @@ import { mebibytes, millicores } from "../model/units";
 export default definePlatform({
   name: "honeydue",
   domain: "honeydue.example",
-  cluster: { location: "nbg1", serverType: "cx33", k3s: "v1.36.4+k3s1" },
+  cluster: {
+    location: "nbg1",
+    serverType: "cx33",
+    k3s: "v1.36.4+k3s1",
+    snapshots: {
+      endpoint: "s3.eu-central.backups.example", // another provider than Hetzner: one bill that is not paid must not take both
+      region: "eu-central",
+      bucket: "honeydue-etcd",
+      accessKeyId: secret("snapshotsKeyId"),
+      secretAccessKey: secret("snapshotsKey"),
+    },
+  },
   edge: { kind: "proxied", tls: "strict" },
   registry: {
     server: "git.honeydue.example",

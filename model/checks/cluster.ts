@@ -1,23 +1,117 @@
 import { closest } from "../closest";
 import { K3S_RELEASES } from "../k3s-releases";
+import { parseK3sVersion } from "../k3s-step";
+import type { Architecture } from "../platform";
 import type { Problem } from "../problem";
 import { isLocation, LOCATIONS, RETIRED_SERVER_TYPES, SERVER_TYPES, successorOf, typesSoldIn } from "../server-types";
 import { SERVER_IMAGES } from "../server-images";
+import { LEAST_AGENT, LEAST_SERVER } from "../sizes";
 import { amountOf } from "../units";
-import { type Check, suggest } from "./draft";
-import { k3sVersionOf, locationOf, serverTypeOf } from "./nodes";
+import { type Check, type Draft, suggest, unique } from "./draft";
+import {
+  k3sVersionOf,
+  locationOf,
+  nodesOf,
+  poolLocationOf,
+  poolsOf,
+  SERVER_NAMES,
+  serverCountOf,
+  serversOf,
+  type Sourced,
+} from "./nodes";
 
-export const checkLocation: Check = (draft) => {
-  const { value, path } = locationOf(draft);
-  if (isLocation(value)) return [];
-  const allowed = Object.keys(LOCATIONS);
-  return [{ code: "HZ001", path, got: value, allowed, ...suggest(closest(value, allowed)) }];
+interface Place {
+  readonly role: "server" | "agent";
+  readonly location: Sourced<string>;
+  readonly serverType: Sourced<string>;
+}
+
+/** Where servers of which type are asked for; pools count also while they are empty. */
+const placesOf = (draft: Draft): Place[] => [
+  ...serversOf(draft),
+  ...poolsOf(draft).map(([name, pool]): Place => ({
+    role: "agent",
+    location: poolLocationOf(draft, name, pool),
+    serverType: { value: pool.serverType, path: `cluster.pools.${name}.serverType` },
+  })),
+];
+
+/** The same place is asked for by several nodes; its mistake is told once. */
+const once = (problems: readonly Problem[]): Problem[] => [
+  ...new Map(problems.map((problem) => [`${problem.code} ${problem.path}`, problem])).values(),
+];
+
+export const checkServers: Check = (draft) => {
+  const { definition, settings } = draft;
+  const { value: count, path } = serverCountOf(draft);
+  const problems: Problem[] = [];
+  if (count !== 1 && count !== SERVER_NAMES.length)
+    return [
+      {
+        code: "HZ010",
+        path,
+        got: count,
+        allowed: "3, or 1 for development: etcd survives the loss of one in three, and of none in two",
+      },
+    ];
+  if (count === 1 && settings.environment === "production")
+    problems.push({
+      code: "HZ011",
+      path,
+      got: count,
+      reason: "one server is down whenever it is rebuilt, and its disk is the only copy of the cluster",
+      allowed: ["3"],
+      action: "take three, or set trivet:environment to staging",
+    });
+  const { locations } = definition.cluster;
+  if (locations === undefined) return problems;
+  if (locations.length !== count)
+    problems.push({
+      code: "HZ012",
+      path: "cluster.locations",
+      got: locations,
+      allowed: `one for each server: ${count}`,
+    });
+  if (settings.location !== undefined)
+    problems.push({
+      code: "HZ012",
+      path: "trivet:location",
+      got: settings.location,
+      reason: "cluster.locations says where each server is, so this would move the agents alone",
+      action: "take one of the two away",
+    });
+  return problems;
 };
 
-export const checkServerType: Check = (draft): Problem[] => {
-  const { value, path } = serverTypeOf(draft);
-  const location = locationOf(draft).value;
-  const place = isLocation(location) ? location : "nbg1";
+export const checkLocation: Check = (draft) => {
+  const all = Object.keys(LOCATIONS);
+  const wrong = [locationOf(draft), ...placesOf(draft).map(({ location }) => location)].flatMap(
+    ({ value, path }): Problem[] =>
+      isLocation(value) ? [] : [{ code: "HZ001", path, got: value, allowed: all, ...suggest(closest(value, all)) }],
+  );
+  const [first] = serversOf(draft);
+  if (first === undefined || !isLocation(first.location.value)) return once(wrong);
+  const zone = LOCATIONS[first.location.value];
+  const apart = placesOf(draft).flatMap(({ location: { value, path } }): Problem[] =>
+    !isLocation(value) || LOCATIONS[value] === zone
+      ? []
+      : [
+          {
+            code: "HZ009",
+            path,
+            got: value,
+            reason: `it is in the network zone ${LOCATIONS[value]}, and server a in ${zone}: a private network's subnet lives in one`,
+            allowed: all.filter((name) => isLocation(name) && LOCATIONS[name] === zone),
+          },
+        ],
+  );
+  return once([...wrong, ...apart]);
+};
+
+export const checkServerType: Check = (draft) => once(placesOf(draft).flatMap(typeProblems));
+
+const typeProblems = ({ role, location, serverType: { value, path } }: Place): Problem[] => {
+  const place = isLocation(location.value) ? location.value : "nbg1";
   const type = SERVER_TYPES[value];
   if (type === undefined) {
     const reason =
@@ -46,20 +140,22 @@ export const checkServerType: Check = (draft): Problem[] => {
         ...suggest(successorOf(value, place)),
       },
     ];
-  if (type.vcpus < 2 || amountOf(type.memory) < 4096)
-    return [
-      {
-        code: "HZ004",
-        path,
-        got: value,
-        reason: `it has ${type.vcpus} vCPU and ${type.memory}; K3s with etcd and Traefik needs 2 vCPU and 4096Mi`,
-        allowed: typesSoldIn(place).filter((name) => {
-          const other = SERVER_TYPES[name]!;
-          return other.vcpus >= 2 && amountOf(other.memory) >= 4096;
-        }),
-      },
-    ];
-  return [];
+  const least = role === "server" ? LEAST_SERVER : LEAST_AGENT;
+  const suffices = ({ vcpus, memory }: { vcpus: number; memory: typeof type.memory }): boolean =>
+    vcpus >= least.vcpus && amountOf(memory) >= amountOf(least.memory);
+  return suffices(type)
+    ? []
+    : [
+        {
+          code: "HZ004",
+          path,
+          got: value,
+          reason: `it has ${type.vcpus} vCPU and ${type.memory}; ${
+            role === "server" ? "K3s with etcd and Traefik" : "K3s' agent"
+          } needs ${least.vcpus} vCPU and ${least.memory}`,
+          allowed: typesSoldIn(place).filter((name) => suffices(SERVER_TYPES[name]!)),
+        },
+      ];
 };
 
 export const checkServerImage: Check = ({ definition: { cluster } }) =>
@@ -75,12 +171,21 @@ export const checkServerImage: Check = ({ definition: { cluster } }) =>
         },
       ];
 
+/** Which architectures the nodes have, servers' first. */
+export const architecturesOf = (draft: Draft): Architecture[] =>
+  unique(nodesOf(draft).flatMap(({ serverType }) => SERVER_TYPES[serverType.value]?.architecture ?? []));
+
 export const checkK3s: Check = (draft): Problem[] => {
   const { value: k3s, path } = k3sVersionOf(draft);
+  const own = draft.settings.k3sBinaries ?? {};
   const release = K3S_RELEASES[k3s];
-  if (release === undefined) {
+  const problems = binaryProblems(own);
+  // A release that is in no table is as good when the stack brings every binary itself.
+  const hasOwn = Object.keys(own).length > 0 && parseK3sVersion(k3s) !== undefined;
+  if (release === undefined && !hasOwn) {
     const allowed = Object.keys(K3S_RELEASES);
     return [
+      ...problems,
       {
         code: "K3001",
         path,
@@ -91,17 +196,45 @@ export const checkK3s: Check = (draft): Problem[] => {
       },
     ];
   }
-  const architecture = SERVER_TYPES[serverTypeOf(draft).value]?.architecture;
-  if (architecture === undefined || release[architecture] !== undefined) return [];
+  const missing = architecturesOf(draft).find(
+    (architecture) => release?.[architecture] === undefined && own[architecture] === undefined,
+  );
+  if (missing === undefined) return problems;
   return [
+    ...problems,
     {
       code: "K3002",
       path,
       got: k3s,
-      reason: `no sha256 of its ${architecture} binary is known, and none is taken on trust`,
+      reason: `no sha256 of its ${missing} binary is known, and none is taken on trust`,
       allowed: Object.entries(K3S_RELEASES)
-        .filter(([, sums]) => sums[architecture] !== undefined)
+        .filter(([, sums]) => sums[missing] !== undefined)
         .map(([name]) => name),
     },
   ];
 };
+
+const binaryProblems = (
+  own: Readonly<Partial<Record<Architecture, { url: string; sha256: string } | undefined>>>,
+): Problem[] =>
+  Object.entries(own).flatMap(([architecture, binary]): Problem[] => {
+    if (binary === undefined) return [];
+    const path = `trivet:k3sBinaries.${architecture}`;
+    return [
+      ...(/^https?:\/\/[^\s/]+\/\S+$/.test(binary.url)
+        ? []
+        : [
+            { code: "K3003", path: `${path}.url`, got: binary.url, allowed: "an http or https URL of a file" } as const,
+          ]),
+      ...(/^[0-9a-f]{64}$/.test(binary.sha256)
+        ? []
+        : [
+            {
+              code: "K3003",
+              path: `${path}.sha256`,
+              got: binary.sha256,
+              allowed: "64 hexadecimal digits, in lower case",
+            } as const,
+          ]),
+    ];
+  });

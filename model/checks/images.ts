@@ -3,14 +3,25 @@ import { parseImage } from "../image-reference";
 import type { Problem } from "../problem";
 import { SERVER_TYPES } from "../server-types";
 import { type Check, type Draft, storesOf, suggest, workloadsOf } from "./draft";
-import { serverTypeOf } from "./nodes";
+import { nodesOf } from "./nodes";
+
+interface ImageUse {
+  readonly name: string;
+  readonly path: string;
+  /** The agents it runs on, if not any node. */
+  readonly pool?: string | undefined;
+}
 
 /** Where the definition names an image, and what: an entry of the stack's `images`, or a whole reference. */
-const imageUses = ({ definition }: Draft): { name: string; path: string }[] => [
+const imageUses = ({ definition }: Draft): ImageUse[] => [
   ...storesOf(definition).flatMap(([store, { image }]) =>
     image === undefined ? [] : [{ name: image, path: `stores.${store}.image` }],
   ),
-  ...workloadsOf(definition).map(([workload, { image }]) => ({ name: image, path: `services.${workload}.image` })),
+  ...workloadsOf(definition).map(([workload, { image, pool }]) => ({
+    name: image,
+    path: `services.${workload}.image`,
+    pool,
+  })),
   ...(definition.metrics?.image === undefined ? [] : [{ name: definition.metrics.image, path: "metrics.image" }]),
 ];
 
@@ -19,11 +30,11 @@ export const checkImages: Check = (draft) => {
   const problems: Problem[] = [];
   const images = settings.images ?? {};
   const uses = imageUses(draft);
-  for (const { name, path } of uses) {
+  for (const { name, path, pool } of uses) {
     const inStack = images[name];
     // A bare word is a name in the stack; whatever has a slash, a colon or an @ is meant as a reference.
-    if (inStack !== undefined) problems.push(...referenceProblems(draft, inStack, `trivet:images.${name}`));
-    else if (/[/:@]/.test(name)) problems.push(...referenceProblems(draft, name, path));
+    if (inStack !== undefined) problems.push(...referenceProblems(draft, inStack, `trivet:images.${name}`, pool));
+    else if (/[/:@]/.test(name)) problems.push(...referenceProblems(draft, name, path, pool));
     else
       problems.push({
         code: "IM001",
@@ -57,7 +68,7 @@ export const checkImages: Check = (draft) => {
 
 const OTHER_ARCHITECTURE = { x86: /(^|[-_.])(arm64|aarch64|armv8)$/i, arm: /(^|[-_.])(amd64|x86[-_]64)$/i } as const;
 
-const referenceProblems = (draft: Draft, reference: string, path: string): Problem[] => {
+const referenceProblems = (draft: Draft, reference: string, path: string, pool: string | undefined): Problem[] => {
   const parsed = parseImage(reference);
   if (parsed === undefined)
     return [
@@ -87,13 +98,19 @@ const referenceProblems = (draft: Draft, reference: string, path: string): Probl
       reason: "a tag can move, and then two pods of one workload run different programs",
       action: `docker buildx imagetools inspect ${bare} prints the digest; append it as @sha256:…`,
     });
-  const architecture = SERVER_TYPES[serverTypeOf(draft).value]?.architecture;
-  if (architecture !== undefined && parsed.tag !== undefined && OTHER_ARCHITECTURE[architecture].test(parsed.tag))
+  // Whether an index holds both architectures cannot be seen from here; a tag that names one can.
+  const { tag } = parsed;
+  const other = nodesOf(draft).find(({ pool: home, serverType }) => {
+    const architecture = SERVER_TYPES[serverType.value]?.architecture;
+    const isHome = pool === undefined ? (home?.taints ?? []).length === 0 : home?.name === pool;
+    return isHome && architecture !== undefined && tag !== undefined && OTHER_ARCHITECTURE[architecture].test(tag);
+  });
+  if (other !== undefined)
     problems.push({
       code: "HZ007",
       path,
       got: reference,
-      reason: `${serverTypeOf(draft).value} servers have ${architecture} processors`,
+      reason: `${other.serverType.value} servers have ${SERVER_TYPES[other.serverType.value]!.architecture} processors`,
       action: "take the image's multi-architecture index, or another server type",
     });
   return problems;

@@ -1,4 +1,5 @@
 import type { Problem } from "../problem";
+import { poolsOf } from "./nodes";
 import { type Check, externalsOf, storesOf, workloadsOf } from "./draft";
 
 /** RFC 1123 label that starts with a letter: Services must (RFC 1035), and it becomes part of variable names. */
@@ -9,6 +10,9 @@ const LONGEST_PLATFORM_NAME = 30;
 
 /** Pods are called `<name>-<10>-<5>` and label values end at 63 characters. */
 const LONGEST_WORKLOAD_NAME = 40;
+
+/** Agents are called `<platform>-<pool>-<number>`, a host name. */
+const LONGEST_POOL_NAME = 20;
 
 /** Names that Trivet's own objects in the namespace have, or that Kubernetes gives a meaning to. */
 const RESERVED = new Set(["vmagent", "traefik", "ingress", "kubernetes", "localhost", "default", "default-deny"]);
@@ -40,7 +44,8 @@ const nameProblems = (name: string, path: string, longest: number): Problem[] =>
     : [];
 };
 
-export const checkNames: Check = ({ definition }) => {
+export const checkNames: Check = (draft) => {
+  const { definition } = draft;
   const { name } = definition;
   const problems = nameProblems(name, "name", LONGEST_PLATFORM_NAME);
   if (RESERVED_NAMESPACES.has(name) || name.startsWith("kube-"))
@@ -50,6 +55,8 @@ export const checkNames: Check = ({ definition }) => {
       got: name,
       reason: "the namespace of that name is not the platform's",
     });
+
+  for (const [pool] of poolsOf(draft)) problems.push(...nameProblems(pool, `cluster.pools.${pool}`, LONGEST_POOL_NAME));
 
   const places = new Map<string, string>();
   for (const [kind, names] of [

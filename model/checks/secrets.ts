@@ -1,8 +1,7 @@
 import type { Problem } from "../problem";
-import { SETTING_NAMES } from "../settings";
 import { type Check, settingUses, unique, workloadsOf } from "./draft";
 import { parseImage } from "../image-reference";
-import { pathOf, textOf } from "../settings";
+import { OPTIONAL_SECRETS, pathOf, SETTING_NAMES, textOf } from "../settings";
 
 /** Values themselves are never looked at: this file knows names. */
 export const checkSecrets: Check = ({ definition, raw }) => {
@@ -50,8 +49,16 @@ export const checkSecrets: Check = ({ definition, raw }) => {
       problems.push({ code: "SE003", path, got: value, allowed: "text" });
     else if (value === "") problems.push({ code: "SE003", path, got: value, allowed: "text that is not empty" });
   }
+  for (const name of OPTIONAL_SECRETS)
+    if (Object.hasOwn(raw.values, name))
+      problems.push({
+        code: "SE005",
+        path: `trivet:${name}`,
+        reason: "it stands in the stack file in plain text: consider it known, and raise the generation",
+        action: `pulumi config set --secret ${name}`,
+      });
   for (const { reference, path } of [...configs, ...secrets]) {
-    if ((SETTING_NAMES as readonly string[]).includes(reference.name))
+    if ([...SETTING_NAMES, ...OPTIONAL_SECRETS].some((name) => name === reference.name))
       problems.push({
         code: "SE007",
         path,

@@ -33,5 +33,7 @@ export const honeydueSettings: RawSettings = {
     "smtpPassword",
     "sessionKey",
     "obsIngestToken",
+    "snapshotsKeyId",
+    "snapshotsKey",
   ],
 };

@@ -3,10 +3,11 @@ import type { PlatformDefinition } from "../../model/definition";
 import { definePlatform, redis, service, worker } from "../../model/definition";
 import type { Platform } from "../../model/platform";
 import { resolve } from "../../model/resolve";
-import { settingsFromStackFile } from "../../model/settings";
+import { SETTING_NAMES, settingsFromStackFile } from "../../model/settings";
 import { mebibytes } from "../../model/units";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "./honeydue.fixture";
+import { pooled } from "./pooled.fixture";
 
 const platformOf = (definition: PlatformDefinition = honeydue, settings = honeydueSettings): Platform => {
   const { platform, problems } = resolve(definition, settings);
@@ -211,7 +212,7 @@ test("reads a stack file's settings and hides what is encrypted in it", () => {
 });
 
 test("whatever stands in the settings, there is an answer and never an exception", () => {
-  const setting = fc.constantFrom(...Object.keys(honeydueSettings.values), "generation", "protect", "unknown");
+  const setting = fc.constantFrom(...Object.keys(honeydueSettings.values), ...SETTING_NAMES, "unknown");
   fc.assert(
     fc.property(fc.dictionary(setting, fc.jsonValue()), fc.array(fc.string()), (values, secretNames) => {
       const { platform, problems } = resolve(honeydue, { ...honeydueSettings, values, secretNames });
@@ -221,18 +222,21 @@ test("whatever stands in the settings, there is an answer and never an exception
   );
 });
 
-test("whatever stands in the place of a part of the definition, there is an answer and never an exception", () => {
+test.each([
+  ["honeyDue", honeydue, 150],
+  ["a platform with pools", pooled, 190],
+])("whatever stands in the place of a part of %s, there is an answer and never an exception", (_, whole, parts) => {
   const paths: (readonly string[])[] = [];
   const collect = (value: unknown, path: readonly string[]): void => {
     if (path.length > 0) paths.push(path);
     if (typeof value === "object" && value !== null)
       for (const [key, inner] of Object.entries(value)) collect(inner, [...path, key]);
   };
-  collect(honeydue, []);
-  expect(paths.length).toBeGreaterThan(150);
+  collect(whole, []);
+  expect(paths.length).toBeGreaterThan(parts);
   for (const path of paths)
     for (const odd of [undefined, null, "odd", -1, [{}], { kind: "odd" }]) {
-      const definition = structuredClone(honeydue) as unknown as Record<string, unknown>;
+      const definition = structuredClone(whole) as unknown as Record<string, unknown>;
       let parent = definition;
       for (const key of path.slice(0, -1)) parent = parent[key] as Record<string, unknown>;
       parent[path.at(-1)!] = odd;

@@ -16,6 +16,8 @@ export const HONEYDUE_SECRETS = [
   "registryPassword",
   "sessionKey",
   "smtpPassword",
+  "snapshotsKey",
+  "snapshotsKeyId",
 ];
 
 /** The plain configuration of stacks/Pulumi.honeydue.yaml, keys without `trivet:`. */
