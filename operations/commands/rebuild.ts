@@ -1,0 +1,86 @@
+import type { Platform } from "../../model/platform";
+import { carryOut, type Change, type Surroundings } from "../change";
+import { credentialsOf, KubernetesApi } from "../kubernetes";
+import type { StackState } from "../state";
+import { age } from "../status";
+
+/** `trivet rebuild`: everything anew, with new authorities. */
+export async function rebuild(surroundings: Surroundings): Promise<number> {
+  const { stack } = surroundings;
+  const [platform, state, outputs] = await Promise.all([stack.platform(), stack.state(), stack.outputs()]);
+  const last = await lastSnapshotAge(platform, outputs.kubeconfig, outputs.nodeAddresses).catch(() => undefined);
+  return carryOut(surroundings, rebuilding(platform, state, outputs.generation, last));
+}
+
+/** Pure: a new generation, or the one that was begun. `running` is the stack's output, written when a run ends well. */
+export function rebuilding(
+  platform: Platform,
+  state: StackState,
+  running: number | undefined,
+  lastSnapshotSeconds: number | undefined,
+): Change {
+  const { generation, nodes, snapshots } = platform.cluster;
+  const behind = state.servers.filter((server) => server.generation !== generation).map(({ node }) => node);
+  const unfinished =
+    state.servers.length > 0 &&
+    ((running !== undefined && running !== generation) || behind.length > 0 || state.leftovers > 0);
+  const wanted = unfinished ? generation : generation + 1;
+  return {
+    plan: unfinished
+      ? [
+          `The rebuild to generation ${generation} was begun and is not finished: carrying on with it.`,
+          ...(behind.length > 0 ? [`  Still of another generation: ${behind.join(", ")}.`] : []),
+          ...(state.leftovers > 0 ? [`  Objects of the old cluster still in the state: ${state.leftovers}.`] : []),
+        ]
+      : [
+          `The whole cluster is built anew, as generation ${wanted}: all ${nodes.length} nodes at once, without a gate.`,
+          "",
+          "LOST: everything in the cluster that is not outside it. Volumes on the nodes' disks (stores with keep, too), what was",
+          "created by hand, Kubernetes' own history. New authorities and tokens: every kubeconfig of today stops working.",
+          "KEPT: addresses, DNS, the network, secrets of the stack, and whatever lives in databases and buckets outside.",
+          `Away meanwhile: everything, for some minutes.`,
+          "",
+          snapshots === undefined
+            ? "No bucket for snapshots is set, so there is nothing to restore from."
+            : lastSnapshotSeconds === undefined
+              ? "When the last snapshot was taken cannot be told (no API server answers). trivet restore --list shows those in the bucket."
+              : `The last snapshot is ${age(lastSnapshotSeconds)} old. Snapshots of this generation do not fit the new one.`,
+          "To bring the same cluster back instead, as it was in a snapshot: trivet restore.",
+        ],
+    settings: unfinished ? {} : { generation: wanted },
+    // Old objects are dropped only where their own cluster cannot be reached any more, and in this run alone.
+    environment: { TRIVET_REBUILD: String(wanted), PULUMI_K8S_DELETE_UNREACHABLE: "true" },
+    refresh: state.servers.map(({ urn }) => urn),
+    question: unfinished ? "Carry on?" : `Give up this cluster and build generation ${wanted}?`,
+    carryOn: "The rebuild is not finished: trivet rebuild carries on with the same generation.",
+  };
+}
+
+async function lastSnapshotAge(
+  platform: Platform,
+  kubeconfig: string | undefined,
+  addresses: Readonly<Record<string, string>> = {},
+): Promise<number | undefined> {
+  if (kubeconfig === undefined) return undefined;
+  const api = await answeringApi(platform, kubeconfig, addresses);
+  const times = (await api?.snapshotFiles())?.flatMap(({ status }) => {
+    const taken = Date.parse(status?.creationTime ?? "");
+    return status?.readyToUse === true && !Number.isNaN(taken) ? [taken] : [];
+  });
+  return times === undefined || times.length === 0 ? undefined : Math.round((Date.now() - Math.max(...times)) / 1000);
+}
+
+/** Of the servers that are ready, the first; undefined when none is. */
+export async function answeringApi(
+  { cluster: { servers } }: Platform,
+  kubeconfig: string,
+  addresses: Readonly<Record<string, string>>,
+): Promise<KubernetesApi | undefined> {
+  const credentials = credentialsOf(kubeconfig);
+  const apis = servers.flatMap(({ name }) => {
+    const address = addresses[name];
+    return address === undefined ? [] : [new KubernetesApi(address, credentials)];
+  });
+  const ready = await Promise.all(apis.map(async (api) => (await api.readiness()).ready));
+  return apis[ready.indexOf(true)];
+}

@@ -1,0 +1,57 @@
+import { credentialsOf, KubernetesApi } from "../kubernetes";
+import { EXIT, Refusal } from "../refusal";
+import type { Outputs, Stack } from "../stack";
+import { judge, renderStatus, type StatusReport } from "../status";
+import type { Terminal } from "../terminal";
+
+/** `trivet status`: looks at everything, changes nothing. */
+export async function status(stack: Stack, terminal: Terminal, { json }: { json?: boolean }): Promise<number> {
+  const report = await observe(stack, new Date());
+  terminal.result(
+    json ? JSON.stringify(report, undefined, 2) : renderStatus(report, (...args) => terminal.paint(...args)),
+  );
+  return exitCode(report);
+}
+
+/** A cluster that cannot be asked is neither well nor ill. */
+export const exitCode = ({ attention, unknown }: StatusReport): number =>
+  unknown.length > 0 ? EXIT.usage : attention.length > 0 ? EXIT.problems : EXIT.well;
+
+async function observe(stack: Stack, now: Date): Promise<StatusReport> {
+  const [platform, outputs, state] = await Promise.all([stack.platform(), stack.outputs(), stack.state()]);
+  const { addresses, kubeconfig } = whatIsUp(stack, outputs);
+  const credentials = credentialsOf(kubeconfig);
+  const servers = platform.cluster.servers.flatMap(({ name }) => {
+    const address = addresses[name];
+    return address === undefined ? [] : [{ name, api: new KubernetesApi(address, credentials) }];
+  });
+  const answers = Object.fromEntries(
+    await Promise.all(servers.map(async ({ name, api }) => [name, await api.readiness()] as const)),
+  );
+  const asked = servers.find(({ name }) => answers[name]?.ready)?.api;
+  const [nodes, snapshotFiles] = await Promise.all([asked?.nodes(), asked?.snapshotFiles()]);
+  return judge({
+    now,
+    stack: stack.name,
+    platform,
+    state,
+    generation: outputs.generation,
+    addresses,
+    answers,
+    nodes,
+    snapshotFiles,
+    clientCertificates: {
+      "the administrator": credentials.certificatePem,
+      ...(outputs.ciKubeconfig === undefined ? {} : { CI: credentialsOf(outputs.ciKubeconfig).certificatePem }),
+    },
+  });
+}
+
+/** What a stack that was brought up once has. */
+export function whatIsUp(
+  stack: Stack,
+  { nodeAddresses, kubeconfig }: Outputs,
+): { addresses: Readonly<Record<string, string>>; kubeconfig: string } {
+  if (nodeAddresses !== undefined && kubeconfig !== undefined) return { addresses: nodeAddresses, kubeconfig };
+  throw new Refusal(`The stack ${stack.name} was never brought up completely. Do: pulumi up.`, EXIT.usage);
+}
