@@ -60,7 +60,7 @@ export async function snapshotsIn(place: Snapshots, key: BucketKey): Promise<Sna
       token = page.NextContinuationToken;
     } while (token !== undefined);
     const snapshots = await Promise.all(
-      newestFirst(found).map((one, index) => (index < MOST_LOOKED_AT ? described(client, place, one) : one)),
+      newestFirst(found).map(async (one, index) => (index < MOST_LOOKED_AT ? described(client, place, one) : one)),
     );
     return snapshots.filter((one) => one !== undefined);
   } catch (error) {

@@ -40,10 +40,9 @@ const command = (usage: string, description: string): Command =>
     .option("--config-file <file>", "its settings, where they are not in stacks/");
 
 const change = (usage: string, description: string): Command =>
-  command(`${usage}`, `${description}. What stands after -- is passed on to pulumi preview and pulumi up`).option(
-    "--yes",
-    "the answer to its question",
-  );
+  command(usage, description)
+    .option("--yes", "the answer to its question")
+    .addHelpText("after", "\nWhat stands after -- is passed on to `pulumi preview` and `pulumi up`.");
 
 const open = (options: StackOptions): Promise<Stack> => Stack.open(options, caller);
 

@@ -118,7 +118,7 @@ export function settingsOf(config: unknown): { values: Record<string, unknown>; 
     else {
       const value = entry.objectValue ?? entry.value;
       const notSet =
-        value === undefined || value === "" || (typeof value === "object" && Object.keys(value as object).length === 0);
+        value === undefined || value === "" || (typeof value === "object" && Object.keys(value).length === 0);
       if (!notSet) values[name] = value;
     }
   }
@@ -158,7 +158,7 @@ export function nodeOf(platform: Platform, name: string): Platform["cluster"]["n
   const node = nodes.find((one) => one.name === name || one.hostname === name);
   if (node !== undefined) return node;
   const names = nodes.map((one) => one.name);
-  const guess = closest(name, names);
+  const guess = name.length > 1 ? closest(name, names) : undefined; // of one letter every other is a neighbour
   throw new Refusal(
     `There is no node "${name}"; there is: ${names.join(", ")}.${guess === undefined ? "" : ` Did you mean "${guess}"?`}`,
     EXIT.usage,

@@ -69,7 +69,7 @@ function serverState({ urn, inputs = {}, outputs = {} }: Resource): ServerState 
   return {
     urn,
     node: labels["node"] ?? "",
-    hostname: String(outputs["name"] ?? inputs["name"] ?? ""),
+    hostname: (outputs["name"] ?? inputs["name"] ?? "") as string,
     generation: Number(labels["generation"] ?? 0),
     definition: labels["definition"] ?? "",
     revision: Number(labels["revision"] ?? 1),

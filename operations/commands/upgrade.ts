@@ -106,7 +106,7 @@ function unknownRelease(cluster: Platform["cluster"], version: string): string[]
 }
 
 function blocking({ metadata, status }: V1PodDisruptionBudget): string[] {
-  if (status === undefined || status.disruptionsAllowed > 0 || status.expectedPods === 0) return [];
+  if (status === undefined || (status.disruptionsAllowed ?? 0) > 0 || status.expectedPods === 0) return [];
   const { currentHealthy, desiredHealthy } = status;
   return [
     `PodDisruptionBudget ${metadata?.namespace}/${metadata?.name} lets no pod go (${currentHealthy} healthy, ${desiredHealthy} wanted)`,
