@@ -1,3 +1,4 @@
+import { keepsAway } from "../homes";
 import type { Problem } from "../problem";
 import type { Resources } from "../platform";
 import { SERVER_TYPES } from "../server-types";
@@ -62,8 +63,6 @@ const demandsOf = ({ definition }: Draft): Demand[] => [
   })),
   ...(definition.metrics === undefined ? [] : [{ path: "metrics", copies: 1, resources: VMAGENT, pool: undefined }]),
 ];
-
-const keepsAway = ({ effect }: { readonly effect: string }): boolean => effect !== "PreferNoSchedule";
 
 const isTainted = ({ definition }: Draft, pool: string): boolean =>
   (definition.cluster.pools?.[pool]?.taints ?? []).some(keepsAway);

@@ -120,10 +120,9 @@ describe("room for pods", () => {
   const heavy = { resources: { memory: "3072Mi", cpu: "100m" } } as const;
   const api = { ...honeydue.services["api"]!, ...heavy, replicas: 5 };
   const codes = (pools: Record<string, PoolDefinition>, services = {}) =>
-    (
-      attempt({ ...withPools(pools), services: { ...honeydue.services, api, ...services } } as PlatformDefinition)
-        .problems ?? []
-    ).map(({ code, path }) => `${code} ${path}`);
+    (attempt({ ...withPools(pools), services: { ...honeydue.services, api, ...services } }).problems ?? []).map(
+      ({ code, path }) => `${code} ${path}`,
+    );
 
   test("is found on agents too, unless a taint keeps the pods away", () => {
     expect(codes({})).toEqual(["HZ005 cluster.serverType"]);

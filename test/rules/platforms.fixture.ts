@@ -5,6 +5,7 @@ import { resolve } from "../../model/resolve";
 import type { RawSettings } from "../../model/settings";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "../model/honeydue.fixture";
+import { pooled } from "../model/pooled.fixture";
 
 /** Rules hold for every object of every one of these. */
 
@@ -54,6 +55,14 @@ export const subjects: readonly (readonly [string, Subject])[] = [
     ),
   ],
   ["the smallest platform", subjectOf(small, smallSettings)],
+  ["honeyDue with pools", subjectOf(pooled, honeydueSettings)],
+  [
+    "honeyDue on one server",
+    subjectOf(honeydue, {
+      ...honeydueSettings,
+      values: { ...honeydueSettings.values, nodes: 1, serverType: "cx43", environment: "staging" },
+    }),
+  ],
 ];
 
 /* What the rules read of a manifest. Loose on purpose: a rule must not believe the types it judges. */

@@ -77,7 +77,7 @@ const kubeDns: End = {
   labels: { "k8s-app": "kube-dns" },
 };
 const stranger: End = { name: "stranger", address: "10.42.2.77", namespace: "default", labels: { app: "stranger" } };
-const serverB = (platform: Platform): End => ({ name: "server b", address: platform.cluster.nodes[1]!.privateAddress });
+const aServer = ({ cluster }: Platform): End => ({ name: "a server", address: cluster.servers.at(-1)!.privateAddress });
 
 describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
   const pods = podsOf(manifests, platform.namespace);
@@ -126,11 +126,19 @@ describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
   test("let Traefik in where there are hosts, from any server, also a replaced one", () => {
     for (const { name, port, hosts } of platform.workloads) {
       if (port === undefined) continue;
-      for (const address of ["10.42.0.0", "10.42.2.0", "10.42.7.0", "10.0.1.11", "10.0.1.13"])
+      const { servers, agents } = platform.cluster;
+      for (const address of [
+        "10.42.0.0",
+        "10.42.7.0",
+        "10.42.255.0",
+        ...servers.map((server) => server.privateAddress),
+      ])
         expect([name, admits(manifests, { name: "traefik", address }, pod(name), port, "TCP")]).toEqual([
           name,
           hosts.length > 0,
         ]);
+      for (const { privateAddress } of agents)
+        expect(admits(manifests, { name: "agent", address: privateAddress }, pod(name), port, "TCP")).toBe(false);
       expect(admits(manifests, { name: "traefik", address: "10.42.0.0" }, pod(name), 9999, "TCP")).toBe(false);
     }
   });
@@ -189,7 +197,7 @@ describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
         admits(manifests, from, kubeDns, 53, "UDP"),
         admits(manifests, from, kubeDns, 53, "TCP"),
       ]).toEqual([from.name, asking.has(from.name), asking.has(from.name)]);
-      expect([from.name, admits(manifests, from, serverB(platform), 6443, "TCP")]).toEqual([
+      expect([from.name, admits(manifests, from, aServer(platform), 6443, "TCP")]).toEqual([
         from.name,
         from.name === "vmagent",
       ]);

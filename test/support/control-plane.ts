@@ -248,7 +248,7 @@ export const startControlPlane = async (): Promise<ControlPlane> => {
     await call("POST", "/api/v1/nodes", {
       apiVersion: "v1",
       kind: "Node",
-      metadata: { name: "n1", labels: { "kubernetes.io/hostname": "n1" }, annotations: { "node.alpha.kubernetes.io/ttl": "0" } }, // prettier-ignore
+      metadata: { name: "n1", labels: { "kubernetes.io/hostname": "n1", "node-role.kubernetes.io/control-plane": "true" }, annotations: { "node.alpha.kubernetes.io/ttl": "0" } }, // prettier-ignore
       status: { allocatable: { cpu: "32", memory: "256Gi", pods: "500" }, capacity: { cpu: "32", memory: "256Gi", pods: "500" } }, // prettier-ignore
     });
     await until("the node", async () => {

@@ -157,6 +157,8 @@ const podSpec = (platform: Platform): k8s.PodSpec => {
     automountServiceAccountToken: true,
     enableServiceLinks: false,
     priorityClassName: "platform-ingress",
+    // Agents have no public door, and no DNS record leads to them.
+    nodeSelector: { "node-role.kubernetes.io/control-plane": "true" },
     hostNetwork: true,
     dnsPolicy: "ClusterFirstWithHostNet",
     terminationGracePeriodSeconds: STILL_ACCEPTING_SECONDS + FINISHING_SECONDS + 5,

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { ApiObject, JsonPatch } from "cdk8s";
 import { k8s } from "cdk8s-plus-28";
+import { taintsOf } from "../../../model/homes";
+import { POOL_LABEL } from "../../../model/node-labels";
 import type { ImageReference, Platform, Resources } from "../../../model/platform";
 
 /** What every pod of the platform has, so that the namespace's "restricted" profile takes it. */
@@ -83,11 +85,28 @@ export const sleepBeforeStop = (object: ApiObject): void =>
     JsonPatch.add("/spec/template/spec/containers/0/lifecycle", { preStop: { sleep: { seconds: PRE_STOP_SECONDS } } }),
   );
 
-/** Spread over the servers. A cordoned or lost server does not count, or a pod of three would wait for it. */
-export const spreadOverServers = (selector: Record<string, string>): k8s.TopologySpreadConstraint => ({
+/** The pool's agents and no others, whose taints it tolerates; without a pool, any node without taints. */
+export const placement = (
+  platform: Platform,
+  pool: string | undefined,
+): Pick<k8s.PodSpec, "nodeSelector" | "tolerations"> => {
+  if (pool === undefined) return {};
+  const tolerations = taintsOf(platform, pool).map(({ key, value, effect }) => ({
+    key,
+    effect,
+    ...(value === "" ? { operator: "Exists" } : { operator: "Equal", value }),
+  }));
+  return { nodeSelector: { [POOL_LABEL]: pool }, ...(tolerations.length === 0 ? {} : { tolerations }) };
+};
+
+/**
+ * Spread over the nodes it may run on. A cordoned or lost node does not count, or a pod of three would wait for it; where there is
+ * only one, all pods are on that one.
+ */
+export const spreadOverNodes = (selector: Record<string, string>, nodes: number): k8s.TopologySpreadConstraint => ({
   maxSkew: 1,
   topologyKey: "kubernetes.io/hostname",
-  whenUnsatisfiable: "DoNotSchedule",
+  whenUnsatisfiable: nodes === 1 ? "ScheduleAnyway" : "DoNotSchedule",
   nodeTaintsPolicy: "Honor",
   labelSelector: { matchLabels: selector },
   // Each revision by itself: else the pods of the old one decide where the new ones go.

@@ -17,3 +17,9 @@ export const sharedLabels = (platform: string): Record<string, string> => ({
   "app.kubernetes.io/part-of": platform,
   "app.kubernetes.io/managed-by": "trivet",
 });
+
+/**
+ * Annotation of a claim for a volume: with the value "true" its data exists nowhere else and is to be kept. A node whose own disk
+ * holds such a volume is not made anew by a roll (see components/cluster/roll/gate.ts).
+ */
+export const KEEP_ANNOTATION = "trivet/keep";

@@ -10,10 +10,16 @@ import { selectorOf, sharedLabels } from "../../pods/charts/labels";
 const NOT_INTERNET = ["10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"];
 
 /**
- * A server's pod range is 10.42.N.0/24, where N counts registrations: three servers start with 0 to 2, and each replaced one
- * takes the next number. Sixteen leave room for thirteen replacements; the whole range would let in every pod.
+ * A node's pod range is 10.42.N.0/24, where N is given out in turn: a node that is rebuilt registers anew and gets another one, so
+ * after some rolls a server may have any of them. Its address in the pod network is the range's first, so all of those are
+ * named (256 in a /16, some 9 KB a policy); the whole range would let in every pod.
  */
-const POD_RANGES = 16;
+const MOST_POD_RANGES = 256;
+
+const podRanges = ({ cluster }: Platform): number => {
+  const { prefix } = parseCidr(cluster.network.podCidr)!;
+  return Math.min(MOST_POD_RANGES, 2 ** (24 - prefix));
+};
 
 /**
  * Everything is closed, then each declared flow is opened at both of its ends. K3s enforces this with kube-router:
@@ -115,7 +121,7 @@ const peersOf = (peer: Endpoint, platform: Platform): k8s.NetworkPolicyPeer[] =>
     case "traefik":
       return [
         ...cluster.servers.map(({ privateAddress }) => block(`${privateAddress}/32`)),
-        ...Array.from({ length: POD_RANGES }, (_, index) =>
+        ...Array.from({ length: podRanges(platform) }, (_, index) =>
           block(`${addressAt(parseCidr(cluster.network.podCidr)!, index * 256)}/32`),
         ),
       ];

@@ -1,14 +1,16 @@
 import { ApiObject, type ApiObjectProps, Chart } from "cdk8s";
 import { k8s } from "cdk8s-plus-28";
 import type { Construct } from "constructs";
+import { homesOf } from "../../../model/homes";
 import type { Health, Platform, Workload } from "../../../model/platform";
 import {
   containerResources,
   containerSecurity,
+  placement,
   podBasics,
   PRE_STOP_SECONDS,
   sleepBeforeStop,
-  spreadOverServers,
+  spreadOverNodes,
 } from "../../pods/charts/hardening";
 import { labelsOf, selectorOf } from "../../pods/charts/labels";
 
@@ -27,7 +29,8 @@ const WRITABLE_LIMIT = "512Mi";
 export class WorkloadChart extends Chart {
   constructor(scope: Construct, id: string, platform: Platform, workload: Workload) {
     super(scope, id, { disableResourceNameHashes: true });
-    const { name, replicas, singleton, port, health } = workload;
+    const { name, replicas, singleton, port, health, pool } = workload;
+    const nodes = homesOf(platform, pool).length;
     const { namespace } = platform;
     const labels = labelsOf(platform.name, name, workload.kind);
     const selector = selectorOf(name);
@@ -66,7 +69,7 @@ export class WorkloadChart extends Chart {
             ...template,
             spec: {
               ...template.spec,
-              ...(replicas > 1 ? { topologySpreadConstraints: [spreadOverServers(selector)] } : {}),
+              ...(replicas > 1 ? { topologySpreadConstraints: [spreadOverNodes(selector, nodes)] } : {}),
             },
           },
         },
@@ -85,8 +88,9 @@ export class WorkloadChart extends Chart {
         },
       });
 
-    // With one pod a budget is either empty words or a server that can never be drained.
-    if (replicas > 1)
+    // With one pod a budget is either empty words or a node that can never be drained; so it is with one node, where the pods
+    // that were evicted find no other.
+    if (replicas > 1 && nodes > 1)
       new k8s.KubePodDisruptionBudget(this, "budget", {
         metadata,
         spec: {
@@ -131,6 +135,7 @@ const podSpec = (platform: Platform, workload: Workload): k8s.PodSpec => {
       priorityClassName: kind === "service" ? "platform-service" : "platform-worker",
       graceSeconds: stopsWithinSeconds + preStopSeconds,
     }),
+    ...placement(platform, workload.pool),
     containers: [
       {
         name,

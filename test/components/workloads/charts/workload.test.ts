@@ -1,5 +1,6 @@
 import honeydueDefinition from "../../../../stacks/honeydue";
 import { honeydueSettings } from "../../../model/honeydue.fixture";
+import { pooled } from "../../../model/pooled.fixture";
 import { ofKind, subjectOf, subjects, workloadsIn } from "../../../rules/platforms.fixture";
 
 const { manifests } = subjects[0]![1];
@@ -54,6 +55,43 @@ test("replicas stand on different servers, and a cordoned or lost server does no
       matchLabelKeys: ["pod-template-hash"],
     },
   ]);
+});
+
+test("a workload of a pool runs on its agents, and tolerates their taints exactly", () => {
+  const placed = workloadsIn(subjectOf(pooled, honeydueSettings).manifests).map(({ name, pod }) => {
+    const { nodeSelector, tolerations } = pod as unknown as Record<string, unknown>;
+    return [name, nodeSelector, tolerations];
+  });
+  expect(placed.filter(([, nodeSelector]) => nodeSelector !== undefined)).toEqual([
+    [
+      "worker",
+      { "trivet/pool": "batch" },
+      [
+        { key: "only", operator: "Equal", value: "batch", effect: "NoSchedule" },
+        { key: "slow", operator: "Exists", effect: "PreferNoSchedule" },
+      ],
+    ],
+    ["traefik", { "node-role.kubernetes.io/control-plane": "true" }, undefined],
+  ]);
+});
+
+test("on a single node replicas share it, and no budget keeps it from being drained", () => {
+  const { manifests: alone } = subjects.find(([name]) => name === "honeyDue on one server")![1];
+  const { spec, pod } = workloadsIn(alone).find(({ name }) => name === "api")!;
+  expect(spec["replicas"]).toBe(3);
+  expect((pod as unknown as { topologySpreadConstraints: unknown[] }).topologySpreadConstraints).toEqual([
+    expect.objectContaining({ topologyKey: "kubernetes.io/hostname", whenUnsatisfiable: "ScheduleAnyway" }),
+  ]);
+  expect(ofKind(alone, "PodDisruptionBudget")).toEqual([]);
+});
+
+test("a pool of one agent is a single node, too", () => {
+  const definition = structuredClone(pooled);
+  Object.assign(definition.services["api"]!, { pool: "general" });
+  const settings = { ...honeydueSettings, values: { ...honeydueSettings.values, pools: { general: 1 } } };
+  const { manifests: placed } = subjectOf(definition, settings);
+  const budgets = ofKind(placed, "PodDisruptionBudget").map(({ metadata }) => metadata.name);
+  expect(budgets).toEqual(["web"]);
 });
 
 test("the worker never runs twice: one pod of a StatefulSet, which waits for the old one to be gone", () => {
