@@ -1,8 +1,37 @@
 import { closest } from "../../model/closest";
+import { aAlone, bootFails, bootNever, bootOrder, clockSkew, wrongToken } from "./stories/boot";
+import { gateRefuses } from "./stories/gate";
+import { interruptedRoll } from "./stories/interruption";
+import { loseA, loseAll, loseB, loseC, loseTwo, restore } from "./stories/loss";
+import { rollK3s, rollKernel, rollType } from "./stories/roll";
+import { destroyProtected, metadata, outOfStock, pool, singleNode } from "./stories/shape";
 import type { Story } from "./story";
 
 /** All drills, in the order in which they are listed and played. */
-export const STORIES: readonly Story[] = [];
+export const STORIES: readonly Story[] = [
+  rollK3s,
+  rollType,
+  rollKernel,
+  gateRefuses,
+  loseA,
+  loseB,
+  loseC,
+  loseTwo,
+  loseAll,
+  restore,
+  interruptedRoll,
+  bootOrder,
+  bootNever,
+  bootFails,
+  outOfStock,
+  wrongToken,
+  clockSkew,
+  aAlone,
+  singleNode,
+  pool,
+  destroyProtected,
+  metadata,
+];
 
 export class UnknownDrill extends Error {
   constructor(name: string) {

@@ -42,7 +42,7 @@ export class PodNetwork {
     this.#following = this.#servers.follow("/api/v1/pods", this.#ended.signal, (event) => {
       if (event.type === "RESYNC") return this.#resync();
       const key = event.object.metadata.uid ?? "";
-      this.#known.set(key, event.object as Pod);
+      this.#known.set(key, event.object);
       if (event.type === "DELETED" || event.object.metadata.deletionTimestamp) this.#end(key);
       else this.#start(key);
     });

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { KubernetesObject } from "../k3s/kubernetes-api";
+import type { Machines } from "../machines";
 import type { CloudClient, ServerView } from "../rehearse/cloud-client";
 import type { EngineEvent, EngineRun, RunOptions } from "../rehearse/engine";
 import type { Rehearsal } from "../rehearse/rehearsal";
@@ -33,6 +34,19 @@ export interface SceneParts {
   power: PowerLine;
   say: (line: string) => void;
   signal: AbortSignal;
+}
+
+interface MachineFault {
+  boots?: "never";
+  bootDelaySeconds?: number;
+  download?: "mirror away" | "wrong checksum";
+  clockSkewSeconds?: number;
+  kubelet?: "silent";
+}
+
+interface FaultyMachines {
+  faults: { set(name: string, fault: MachineFault): void; clear(name?: string): void };
+  saveSnapshot(id: number): Promise<string>;
 }
 
 /** Ends the drill, not the program: what follows would make no sense. The check that failed is noted already. */
@@ -181,6 +195,53 @@ export class Scene {
     await this.#settled();
   }
 
+  /**
+   * Rebuilds servers in Hetzner's console, without Trivet: each gets an empty disk after so many milliseconds, and boots with the user-data
+   * that it had, or with what `change` makes of it.
+   */
+  async rebuildBare(
+    order: readonly (readonly [node: string, afterMilliseconds: number])[],
+    change: (userData: string) => string = (userData) => userData,
+  ): Promise<void> {
+    const servers = await this.servers();
+    const ids = order.map(([node]) => servers[node]?.id);
+    // All are off before the first one is on again: those that begin anew must not meet those that have data.
+    for (const id of order.length > 1 ? ids : []) await this.#hetzner.send("POST", `/servers/${id}/actions/poweroff`);
+    await this.#settled();
+    await Promise.all(
+      order.map(async ([node, afterMilliseconds]) => {
+        await delay(afterMilliseconds, undefined, { signal: this.signal });
+        const id = servers[node]?.id ?? 0;
+        const userData = this.rehearsal.hetzner.project.servers.get(id)?.userData ?? "";
+        await this.#hetzner.send("POST", `/servers/${id}/actions/rebuild`, {
+          image: "debian-13",
+          user_data: change(userData),
+        });
+      }),
+    );
+    await this.#settled();
+  }
+
+  /** What is to go wrong with the machine of this node, also with a new one of the same name; undefined ends it. */
+  fault(node: string, fault: MachineFault | undefined): void {
+    const name = `${this.rehearsal.stack.name}-${node}`;
+    const { faults } = this.#machines;
+    if (fault) faults.set(name, fault);
+    else faults.clear(name);
+  }
+
+  /** `k3s etcd-snapshot save` on a server; the snapshot's name. */
+  async saveSnapshot(node: string): Promise<string> {
+    const { id } = await this.server(node);
+    const snapshot = await this.#machines.saveSnapshot(id);
+    this.note(`on server ${node}: k3s etcd-snapshot save: ${snapshot}`);
+    return snapshot;
+  }
+
+  get #machines(): Machines & FaultyMachines {
+    return this.rehearsal.machines as Machines & FaultyMachines;
+  }
+
   /** What the server's console shows. */
   async console(node: string): Promise<readonly string[]> {
     return this.rehearsal.machines.console((await this.server(node)).id);
@@ -268,12 +329,11 @@ export class Scene {
   /** Waits until something is so. Throws, with what it waited for, when it does not come about. */
   async until(what: string, isSo: () => Promise<boolean>, milliseconds = WELL_WITHIN_MILLISECONDS): Promise<void> {
     const deadline = performance.now() + milliseconds;
-    let problem = "";
     for (;;) {
       this.signal.throwIfAborted();
+      let problem = "";
       try {
         if (await isSo()) return;
-        problem = "";
       } catch (error) {
         problem = `: ${(error as Error).message}`;
       }
@@ -331,6 +391,19 @@ export class Scene {
     this.then(
       "another pulumi up changes nothing",
       run.ok && run.steps.length === 0,
+      [...run.errors, ...run.steps.map(({ op, urn }) => `${op} ${urn.split("::").pop()}`)].join("; "),
+    );
+  }
+
+  /** What the state holds is what there is, in both clouds and in the cluster. */
+  async thenRefreshFindsAll(): Promise<void> {
+    const run = await this.rehearsal.run("refresh", {
+      signal: this.signal,
+      args: ["--expect-no-changes", "--skip-preview"],
+    });
+    this.then(
+      "pulumi refresh finds every object as the state has it",
+      run.ok,
       [...run.errors, ...run.steps.map(({ op, urn }) => `${op} ${urn.split("::").pop()}`)].join("; "),
     );
   }

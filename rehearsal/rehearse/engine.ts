@@ -58,6 +58,8 @@ export interface RunOptions {
   onOutput?: (text: string) => void;
   /** First abort asks the engine to stop after the steps under way, as Ctrl-C does. */
   signal?: AbortSignal;
+  /** Abort kills the engine, the program and the plug-ins at once, as when the machine they run on dies. */
+  kill?: AbortSignal;
   environment?: NodeJS.ProcessEnv;
 }
 
@@ -122,9 +124,12 @@ export class Engine {
     child.stdout?.setEncoding("utf8").on("data", forward);
     child.stderr?.setEncoding("utf8").on("data", forward);
     const cancel = cancelOnAbort(child, options.signal);
+    const kill = (): void => killGroup(child);
+    options.kill?.addEventListener("abort", kill, { once: true });
     try {
       run.exitCode = await exitOf(child);
     } finally {
+      options.kill?.removeEventListener("abort", kill);
       cancel.dispose();
       events.close();
       writeFileSync(join(logDirectory, `${++this.#runs}-${operation}.log`), run.output);
@@ -141,6 +146,11 @@ export class Engine {
     await this.#command(
       value === undefined ? ["config", "rm", ...place, key] : ["config", "set", ...place, key, "--", value],
     );
+  }
+
+  /** `pulumi cancel`: takes away the lock that a killed run left. */
+  async cancel(): Promise<void> {
+    await this.#command(["cancel", "--yes", "--stack", this.#options.stack, "--non-interactive"]);
   }
 
   /** Path of the configuration file that the engine reads. */
@@ -210,13 +220,16 @@ function exitOf(child: ChildProcess): Promise<number> {
   });
 }
 
+/** It leads a process group, in which the program and the plug-ins are, too. */
+function killGroup(child: ChildProcess): void {
+  if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");
+}
+
 function cancelOnAbort(child: ChildProcess, signal: AbortSignal | undefined): { dispose(): void } {
   let killer: NodeJS.Timeout | undefined;
   const abort = (): void => {
     child.kill("SIGINT");
-    killer = setTimeout(() => {
-      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");
-    }, CANCEL_GRACE_MILLISECONDS);
+    killer = setTimeout(() => killGroup(child), CANCEL_GRACE_MILLISECONDS);
   };
   if (signal?.aborted) abort();
   signal?.addEventListener("abort", abort, { once: true });

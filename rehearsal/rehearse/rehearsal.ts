@@ -26,6 +26,8 @@ import { type ApiCalls, changedNothing, countResources, type RunSummary, type Su
 export const REHEARSAL_TOOLS = [
   "pulumi",
   "etcd",
+  "etcdctl",
+  "etcdutl",
   "kube-apiserver",
   "kube-controller-manager",
   "kube-scheduler",

@@ -59,7 +59,7 @@ export class ServiceClient {
         if (event.object.metadata.labels?.["kubernetes.io/service-name"] !== name) return;
         const key = event.object.metadata.name;
         if (event.type === "DELETED") this.#slices.delete(key);
-        else this.#slices.set(key, event.object as Slice);
+        else this.#slices.set(key, event.object);
       },
     );
     while (!signal.aborted && this.targets.length === 0) await pause(signal);
