@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
+import { globSync } from "node:fs";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -19,6 +20,8 @@ const PACKAGES = [
 ];
 /** Their dependencies are partly virtual packages, which debootstrap cannot follow; apt can. */
 const PACKAGES_BY_APT = ["cloud-init", "unattended-upgrades", "chrony"];
+/** Brings systemd-nspawn: it is run from the tree, so nothing has to be installed on the machine, and it fits the systemd it starts. */
+const NSPAWN_PACKAGE = "systemd-container";
 
 /** Files of ours in the tree. All say what they are for. */
 const FILES: readonly { path: string; mode: number; content: string }[] = [
@@ -60,14 +63,21 @@ export interface BaseTreeOptions {
   cache?: string;
   signal?: AbortSignal;
   onProgress?: (progress: BaseTreeProgress) => void;
-  /** Address of a Debian archive. Default `$TRIVET_DEBIAN_MIRROR`, else what debootstrap takes by itself. */
+  /** Address of a Debian archive. Default `$TRIVET_DEBIAN_MIRROR`, else the one of this machine's own apt, else what debootstrap takes by itself. */
   mirror?: string;
+}
+
+/** systemd-nspawn of the tree, on this machine: its loader must be given its own libraries. */
+export function nspawn(tree: string): string[] {
+  const libraries = globSync(join(tree, "usr/lib/*-linux-gnu"))[0] ?? "";
+  const [loader = ""] = globSync(join(libraries, "ld-linux*.so.*"));
+  return [loader, "--library-path", `${libraries}:${libraries}/systemd`, join(tree, "usr/bin/systemd-nspawn")];
 }
 
 /** Changes when the tree would be another: a tree of another recipe is not used. */
 const recipe = (): string =>
   createHash("sha256")
-    .update(JSON.stringify([RELEASE, PACKAGES, PACKAGES_BY_APT, FILES, FINISH]))
+    .update(JSON.stringify([RELEASE, PACKAGES, PACKAGES_BY_APT, NSPAWN_PACKAGE, FILES, FINISH]))
     .digest("hex")
     .slice(0, 12);
 
@@ -91,7 +101,7 @@ export async function ensureBaseTree(options: BaseTreeOptions = {}): Promise<str
   const tell = (phase: BaseTreeProgress["phase"], detail: string, estimateSeconds: number): void =>
     onProgress({ phase, detail, elapsedSeconds: (Date.now() - began) / 1000, estimateSeconds });
   const present = await findBaseTree(cache);
-  const reasons = await obstacles({ debootstrap: present === undefined });
+  const reasons = obstacles({ baseTree: present === undefined });
   if (reasons.length > 0) throw new CannotBoot(reasons);
   if (present !== undefined) return present;
 
@@ -122,6 +132,23 @@ export async function ensureBaseTree(options: BaseTreeOptions = {}): Promise<str
   );
 }
 
+/**
+ * Prints where debootstrap and its data are, and the archive that this machine's own apt uses for the release. Where debootstrap is not
+ * installed, its package is unpacked into a folder: nothing is installed for it.
+ */
+const FIND_DEBOOTSTRAP = `
+folder=$1; program=$(command -v debootstrap || true); data=
+if [ -z "$program" ]; then
+  mkdir -p "$folder/lists/partial"; cd "$folder"
+  apt-get -qq -o Dir::State::lists="$folder/lists" update >&2
+  apt-get -qq -o Dir::State::lists="$folder/lists" download debootstrap >&2
+  dpkg-deb --extract debootstrap_*.deb unpacked
+  program=$folder/unpacked/usr/sbin/debootstrap; data=$folder/unpacked/usr/share/debootstrap
+fi
+echo "$program"; echo "$data"
+{ apt-get indextargets --format '$(REPO_URI)' 'Codename: ${RELEASE}' 'Component: main' 'Created-By: Packages' 2>/dev/null || true; } | head -1
+`;
+
 /** .deb files, kept until a tree is finished: an interrupted build fetches nothing twice. */
 const packagesFolder = (cache: string): string => join(cache, "boot", "packages");
 
@@ -135,24 +162,31 @@ async function build(
   await mkdir(tree, { recursive: true });
   await mkdir(packagesFolder(cache), { recursive: true });
   const total = ESTIMATE_SECONDS.debootstrap + ESTIMATE_SECONDS.apt;
+  const { output } = await command(["sh", "-euc", FIND_DEBOOTSTRAP, "sh", join(draft, "debootstrap")], {
+    signal,
+    onLine: (line) => tell("debootstrap", line, total),
+  });
+  const [program = "", data = "", ownMirror = ""] = output;
+  const address = mirror ?? ownMirror;
   await command(
     [
-      "debootstrap",
+      ...(data === "" ? [program] : ["env", `DEBOOTSTRAP_DIR=${data}`, "sh", program]),
       "--variant=minbase",
       `--cache-dir=${packagesFolder(cache)}`,
       `--include=${PACKAGES.join(",")}`,
       RELEASE,
       tree,
-      ...(mirror ? [mirror] : []),
+      ...(address === "" ? [] : [address]),
     ],
     { signal, onLine: (line) => tell("debootstrap", line.replace(/^[IW]: /, ""), total) },
   );
+  await rm(join(draft, "debootstrap"), { recursive: true, force: true });
   for (const { path, mode, content } of FILES) {
     await mkdir(join(tree, path, ".."), { recursive: true });
     await writeFile(join(tree, path), content, { mode });
   }
   tell("apt", PACKAGES_BY_APT.join(", "), total);
-  const install = `apt-get -qq install --yes --no-install-recommends ${PACKAGES_BY_APT.join(" ")}`;
+  const install = `apt-get -qq install --yes --no-install-recommends ${[...PACKAGES_BY_APT, NSPAWN_PACKAGE].join(" ")}`;
   await command(["chroot", tree, "sh", "-ec", `${install}\n${FINISH}`], {
     signal,
     onLine: (line) => tell("apt", line, total),
@@ -167,7 +201,7 @@ async function build(
 async function command(
   line: readonly string[],
   { signal, onLine }: { signal: AbortSignal | undefined; onLine: (line: string) => void },
-): Promise<void> {
+): Promise<{ output: string[] }> {
   signal?.throwIfAborted();
   const isolated = [
     "--pdeathsig",
@@ -186,6 +220,8 @@ async function command(
     detached: true,
   });
   const last: string[] = [];
+  const output: string[] = [];
+  createInterface({ input: child.stdout }).on("line", (text) => output.push(text));
   for (const stream of [child.stdout, child.stderr])
     createInterface({ input: stream }).on("line", (text) => {
       last.push(text);
@@ -203,6 +239,7 @@ async function command(
         ...last.map((text) => `  ${text}`),
         "A Debian archive must be reachable: through the proxy in the environment, or at TRIVET_DEBIAN_MIRROR.",
       ]);
+    return { output };
   } finally {
     signal?.removeEventListener("abort", stop);
   }

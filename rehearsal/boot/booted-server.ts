@@ -8,6 +8,7 @@ import type { Machine } from "../emulators/hetzner/machine-host";
 import type { ProcessRegister, RunningProcess } from "../k3s/processes";
 import type { MachineEvent } from "../machines";
 import { publicAddress } from "./addresses";
+import { nspawn } from "./base-tree";
 import { type Cgroups, cgroupName, makeCgroups } from "./cgroup";
 import type { Network } from "./network";
 import { commandPath, findCommand } from "./requirements";
@@ -98,10 +99,20 @@ export class BootedServer {
       args: [
         ...network.enter(),
         // Settings below /proc/sys/net are the server's own, by its namespace; nothing else of the kernel is written.
-        ...["env", `PATH=${commandPath()}`, "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network", "sh", "-euc", ENTER_CGROUPS, "sh", ...cgroups.processFiles, "--"],
+        ...[
+          "env",
+          `PATH=${commandPath()}`,
+          "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network",
+          "sh",
+          "-euc",
+          ENTER_CGROUPS,
+          "sh",
+          ...cgroups.processFiles,
+          "--",
+        ],
         // In a process namespace of its own: with its first process everything in it ends, whatever ended that one.
         ...["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"],
-        ...["systemd-nspawn", "--quiet", "--boot", "--directory", `${disk}/root`],
+        ...[...nspawn(tree), "--quiet", "--boot", "--directory", `${disk}/root`],
         ...["--machine", `s${id}`, "--hostname", name, "--network-namespace-path", `/run/netns/s${id}`],
         ...["--register=no", "--keep-unit", "--settings=no", "--link-journal=no", "--console=read-only"],
         ...["--resolv-conf=off", "--timezone=off"],

@@ -7,7 +7,7 @@
  *  - `<folder>/gateway.sock`: a proxy (HTTP CONNECT) through which the rehearsal reaches the servers. A Unix socket belongs to no network;
  *  - addresses of `<folder>/outside.json`: what listens there is the rehearsal's, behind a Unix socket each.
  */
-import { createReadStream, readFileSync, statSync, unlinkSync } from "node:fs";
+import { createReadStream, readFileSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { connect, createServer as createTcpServer, type Socket } from "node:net";
 import { join, normalize } from "node:path";
@@ -84,11 +84,6 @@ proxy.on("connect", (request, client: Socket, head) => {
     join2(client, server);
   });
 });
-try {
-  unlinkSync("gateway.sock");
-} catch {
-  // There was none.
-}
 // By a relative path: the absolute one may be longer than a socket's name can be.
 proxy.listen("gateway.sock");
 

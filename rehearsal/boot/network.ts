@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
@@ -101,6 +101,7 @@ export class Network {
   /** @param outside gets the addresses 198.51.100.2, .3 and so on, with the ports they have outside */
   static async open(folder: string, register: ProcessRegister, outside: readonly Outside[]): Promise<Network> {
     if (outside.length > 8) throw new Error(`servers may reach at most 8 things outside, not ${outside.length}`);
+    rmSync(join(folder, "gateway.sock"), { force: true }); // of a killed one: it is the sign that the gateway is there
     mkdirSync(join(folder, "site"), { recursive: true, mode: 0o700 });
     writeFileSync(join(folder, "metadata.json"), "[]", { mode: 0o600 });
     const doors = outside.map(({ port }, index) => ({

@@ -1,10 +1,7 @@
-import { execFile } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
-import { promisify } from "node:util";
 import { makeCgroups } from "./cgroup";
-
-const run = promisify(execFile);
 
 /** Why this machine cannot boot servers, and what would help; one line each. */
 export class CannotBoot extends Error {
@@ -22,8 +19,6 @@ export class CannotBoot extends Error {
 
 /** Debian and Ubuntu packages of the commands that are not on every machine. */
 const PACKAGES: Readonly<Record<string, string>> = {
-  "systemd-nspawn": "systemd-container",
-  debootstrap: "debootstrap",
   ip: "iproute2",
   nsenter: "util-linux",
   setpriv: "util-linux",
@@ -48,41 +43,40 @@ export function findCommand(name: string, path = commandPath()): string | undefi
 
 /**
  * Everything that keeps this machine from booting servers; nothing is changed by asking.
- * @param needs.debootstrap whether the base tree has to be built first
+ * @param needs.baseTree whether the base tree has to be built first
  */
-export async function obstacles(needs: { debootstrap: boolean }): Promise<string[]> {
+export function obstacles(needs: { baseTree: boolean }): string[] {
   if (process.platform !== "linux") return [`it needs Linux: this is ${process.platform}`];
   const reasons: string[] = [];
   if (process.getuid?.() !== 0) reasons.push("it needs root, for namespaces and mounts: start it with sudo");
-  const missing = Object.keys(PACKAGES).filter(
-    (name) => (name !== "debootstrap" || needs.debootstrap) && findCommand(name) === undefined,
-  );
+  const missing = Object.keys(PACKAGES).filter((name) => findCommand(name) === undefined);
   if (missing.length > 0) {
     const packages = [...new Set(missing.map((name) => PACKAGES[name]))];
-    reasons.push(`${missing.join(", ")} missing: apt-get install --no-install-recommends ${packages.join(" ")}`);
+    reasons.push(`${missing.join(", ")} missing: apt-get install ${packages.join(" ")}`);
   }
+  if (needs.baseTree && ["debootstrap", "apt-get"].every((name) => findCommand(name) === undefined))
+    reasons.push("the Debian user land has still to be built, by debootstrap, which is missing: install it");
   // What follows would fail for these reasons alone.
-  return reasons.length > 0 ? reasons : [...(await tryNamespaces()), ...tryCgroups()];
+  return reasons.length > 0 ? reasons : [...tryNamespaces(), ...tryCgroups()];
 }
 
 /** Containers often give root without the right to do this; only trying tells. */
-async function tryNamespaces(): Promise<string[]> {
+function tryNamespaces(): string[] {
   const script =
     "set -e; mount -t tmpfs tmpfs /mnt; cd /mnt; mkdir lower upper work root; " +
     "mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work root; " +
     "ip link add one type bridge; ip link add two type veth peer name three";
-  try {
-    await run("unshare", ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script], {
-      env: { PATH: commandPath(), LC_ALL: "C" },
-    });
-    return [];
-  } catch (error) {
-    const said = (error as { stderr?: string }).stderr?.trim() || (error as Error).message;
-    return [
-      `it needs network namespaces, bridges, veth pairs and overlayfs; trying them failed: ${said.split("\n")[0]} ` +
-        "(in a container: run it with --privileged)",
-    ];
-  }
+  const { status, stderr, error } = spawnSync(
+    "unshare",
+    ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script],
+    { env: { PATH: commandPath(), LC_ALL: "C" }, encoding: "utf8" },
+  );
+  if (status === 0) return [];
+  const said = stderr.trim() || (error?.message ?? `status ${status}`);
+  return [
+    `it needs network namespaces, bridges, veth pairs and overlayfs; trying them failed: ${said.split("\n")[0]} ` +
+      "(in a container: run it with --privileged)",
+  ];
 }
 
 function tryCgroups(): string[] {
