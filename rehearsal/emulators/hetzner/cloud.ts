@@ -5,6 +5,7 @@ import { ApiError, invalidField } from "./errors";
 import { labelSelector } from "./label-selector";
 import type { Machine, MachineHost } from "./machine-host";
 import type { Firewall, PlacementGroup, PrimaryIp, Project, Server } from "./project";
+import type { Stock } from "./stock";
 
 export type LimitedKind = "servers" | "networks" | "firewalls" | "placementGroups" | "primaryIps" | "sshKeys";
 
@@ -13,22 +14,10 @@ export interface CloudOptions {
   publicIpv4Pool: Ipv4Pool;
   machineHost: MachineHost | undefined;
   actionDurationMilliseconds: number;
+  /** Of actions that take longer than others, by their command. */
+  durationsByCommand: Readonly<Record<string, number | undefined>>;
   limits: Readonly<Record<LimitedKind, number>>;
   stock: Stock;
-}
-
-/** Which server types can be ordered where. All that are on offer, unless told otherwise. */
-export class Stock {
-  readonly #soldOut = new Set<string>();
-
-  setAvailable(serverType: string, location: string, available: boolean): void {
-    if (available) this.#soldOut.delete(`${serverType} ${location}`);
-    else this.#soldOut.add(`${serverType} ${location}`);
-  }
-
-  isAvailable(serverType: string, location: string): boolean {
-    return !this.#soldOut.has(`${serverType} ${location}`);
-  }
 }
 
 /** The project and what all resources need of each other. Rules that belong to one resource stand with its routes. */
@@ -50,7 +39,8 @@ export class Cloud {
   }
 
   startAction(start: ActionStart): StoredAction {
-    return this.actions.start(start);
+    const durationMilliseconds = this.#options.durationsByCommand[start.command];
+    return this.actions.start(durationMilliseconds === undefined ? start : { durationMilliseconds, ...start });
   }
 
   /** `{ action }`, the answer of most actions. */

@@ -3,7 +3,7 @@ import { actionRoutes } from "./action-routes";
 import { DOCUMENTATION_IPV4_POOL, type Ipv4Pool, isIpv4, toNumber } from "./addresses";
 import { Api } from "./api";
 import { catalogueRoutes } from "./catalogue-routes";
-import { Cloud, type LimitedKind, Stock } from "./cloud";
+import { Cloud, type LimitedKind } from "./cloud";
 import { ApiError, codeOfStatus, errorBody } from "./errors";
 import { firewallRoutes } from "./firewalls";
 import { inventory } from "./inventory";
@@ -16,6 +16,7 @@ import { RateLimit } from "./rate-limit";
 import { serverActionRoutes } from "./server-actions";
 import { serverRoutes } from "./servers";
 import { sshKeyRoutes } from "./ssh-keys";
+import { Stock, stockRoutes } from "./stock";
 
 export interface HetznerEmulatorOptions {
   /** 64 letters and digits, as real ones. Any other token is `unauthorized`. */
@@ -32,6 +33,10 @@ export interface HetznerEmulatorOptions {
   machineHost?: MachineHost;
   /** How long an action is `running`. Default 200; the real API takes seconds to minutes. */
   actionDurationMilliseconds?: number;
+  /** How long the making of a server takes, until it starts. Default: as any action. The real API: about 12. */
+  serverCreateSeconds?: number;
+  /** How long a rebuild takes, from the power cut until the server starts again. Default: as any action. The real API: about 15. */
+  rebuildSeconds?: number;
   /** Default 3600, the project's default at Hetzner. */
   requestsPerHour?: number;
   /** How many of each a project may have. Defaults: 10 servers, 20 Primary IPs, 50 of anything else. */
@@ -45,7 +50,7 @@ export interface HetznerEmulatorOptions {
 export interface HetznerEmulator extends EmulatorServer {
   /** All that exists. Plain data: give it to the next emulator to survive a restart. */
   readonly project: Project;
-  /** Decides at run time what can be ordered. */
+  /** Decides at run time what can be had; over HTTP: `PUT /_emulator/stock`. */
   readonly stock: Stock;
 }
 
@@ -72,6 +77,8 @@ export async function startHetznerEmulator(options: HetznerEmulatorOptions): Pro
     publicIpv4Pool = DOCUMENTATION_IPV4_POOL,
     machineHost,
     actionDurationMilliseconds = DEFAULT_ACTION_DURATION_MILLISECONDS,
+    serverCreateSeconds,
+    rebuildSeconds,
     requestsPerHour = DEFAULT_REQUESTS_PER_HOUR,
     limits,
     soldOut = [],
@@ -85,6 +92,10 @@ export async function startHetznerEmulator(options: HetznerEmulatorOptions): Pro
     publicIpv4Pool,
     machineHost,
     actionDurationMilliseconds,
+    durationsByCommand: {
+      create_server: milliseconds(serverCreateSeconds),
+      rebuild_server: milliseconds(rebuildSeconds),
+    },
     limits: { ...DEFAULT_LIMITS, ...limits },
     stock,
   });
@@ -94,6 +105,7 @@ export async function startHetznerEmulator(options: HetznerEmulatorOptions): Pro
     ...(host === undefined ? {} : { host }),
     ...(port === undefined ? {} : { port }),
     inventory: () => inventory(cloud),
+    steering: (app) => stockRoutes(app, stock),
     secretFields: ["user_data"],
     errorAnswer: (status, message) => ({
       headers: rateLimit.headers(),
@@ -149,11 +161,16 @@ export async function startHetznerEmulator(options: HetznerEmulatorOptions): Pro
   };
 }
 
+const milliseconds = (seconds: number | undefined): number | undefined =>
+  seconds === undefined ? undefined : seconds * 1000;
+
 function checkOptions({
   token,
   readOnlyToken,
   publicIpv4Pool,
   actionDurationMilliseconds,
+  serverCreateSeconds,
+  rebuildSeconds,
   requestsPerHour,
 }: HetznerEmulatorOptions): void {
   for (const [setting, value] of Object.entries({ token, readOnlyToken })) {
@@ -173,6 +190,8 @@ function checkOptions({
   }
   for (const [setting, value, least] of [
     ["actionDurationMilliseconds", actionDurationMilliseconds, 0],
+    ["serverCreateSeconds", serverCreateSeconds, 0],
+    ["rebuildSeconds", rebuildSeconds, 0],
     ["requestsPerHour", requestsPerHour, 1],
   ] as const) {
     if (value !== undefined && !(Number.isFinite(value) && value >= least)) {

@@ -1,5 +1,5 @@
 export type { Ipv4Pool } from "./addresses";
-export type { Stock } from "./cloud";
+export type { Stock } from "./stock";
 export type { HetznerEmulator, HetznerEmulatorOptions } from "./emulator";
 export { startHetznerEmulator } from "./emulator";
 export type { Machine, MachineHost } from "./machine-host";

@@ -74,6 +74,9 @@ export function serverActionRoutes(api: Api, cloud: Cloud): void {
     free(id);
     if (typeof body.user_data === "string") checkUserData(body.user_data);
     const image = cloud.image(body.image, cloud.serverType(server.serverType).architecture);
+    // Power is cut at once, the disk is written for a while, and then it boots.
+    const powerCut = server.status === "running" ? cloud.machineHost?.powerOff({ id }) : undefined;
+    powerCut?.catch(() => undefined); // told by the action
     server.status = "rebuilding";
     const answer = cloud.act({
       command: "rebuild_server",
@@ -85,6 +88,7 @@ export function serverActionRoutes(api: Api, cloud: Cloud): void {
         server.imageId = image.id;
         // Without it the server boots again with what it was made with.
         if (typeof body.user_data === "string") server.userData = body.user_data;
+        await powerCut;
         await cloud.machineHost?.rebuild(cloud.machine(server));
         await cloud.boot(server);
       },
@@ -107,7 +111,7 @@ export function serverActionRoutes(api: Api, cloud: Cloud): void {
         throw unfit(`it is ${type.architecture}, the server ${current.architecture}`);
       if (type.diskGB < server.primaryDiskGB)
         throw unfit(`its disk of ${type.diskGB} GB is smaller than the server's ${server.primaryDiskGB} GB`);
-      checkOrderable(cloud, type, server.location);
+      checkOrderable(cloud, type, server.location, server.placementGroupId !== null);
       server.status = "migrating";
       return act(server, "change_server_type", async () => {
         server.serverType = type.name;

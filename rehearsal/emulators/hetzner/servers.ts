@@ -34,17 +34,16 @@ interface CreateServer {
 /** Where the API puts a server that names neither a location nor an address of one. */
 const DEFAULT_LOCATION = "fsn1";
 
-export function checkOrderable(cloud: Cloud, type: ServerType, location: string): void {
+/** `isSpread`: whether it must have a host that no other server of its placement group is on. */
+export function checkOrderable(cloud: Cloud, type: ServerType, location: string, isSpread: boolean): void {
   if (type.deprecation) throw invalidField("server_type", `server type ${type.id} is deprecated`);
   if (!type.offers.some(({ locations }) => locations.includes(location))) {
     throw invalidField("location", `unsupported location for server type: ${type.name} is not sold in ${location}`);
   }
-  if (!cloud.stock.isAvailable(type.name, location)) {
-    throw new ApiError(
-      "resource_unavailable",
-      `error during placement: server type ${type.name} is not available in ${location}`,
-    );
-  }
+  // The real API says no more than this, in either case.
+  if (!cloud.stock.isAvailable(type.name, location))
+    throw new ApiError("resource_unavailable", "error during placement");
+  if (isSpread && !cloud.stock.isSpreadable(location)) throw new ApiError("placement_error", "error during placement");
 }
 
 export function serverRoutes(api: Api, cloud: Cloud): void {
@@ -109,7 +108,7 @@ export function serverRoutes(api: Api, cloud: Cloud): void {
       body.placement_group === undefined ? undefined : found(placementGroups, body.placement_group, "placement group");
     if (group) checkGroupHasRoom(cloud, group);
     cloud.checkLimit("servers", "server");
-    checkOrderable(cloud, type, location);
+    checkOrderable(cloud, type, location, group !== undefined);
 
     const server: Server = {
       id: cloud.newId(),

@@ -24,6 +24,8 @@ export interface EmulatorOptions {
   port?: number;
   /** The inventory, for `GET /_emulator/state`: everything a client has made and not deleted. No secrets. */
   inventory: () => unknown;
+  /** Adds routes below `/_emulator` by which this cloud alone can be steered. */
+  steering?: (app: FastifyInstance) => void;
   /** Adds the cloud's routes, hooks and error handler. */
   routes: (app: FastifyInstance) => void | Promise<void>;
   /**
@@ -64,7 +66,7 @@ declare module "fastify" {
  * A fault hits after the cloud's `onRequest` hooks (authentication, rate limit) and before its handler.
  */
 export async function startEmulatorServer(options: EmulatorOptions): Promise<EmulatorServer> {
-  const { name, host = "127.0.0.1", port = 0, inventory, routes, errorAnswer, secretFields = [] } = options;
+  const { name, host = "127.0.0.1", port = 0, inventory, steering, routes, errorAnswer, secretFields = [] } = options;
   const journal = new Journal({ secretFields });
   const faults = new Faults();
   const app = fastify({ bodyLimit: BODY_LIMIT_BYTES, routerOptions: { ignoreTrailingSlash: true } });
@@ -131,7 +133,13 @@ export async function startEmulatorServer(options: EmulatorOptions): Promise<Emu
     return payload;
   });
 
-  await app.register(async (own) => steer(own, { journal, faults, inventory }), { prefix: OWN_PREFIX });
+  await app.register(
+    async (own) => {
+      steer(own, { journal, faults, inventory });
+      steering?.(own);
+    },
+    { prefix: OWN_PREFIX },
+  );
   await app.register(async (cloud) => routes(cloud));
   await listen(app, { name, host, port });
 

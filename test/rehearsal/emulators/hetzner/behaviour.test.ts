@@ -114,11 +114,42 @@ describe("a server", () => {
     expect([after.public_net, after.image.name, after.status]).toEqual([server.public_net, "debian-13", "running"]);
     expect(seen.map(([what, { userData }]) => [what, userData])).toEqual([
       ["on", "one"],
+      ["off", undefined],
       ["rebuild", "two"],
       ["on", "two"],
+      ["off", undefined],
       ["rebuild", "two"],
       ["on", "two"],
     ]);
+  });
+
+  test("takes as long to be made and rebuilt as was asked for, and is without power all the while", async () => {
+    const slow = await startClient({
+      serverCreateSeconds: 0.25,
+      rebuildSeconds: 0.35,
+      machineHost: {
+        powerOn: async () => void seen.push(["on", {}]),
+        powerOff: async () => void seen.push(["off", {}]),
+        rebuild: async () => void seen.push(["rebuild", {}]),
+        remove: async () => undefined,
+      },
+    });
+    try {
+      const took = ({ started, finished }: Json): number => Date.parse(finished) - Date.parse(started);
+      const actionOf = async (answer: Json): Promise<Json> => {
+        await slow.done(answer);
+        return (await slow.get(`/actions/${answer.action.id}`)).action;
+      };
+      const made = await slow.post("/servers", { ...SERVER, name: "a" });
+      expect(took(await actionOf(made))).toBeGreaterThanOrEqual(250);
+      const rebuilt = await slow.post(`/servers/${made.server.id}/actions/rebuild`, { image: "debian-13" });
+      const { server } = await slow.get(`/servers/${made.server.id}`);
+      expect([server.status, server.locked, seen.map(([what]) => what)]).toEqual(["rebuilding", true, ["on", "off"]]);
+      expect(took(await actionOf(rebuilt))).toBeGreaterThanOrEqual(350);
+      expect(seen.map(([what]) => what)).toEqual(["on", "off", "rebuild", "on"]);
+    } finally {
+      await slow.emulator.close();
+    }
   });
 
   test("that changes its type keeps a small disk on request, and starts again", async () => {

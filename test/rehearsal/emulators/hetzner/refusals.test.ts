@@ -365,6 +365,37 @@ describe("servers", () => {
     expect(await client.refusal("POST", "/servers", { ...SERVER, name: "a" })).toBe(201);
   });
 
+  test("what is sold out is told and steered from outside too, for types as for hosts of their own", async () => {
+    const stock = (body?: object) =>
+      fetch(`${client.emulator.url}/_emulator/stock`, {
+        method: body === undefined ? "GET" : "PUT",
+        headers: { "content-type": "application/json" },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    const { placement_group: group } = await client.post("/placement_groups", { name: "g", type: "spread" });
+    await client.server("a", { placement_group: group.id });
+    expect((await stock({ serverType: "cx43", location: "nbg1", available: false })).status).toBe(200);
+    await stock({ location: "nbg1", spreadable: false });
+    expect(await (await stock()).json()).toEqual({
+      soldOut: [{ serverType: "cx43", location: "nbg1" }],
+      crowded: ["nbg1"],
+    });
+    const [a] = (await client.get("/servers?name=a")).servers;
+    await client.act(a, "poweroff");
+    const resize = (server_type: string) =>
+      client.refusal("POST", `/servers/${a.id}/actions/change_type`, { server_type, upgrade_disk: false });
+    expect([await resize("cx43"), await resize("cx53")]).toEqual(["resource_unavailable", "placement_error"]);
+    const spread = await client.call("POST", "/servers", { ...SERVER, name: "b", placement_group: group.id });
+    expect([spread.status, spread.body.error]).toEqual([
+      412,
+      { code: "placement_error", message: "error during placement", details: null },
+    ]);
+    expect(await client.refusal("POST", "/servers", { ...SERVER, name: "b" })).toBe(201);
+    await stock({ location: "nbg1", spreadable: true });
+    expect(await resize("cx53")).toBe(201);
+    expect((await stock({ serverType: "cx99", location: "nbg1", available: false })).status).toBe(400);
+  });
+
   test("one more than the project may have is resource_limit_exceeded, and a refused one leaves nothing behind", async () => {
     const small = await startClient({ limits: { servers: 1 } });
     try {
@@ -418,6 +449,20 @@ describe("servers", () => {
     expect(
       await client.refusal("POST", `/servers/${server.id}/actions/change_type`, { server_type, upgrade_disk: true }),
     ).toBe(expected);
+  });
+
+  test.each([
+    ["an image of the other architecture", { image: 1 }, "invalid_input"],
+    ["an image that there is not", { image: "debian-99" }, "invalid_input"],
+    ["no image", {}, "invalid_input"],
+    ["more user-data than a server takes", { image: "debian-12", user_data: "x".repeat(32_769) }, "invalid_input"],
+  ])("rebuild: %s is refused, and the server goes on as it was", async (_what, body, expected) => {
+    const server = await client.server("a");
+    const { images } = await client.get("/images?architecture=arm&name=debian-12");
+    const wanted = "image" in body && body.image === 1 ? { image: images[0].id } : body;
+    expect(await client.refusal("POST", `/servers/${server.id}/actions/rebuild`, wanted)).toBe(expected);
+    const { server: after } = await client.get(`/servers/${server.id}`);
+    expect([after.status, after.locked, after.image.name]).toEqual(["running", false, "debian-12"]);
   });
 
   test("one without any interface cannot start", async () => {
