@@ -11,6 +11,16 @@ const built = new Platform(platform.name, { platform, ...settings });
 export const hosts = platform.edge.hosts.map(({ fqdn }) => `https://${fqdn}`);
 /** Public IPv4 of each node. They outlive the servers. */
 export const nodeAddresses = built.addresses;
+/** What there is, for `trivet` and for people. */
+export const nodes = platform.cluster.nodes.map(({ name, hostname, role, privateAddress, serverType, location }) => ({
+  name,
+  hostname,
+  role,
+  address: built.addresses[name],
+  privateAddress,
+  serverType,
+  location,
+}));
 /** For kubectl: `pulumi stack output --show-secrets kubeconfig > kubeconfig`. Ends after 30 days; `pulumi up` renews it. */
 export const kubeconfig = built.kubeconfig;
 /** Servers and addresses at Hetzner, net, at the prices for new orders. */
