@@ -35,6 +35,8 @@ export interface EmulatorOptions {
   errorAnswer: (status: number, message: string) => ErrorAnswer;
   /** Body fields that the journal must not show, beside those that are secret by their name. */
   secretFields?: readonly string[];
+  /** Largest body that is taken. Default: above every body the clouds take. */
+  bodyLimitBytes?: number;
 }
 
 export interface EmulatorServer {
@@ -67,9 +69,10 @@ declare module "fastify" {
  */
 export async function startEmulatorServer(options: EmulatorOptions): Promise<EmulatorServer> {
   const { name, host = "127.0.0.1", port = 0, inventory, steering, routes, errorAnswer, secretFields = [] } = options;
+  const { bodyLimitBytes = BODY_LIMIT_BYTES } = options;
   const journal = new Journal({ secretFields });
   const faults = new Faults();
-  const app = fastify({ bodyLimit: BODY_LIMIT_BYTES, routerOptions: { ignoreTrailingSlash: true } });
+  const app = fastify({ bodyLimit: bodyLimitBytes, routerOptions: { ignoreTrailingSlash: true } });
 
   const ended = new AbortController();
 
