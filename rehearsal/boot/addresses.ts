@@ -11,6 +11,8 @@ export const GATEWAY_ADDRESS = "172.31.1.1";
 export const RELEASE_SITE_ADDRESS = "198.51.100.1";
 /** From here on, whatever the caller lets servers reach outside: one address each. */
 export const OUTSIDE_ADDRESSES = "198.51.100.";
+/** Whence the rehearsal itself calls servers: an operator somewhere in the internet. */
+export const OPERATOR_ADDRESS = "198.51.100.10";
 export const PUBLIC_RANGE = "203.0.113.0/24";
 
 /** A server's public address in there: 127.20.0.11 is 203.0.113.11. Undefined for a server without one. */

@@ -18,9 +18,10 @@ interface Metadata {
   hostname: string;
   location: string;
   userData: string;
+  fault?: "bad checksum" | "mirror away" | undefined;
 }
 
-const [folder = ".", metadataAddress = "", releaseSiteAddress = ""] = process.argv.slice(2);
+const [folder = ".", metadataAddress = "", releaseSiteAddress = "", ownAddress = ""] = process.argv.slice(2);
 process.chdir(folder);
 
 const text = (response: ServerResponse, status: number, body: string): void => {
@@ -28,10 +29,15 @@ const text = (response: ServerResponse, status: number, body: string): void => {
   response.end(body);
 };
 
-createServer((request, response) => {
-  const asker = (request.socket.remoteAddress ?? "").replace(/^::ffff:/, "");
+/** Who asks, by the address it asks from. */
+function asker(request: IncomingMessage): Metadata | undefined {
+  const from = (request.socket.remoteAddress ?? "").replace(/^::ffff:/, "");
   const servers = JSON.parse(readFileSync("metadata.json", "utf8")) as Metadata[];
-  const server = servers.find(({ address }) => address === asker);
+  return servers.find(({ address }) => address === from);
+}
+
+createServer((request, response) => {
+  const server = asker(request);
   if (!server) return text(response, 404, "not found\n");
   switch (request.url) {
     case "/hetzner/v1/userdata":
@@ -54,7 +60,10 @@ createServer((request, response) => {
 createServer((request: IncomingMessage, response) => {
   const name = normalize(decodeURIComponent(new URL(request.url ?? "/", "http://site").pathname));
   const file = join("site", name);
+  const fault = asker(request)?.fault;
+  if (fault === "mirror away") return void request.socket.destroy();
   try {
+    if (fault === "bad checksum") return text(response, 200, `not ${name}\n`);
     const { size } = statSync(file);
     response.writeHead(200, { "content-type": "application/octet-stream", "content-length": size });
     createReadStream(file)
@@ -75,7 +84,7 @@ for (const { address, port, socket } of JSON.parse(readFileSync("outside.json", 
 const proxy = createServer((_, response) => text(response, 405, "CONNECT only\n"));
 proxy.on("connect", (request, client: Socket, head) => {
   const [host = "", port = ""] = (request.url ?? "").split(":");
-  const server = connect({ host, port: Number(port), noDelay: true });
+  const server = connect({ host, port: Number(port), noDelay: true, localAddress: ownAddress });
   server.once("error", () => client.end("HTTP/1.1 502 Bad Gateway\r\n\r\n"));
   client.once("error", () => server.destroy());
   server.once("connect", () => {

@@ -109,6 +109,13 @@ export async function createBootedMachines({
       }),
     interfacesChanged: (machine) => inTurn(machine.id, () => servers.get(machine.id)?.interfacesChanged(machine)),
     console: (id) => servers.get(id)?.console ?? [],
+    setFault: (id, fault) => {
+      if (fault !== undefined && fault !== "bad checksum" && fault !== "mirror away")
+        throw new Error(
+          `"${fault}" cannot be played on servers that really boot; "bad checksum" and "mirror away" can`,
+        );
+      network.setFault(id, fault);
+    },
     controlPlanes: () => [...servers.values()].flatMap((server) => controlPlane(server, folder)),
     publish: (name, file) => {
       copyFileSync(file, site(name));

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
@@ -11,6 +11,7 @@ import { explainListenError } from "../k3s/ports";
 import {
   GATEWAY_ADDRESS,
   METADATA_ADDRESS,
+  OPERATOR_ADDRESS,
   OUTSIDE_ADDRESSES,
   PUBLIC_RANGE,
   publicAddress,
@@ -29,6 +30,8 @@ export interface Outside {
   host: string;
   port: number;
 }
+
+export type DownloadFault = "bad checksum" | "mirror away";
 
 /**
  * One gateway process holds everything: a mount namespace with the servers' disks, and a network namespace that the servers' own hang on.
@@ -49,7 +52,7 @@ ip link set public up
 ip address add ${GATEWAY_ADDRESS}/32 dev public
 ip route add ${PUBLIC_RANGE} dev public
 ip address add ${METADATA_ADDRESS}/32 dev lo
-for last in 1 2 3 4 5 6 7 8 9; do ip address add ${OUTSIDE_ADDRESSES}$last/32 dev lo; done
+for last in 1 2 3 4 5 6 7 8 9 10; do ip address add ${OUTSIDE_ADDRESSES}$last/32 dev lo; done
 exec "$@"
 `;
 
@@ -89,6 +92,7 @@ for link in $(ip -o link show type veth | sed -n "s/^[0-9]*: \\(p$name\\|v[0-9]*
 export class Network {
   readonly folder: string;
   readonly gateway: RunningProcess;
+  readonly #faults = new Map<number, DownloadFault>();
   readonly #metadata = new Map<number, { address: string; machine: Machine }>();
   readonly #outside: Server[];
 
@@ -121,7 +125,7 @@ export class Network {
           "--disable-warning=ExperimentalWarning",
           "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON",
         ],
-        ...[join(__dirname, "gateway.ts"), folder, METADATA_ADDRESS, RELEASE_SITE_ADDRESS],
+        ...[join(__dirname, "gateway.ts"), folder, METADATA_ADDRESS, RELEASE_SITE_ADDRESS, OPERATOR_ADDRESS],
       ],
       cwd: folder,
       logFile: join(folder, "gateway.log"),
@@ -189,6 +193,13 @@ export class Network {
     }
   }
 
+  /** What the release site answers a server from now on, where it is not the file. */
+  setFault(id: number, fault: DownloadFault | undefined): void {
+    if (fault === undefined) this.#faults.delete(id);
+    else this.#faults.set(id, fault);
+    this.#writeMetadata();
+  }
+
   async close(): Promise<void> {
     await this.gateway.stop("at once");
     for (const server of this.#outside) server.close();
@@ -201,8 +212,11 @@ export class Network {
       hostname: machine.name,
       location: machine.location,
       userData: machine.userData,
+      fault: this.#faults.get(machine.id),
     }));
-    writeFileSync(join(this.folder, "metadata.json"), JSON.stringify(servers), { mode: 0o600 });
+    // In one step: the gateway reads it at any moment.
+    writeFileSync(join(this.folder, "metadata.json.new"), JSON.stringify(servers), { mode: 0o600 });
+    renameSync(join(this.folder, "metadata.json.new"), join(this.folder, "metadata.json"));
   }
 
   /** A connection to an address in there, through the gateway. */

@@ -1,0 +1,150 @@
+import { join } from "node:path";
+import { BootedCluster, whyNotHere } from "./support/cluster";
+
+const obstacle = whyNotHere();
+if (obstacle !== undefined) console.warn(`Skipped: ${obstacle}`);
+
+const METADATA = "http://169.254.169.254/hetzner/v1/userdata";
+const ELSEWHERE = "http://198.51.100.1/k3s";
+
+/** Says what an address answers: its first bytes, or why it does not. */
+const ASK = `import sys, urllib.request
+try:
+    print(urllib.request.urlopen(sys.argv[1], timeout=1.5).read(13).decode())
+except OSError as error:
+    print("refused:", error)
+`;
+const ask = (url: string): string => `python3 -c '${ASK}' ${url}`;
+
+/** What flannel makes for a pod: a namespace behind the node, which forwards and masquerades. */
+const MAKE_POD = `
+ip netns add pod
+ip link add pod0 type veth peer name eth0 netns pod
+ip address add 10.42.0.1/24 dev pod0
+ip link set pod0 up
+ip -n pod address add 10.42.0.5/24 dev eth0
+ip -n pod link set eth0 up
+ip -n pod route add default via 10.42.0.1
+nft 'add table ip pods; add chain ip pods leaving { type nat hook postrouting priority srcnat; }; add rule ip pods leaving ip saddr 10.42.0.0/24 oifname "eth0" masquerade'
+`;
+
+/** One bring-up, told in order: each test begins where the one before it ended. */
+(obstacle === undefined ? describe : describe.skip)("three servers that really boot", () => {
+  let cluster: BootedCluster;
+  const serves = (name: "a" | "b" | "c") => () =>
+    /small k3s: serves (\S+) (.*) \{/.exec(cluster.bootOf(name))?.slice(1, 3);
+
+  beforeAll(async () => {
+    cluster = await BootedCluster.open("127.55.0", join(__dirname, "support/small-k3s.py"));
+  }, 60_000);
+  afterAll(async () => {
+    await cluster?.machines.close();
+  }, 60_000);
+
+  test("a server waits for its private network, and finds it by its address when it is plugged in", async () => {
+    const { privateNetworks, ...unplugged } = cluster.server("c");
+    await cluster.machines.powerOn({ ...unplugged, privateNetworks: [] });
+    const waiting = await cluster.until("c answers", () => cluster.status("c"));
+    expect(waiting).toMatchObject({ node: "honeydue-c", stage: "network", fresh: true, generation: 1 });
+    expect(waiting.reason).toContain("10.0.1.13");
+    await cluster.machines.interfacesChanged!({ ...unplugged, privateNetworks });
+    await cluster.until("c is past its network", async () => (await cluster.status("c"))?.stage === "rendezvous");
+    expect(await cluster.run("c", "cat /etc/rancher/k3s/config.yaml.d/10-net.yaml")).toBe(
+      "node-ip: 10.0.1.13\nflannel-iface: enp7s0\nadvertise-address: 10.0.1.13\n",
+    );
+  }, 60_000);
+
+  test("a K3s with another checksum is thrown away, said, and had once the release site is sane", async () => {
+    cluster.machines.setFault(cluster.server("b").id, "bad checksum");
+    await cluster.machines.powerOn(cluster.server("b"));
+    const failed = await cluster.until("b has failed", async () => {
+      const status = await cluster.status("b");
+      return status?.stage === "failed" && status;
+    });
+    expect(failed.reason).toMatch(
+      /^http:\/\/198\.51\.100\.1\/k3s: sha256 is [0-9a-f]{64}, wanted [0-9a-f]{64}: thrown away$/,
+    );
+    expect(await cluster.run("b", "ls -A /usr/local/bin")).toBe("");
+    expect(cluster.console("b")).toContain(`trivet: failed: ${failed.reason}`);
+    cluster.machines.setFault(cluster.server("b").id, undefined);
+    await cluster.until("b is past its download", async () => (await cluster.status("b"))?.stage === "rendezvous");
+  }, 60_000);
+
+  test("the last of three fresh servers is a, which initialises; the others join it", async () => {
+    const waiting = await cluster.until("b and c see one another", async () => {
+      const status = await cluster.status("c");
+      return status?.reason.startsWith("honeydue-a: it does not answer") && status;
+    });
+    expect(waiting.reason).not.toContain("honeydue-b");
+    await cluster.machines.powerOn(cluster.server("a"));
+    const [identity, how] = (await cluster.until("a serves", serves("a"))) as string[];
+    expect(how).toBe("as the first member");
+    for (const name of ["b", "c"] as const)
+      expect(await cluster.until(`${name} serves`, serves(name))).toEqual([identity, "joined https://10.0.1.11:6443"]);
+  }, 60_000);
+
+  test("what the user-data asks for is so: no failed unit, no way in, kernel settings, limits", async () => {
+    for (const name of ["a", "b", "c"] as const) {
+      expect(await cluster.run(name, "cloud-init status --wait | tail -1")).toBe("status: done\n");
+      expect(await cluster.run(name, "systemctl --failed --plain --no-legend")).toBe("");
+      expect(await cluster.run(name, "systemctl is-active k3s ssh systemd-journald || true")).toBe(
+        "active\ninactive\nactive\n",
+      );
+      expect(await cluster.run(name, "passwd --status root | cut -d' ' -f2")).toBe("L\n");
+      expect(await cluster.run(name, "cd /proc/sys; cat vm/overcommit_memory kernel/panic net/ipv4/ip_forward")).toBe(
+        "1\n10\n1\n",
+      );
+      expect(await cluster.run(name, "systemd-analyze cat-config systemd/journald.conf | grep ^SystemMaxUse")).toBe(
+        "SystemMaxUse=500M\n",
+      );
+      expect(
+        await cluster.run(
+          name,
+          "stat -c %a /etc/rancher/k3s/config.yaml /var/lib/rancher/k3s/server/tls/server-ca.key",
+        ),
+      ).toBe("600\n600\n");
+    }
+  }, 60_000);
+
+  test("neither a pod nor the server itself can ask the metadata service, for nothing but the firewall", async () => {
+    await cluster.run("a", MAKE_POD);
+    const asPod = (url: string): Promise<string> => cluster.run("a", `ip netns exec pod ${ask(url)}`);
+    expect(await asPod(METADATA)).toMatch(/^refused:/);
+    expect(await cluster.run("a", ask(METADATA))).toMatch(/^refused:/);
+    expect(await asPod(ELSEWHERE)).toBe("#!/usr/bin/en\n");
+    await cluster.run("a", "nft delete table inet trivet");
+    expect(await asPod(METADATA)).toBe("#cloud-config\n");
+    await cluster.run("a", "nft -f /etc/trivet/host.nft");
+    expect(await asPod(METADATA)).toMatch(/^refused:/);
+  }, 60_000);
+
+  test("after a power cut a server starts with its own data, and its firewall and kernel settings are back", async () => {
+    const [identity] = (await cluster.until("a serves", serves("a"))) as string[];
+    const { id } = cluster.server("a");
+    await cluster.machines.powerOff({ id });
+    await cluster.machines.powerOn(cluster.server("a"));
+    expect(await cluster.until("a serves again", serves("a"))).toEqual([identity, "with its own data"]);
+    await cluster.run("a", MAKE_POD);
+    expect(await cluster.run("a", `ip netns exec pod ${ask(METADATA)}; ip netns exec pod ${ask(ELSEWHERE)}`)).toMatch(
+      /^refused: .*\n#!\/usr\/bin\/en\n$/,
+    );
+    expect(await cluster.run("a", "cat /proc/sys/vm/overcommit_memory")).toBe("1\n");
+    expect(cluster.bootOf("a")).toContain("trivet: start: K3s has data here: it starts with what it has");
+  }, 60_000);
+
+  test("a, rebuilt while b and c are down, never begins a second cluster; it joins the first that is back", async () => {
+    const [identity] = (await cluster.until("b serves", serves("b"))) as string[];
+    for (const name of ["a", "b", "c"] as const) await cluster.machines.powerOff({ id: cluster.server(name).id });
+    await cluster.machines.rebuild(cluster.server("a"));
+    await cluster.machines.powerOn(cluster.server("a"));
+    const waiting = await cluster.until("a has asked b and c several times", async () => {
+      const status = await cluster.status("a");
+      return status?.stage === "rendezvous" && status.seconds >= 6 && status;
+    });
+    expect(waiting).toMatchObject({ fresh: true });
+    expect(waiting.reason).toMatch(/honeydue-b: it does not answer.*honeydue-c: it does not answer/);
+    expect(await cluster.run("a", "ls /etc/rancher/k3s/config.yaml.d")).toBe("10-net.yaml\n");
+    await cluster.machines.powerOn(cluster.server("b"));
+    expect(await cluster.until("a serves", serves("a"))).toEqual([identity, "joined https://10.0.1.12:6443"]);
+  }, 60_000);
+});
