@@ -2,24 +2,48 @@ import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import * as tls from "@pulumi/tls";
-import { AUTHORITIES, type Authority, type ClusterSecrets } from "./user-data";
+import type { SecretKeyName } from "../../model/platform";
+import { type Escrow, readEscrow } from "./escrow";
+import { AGENT_STATUS_NAME } from "./kubernetes-api";
+import { AUTHORITIES, type Authority, type ClusterSecrets, type NodeSecrets } from "./user-data";
 
 const HOURS_A_YEAR = 8766;
 /** As long as K3s' own. They change with the generation; until then nothing may expire. */
 const AUTHORITY_VALIDITY_HOURS = 10 * HOURS_A_YEAR;
 /** Kubernetes cannot revoke a client certificate, so it must end by itself. */
-const ADMINISTRATOR_VALIDITY_HOURS = 30 * 24;
+const CLIENT_VALIDITY_HOURS = 30 * 24;
 /** From half of its life on, the next `pulumi up` makes a new one. */
-const ADMINISTRATOR_RENEWAL_HOURS = ADMINISTRATOR_VALIDITY_HOURS / 2;
+const CLIENT_RENEWAL_HOURS = CLIENT_VALIDITY_HOURS / 2;
+
+/** The group that Kubernetes obeys before there is any role binding. */
+const ADMINISTRATORS = "system:masters";
+/** Who may look and not touch; what it may is in ci-access.ts. */
+export const CI_GROUP = "trivet:ci";
 
 export interface CertificatesArgs {
   clusterName: string;
   /** Every generation has authorities and tokens of its own. */
   generation: number;
+  /** Whether there are agents, which answer with a certificate of their own while they boot. @default false */
+  agents?: boolean;
+  /**
+   * What `trivet escrow` wrote, opened again (JSON): the cluster's authorities, keys and tokens, for a state that has lost them.
+   * They are taken instead of new ones; the certificates that people use are made anew.
+   */
+  escrow?: pulumi.Input<string>;
+  /** Values of the config secrets that nodes need, by name (see `clusterConfigSecrets`). @default none */
+  configSecrets?: Readonly<Record<SecretKeyName, pulumi.Input<string>>>;
+}
+
+/** A client certificate and its key, and what its holder checks the API server by. */
+export interface ClientCertificate {
+  readonly certificatePem: pulumi.Output<string>;
+  /** Secret. */
+  readonly privateKeyPem: pulumi.Output<string>;
 }
 
 /**
- * The cluster's authorities, service account key, tokens and the administrator's certificate, made before any server exists.
+ * The cluster's authorities, service account key, tokens and the certificates of its people, made before any server exists.
  * All are resources of one generation: raising it makes new ones and drops the old, so that nothing of the old cluster is
  * trusted by the new one, and no late delete for the old one can reach it.
  *
@@ -27,20 +51,87 @@ export interface CertificatesArgs {
  * then the API server, which is handed the whole chain, would believe client certificates of any of them.
  */
 export class Certificates extends pulumi.ComponentResource {
-  readonly secrets: pulumi.Output<ClusterSecrets>;
+  /** Secret: everything that user-data is made from and nobody else may read. */
+  readonly secrets: pulumi.Output<NodeSecrets>;
+  /** Secret: what `trivet escrow` keeps, and `trivet:escrow` brings back. */
+  readonly escrow: pulumi.Output<Escrow>;
   /** Not secret: what clients check the API server by. */
   readonly serverAuthorityPem: pulumi.Output<string>;
-  readonly administrator: {
-    readonly certificatePem: pulumi.Output<string>;
-    /** Secret. */
-    readonly privateKeyPem: pulumi.Output<string>;
-  };
+  readonly administrator: ClientCertificate;
+  /** Reads everything but Secrets. */
+  readonly ci: ClientCertificate;
 
   constructor(name: string, args: CertificatesArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:cluster:Certificates", name, {}, opts);
-    const { clusterName, generation } = args;
-    const parent = { parent: this };
+    const { clusterName, generation, agents = false, escrow, configSecrets = {} } = args;
 
+    const secrets: pulumi.Output<ClusterSecrets> = pulumi.secret(
+      escrow === undefined
+        ? this.#makeSecrets(name, args)
+        : pulumi.output(escrow).apply((text) => readEscrow(text, { platform: clusterName, generation }).secrets),
+    );
+    this.serverAuthorityPem = pulumi.unsecret(secrets.authorities.server.certificatePem);
+
+    const signed = (role: string, by: Authority, certificate: LeafArgs): ClientCertificate => {
+      const { validityHours, renewalHours, usage, commonName, organization, dnsName } = certificate;
+      const key = new tls.PrivateKey(`${name}-${role}`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, { parent: this });
+      const request = new tls.CertRequest(
+        `${name}-${role}`,
+        {
+          privateKeyPem: key.privateKeyPem,
+          subject: { commonName, organization },
+          ...(dnsName === undefined ? {} : { dnsNames: [dnsName] }),
+        },
+        { parent: this },
+      );
+      const leaf = new tls.LocallySignedCert(
+        `${name}-${role}`,
+        {
+          certRequestPem: request.certRequestPem,
+          caCertPem: pulumi.unsecret(secrets.authorities[by].certificatePem),
+          caPrivateKeyPem: secrets.authorities[by].privateKeyPem,
+          allowedUses: ["digital_signature", usage],
+          validityPeriodHours: validityHours,
+          ...(renewalHours === undefined ? {} : { earlyRenewalHours: renewalHours }),
+        },
+        { parent: this },
+      );
+      return { certificatePem: leaf.certPem, privateKeyPem: pulumi.secret(key.privateKeyPem) };
+    };
+    const client = (role: string, organization: string): ClientCertificate =>
+      signed(role, "client", {
+        commonName: `trivet:${role}@${clusterName}-${generation}`,
+        organization,
+        usage: "client_auth",
+        validityHours: CLIENT_VALIDITY_HOURS,
+        renewalHours: CLIENT_RENEWAL_HOURS,
+      });
+    this.administrator = client("administrator", ADMINISTRATORS);
+    this.ci = client("ci", CI_GROUP);
+    // As long as the authority: it stays on the agent's disk, and says nothing but "an agent of this cluster boots here".
+    const agentStatus = agents
+      ? signed("agent-status", "server", {
+          commonName: AGENT_STATUS_NAME,
+          organization: "trivet",
+          dnsName: AGENT_STATUS_NAME,
+          usage: "server_auth",
+          validityHours: AUTHORITY_VALIDITY_HOURS,
+        })
+      : undefined;
+
+    this.secrets = pulumi.secret(
+      pulumi
+        .all([secrets, pulumi.output(agentStatus), pulumi.output(configSecrets)])
+        .apply(([own, status, config]): NodeSecrets => ({ ...own, agentStatus: status, config })),
+    );
+    this.escrow = pulumi.secret(
+      secrets.apply((own): Escrow => ({ schemaVersion: 1, platform: clusterName, generation, secrets: own })),
+    );
+    this.registerOutputs({ serverAuthorityPem: this.serverAuthorityPem });
+  }
+
+  #makeSecrets(name: string, { clusterName, generation }: CertificatesArgs): pulumi.Output<ClusterSecrets> {
+    const parent = { parent: this };
     const authorities = Object.fromEntries(
       (Object.keys(AUTHORITIES) as Authority[]).map((authority) => {
         const role = AUTHORITIES[authority].replace("/", "-");
@@ -58,7 +149,7 @@ export class Certificates extends pulumi.ComponentResource {
           },
           parent,
         );
-        return [authority, { certificatePem: certificate.certPem, privateKeyPem: pulumi.secret(key.privateKeyPem) }];
+        return [authority, { certificatePem: certificate.certPem, privateKeyPem: key.privateKeyPem }];
       }),
     ) as Record<Authority, { certificatePem: pulumi.Output<string>; privateKeyPem: pulumi.Output<string> }>;
 
@@ -66,52 +157,25 @@ export class Certificates extends pulumi.ComponentResource {
     const serviceAccountKey = new tls.PrivateKey(`${name}-service`, { algorithm: "RSA", rsaBits: 2048 }, parent);
     const serverPassword = new random.RandomPassword(`${name}-server-token`, { length: 48, special: false }, parent);
     const agentPassword = new random.RandomPassword(`${name}-agent-token`, { length: 48, special: false }, parent);
-    const serverToken = pulumi
-      .all([authorities.server.certificatePem, serverPassword.result])
-      .apply(([certificatePem, password]) => fullToken(certificatePem, password));
-
-    const administratorKey = new tls.PrivateKey(
-      `${name}-administrator`,
-      { algorithm: "ECDSA", ecdsaCurve: "P256" },
-      parent,
-    );
-    const request = new tls.CertRequest(
-      `${name}-administrator`,
-      {
-        privateKeyPem: administratorKey.privateKeyPem,
-        // The group that Kubernetes knows before there is any role binding.
-        subject: { commonName: `trivet:administrator@${clusterName}-${generation}`, organization: "system:masters" },
-      },
-      parent,
-    );
-    const administratorCertificate = new tls.LocallySignedCert(
-      `${name}-administrator`,
-      {
-        certRequestPem: request.certRequestPem,
-        caCertPem: authorities.client.certificatePem,
-        caPrivateKeyPem: authorities.client.privateKeyPem,
-        allowedUses: ["digital_signature", "client_auth"],
-        validityPeriodHours: ADMINISTRATOR_VALIDITY_HOURS,
-        earlyRenewalHours: ADMINISTRATOR_RENEWAL_HOURS,
-      },
-      parent,
-    );
-
-    this.secrets = pulumi.secret(
-      pulumi.output({
-        authorities,
-        serviceAccountKeyPem: serviceAccountKey.privateKeyPem,
-        serverToken,
-        agentToken: agentPassword.result,
-      }),
-    );
-    this.serverAuthorityPem = authorities.server.certificatePem;
-    this.administrator = {
-      certificatePem: administratorCertificate.certPem,
-      privateKeyPem: pulumi.secret(administratorKey.privateKeyPem),
-    };
-    this.registerOutputs({ serverAuthorityPem: this.serverAuthorityPem });
+    return pulumi
+      .all([pulumi.output(authorities), serviceAccountKey.privateKeyPem, serverPassword.result, agentPassword.result])
+      .apply(([made, serviceAccountKeyPem, password, agentToken]): ClusterSecrets => ({
+        authorities: made,
+        serviceAccountKeyPem,
+        serverToken: fullToken(made.server.certificatePem, password),
+        agentToken,
+      }));
   }
+}
+
+interface LeafArgs {
+  readonly commonName: string;
+  readonly organization: string;
+  readonly dnsName?: string;
+  readonly usage: "client_auth" | "server_auth";
+  readonly validityHours: number;
+  /** Before its end `pulumi up` makes a new one. @default never */
+  readonly renewalHours?: number;
 }
 
 /**

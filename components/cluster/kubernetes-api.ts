@@ -10,7 +10,27 @@ export interface Credentials {
   readonly privateKeyPem: string;
 }
 
-export type Answer = { readonly ready: true } | { readonly ready: false; readonly reason: string };
+/** What the boot script says of a node that boots (components/cluster/node/boot.py). */
+export interface BootStatus {
+  readonly node: string;
+  readonly stage: "network" | "packages" | "download" | "rendezvous" | "restore" | "start" | "failed";
+  readonly reason: string;
+  /** Since when it is at this stage. */
+  readonly seconds: number;
+  readonly generation: number;
+  readonly definition: string;
+  /** Without data of any cluster. */
+  readonly fresh: boolean;
+  /** The last lines of its console. */
+  readonly log: readonly string[];
+}
+
+/** `boot` is there while the boot script is the one that answers. */
+export type Answer =
+  { readonly ready: true } | { readonly ready: false; readonly reason: string; readonly boot?: BootStatus };
+
+/** The only name in the certificate with which agents answer while they boot: all of them have the same one. */
+export const AGENT_STATUS_NAME = "agent.trivet.internal";
 
 /** A kubeconfig for the administrator, pointing at one server. It holds a private key. */
 export const kubeconfig = (
@@ -52,18 +72,39 @@ export const kubeconfig = (
 export const askServer = async (address: string, credentials: Credentials, timeoutSeconds: number): Promise<Answer> => {
   try {
     const { status, body } = await get(address, credentials, timeoutSeconds);
-    return status === 200 ? { ready: true } : { ready: false, reason: reasonIn(status, body) };
+    return status === 200 ? { ready: true } : notReady(status, body);
   } catch (error) {
-    const { name, message } = error as Error;
-    const silent = name === "AbortError" || name === "TimeoutError";
-    return { ready: false, reason: silent ? `no answer in ${timeoutSeconds} s` : message };
+    return { ready: false, reason: reasonOf(error, timeoutSeconds) };
   }
+};
+
+/**
+ * Asks an agent what it is waiting for. Only the boot script answers there, so "ready" is for its Node object to say; an agent
+ * that runs does not answer, or refuses.
+ */
+export const askAgent = async (
+  address: string,
+  credentials: Credentials,
+  timeoutSeconds: number,
+): Promise<Answer & { ready: false }> => {
+  try {
+    const { status, body } = await get(address, credentials, timeoutSeconds, AGENT_STATUS_NAME);
+    return notReady(status, body);
+  } catch (error) {
+    return { ready: false, reason: reasonOf(error, timeoutSeconds) };
+  }
+};
+
+const reasonOf = (error: unknown, timeoutSeconds: number): string => {
+  const { name, message } = error as Error;
+  return name === "AbortError" || name === "TimeoutError" ? `no answer in ${timeoutSeconds} s` : message;
 };
 
 const get = (
   host: string,
   { authorityPem, certificatePem, privateKeyPem }: Credentials,
   timeoutSeconds: number,
+  certificateName?: string,
 ): Promise<{ status: number; body: string }> =>
   new Promise((resolve, reject) => {
     request(
@@ -75,6 +116,7 @@ const get = (
         cert: certificatePem,
         key: privateKeyPem,
         agent: false,
+        ...(certificateName === undefined ? {} : { servername: certificateName }),
         signal: AbortSignal.timeout(timeoutSeconds * 1000),
       },
       (response) => {
@@ -89,16 +131,21 @@ const get = (
   });
 
 /** The words of the boot script where it is the one that answers, else those of the API server. */
-function reasonIn(status: number, body: string): string {
-  try {
-    const { trivet } = JSON.parse(body) as { trivet?: { stage: string; reason: string; seconds: number } };
-    if (trivet) return `${trivet.stage}: ${trivet.reason}, ${trivet.seconds} s`;
-  } catch {
-    // not the boot script
-  }
-  if (status === 401 || status === 403) return `refuses the administrator's certificate (${status})`;
+function notReady(status: number, body: string): Answer & { ready: false } {
+  const boot = bootStatusIn(body);
+  if (boot) return { ready: false, reason: `${boot.stage}: ${boot.reason}, ${boot.seconds} s`, boot };
+  if (status === 401 || status === 403)
+    return { ready: false, reason: `refuses the administrator's certificate (${status})` };
   const failed = body.match(/^\[-\](\S+)/m)?.[1];
-  return failed === undefined ? `answers ${status}` : `is not ready: ${failed}`;
+  return { ready: false, reason: failed === undefined ? `answers ${status}` : `is not ready: ${failed}` };
+}
+
+function bootStatusIn(body: string): BootStatus | undefined {
+  try {
+    return (JSON.parse(body) as { trivet?: BootStatus }).trivet;
+  } catch {
+    return undefined; // not the boot script
+  }
 }
 
 export interface Server {

@@ -1,10 +1,36 @@
-import { createHash } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { stringify } from "yaml";
-import type { ClusterNode, K3sRelease, Platform } from "../../model/platform";
-import { k3sConfig, ADMISSION_PATH, AUDIT_POLICY_PATH, admission, auditPolicy } from "./k3s-config";
+import type { ClusterNode, Platform, SecretKeyName } from "../../model/platform";
+import { HOST_FIREWALL_PATH, hostFirewall } from "./host-firewall";
+import {
+  ADMISSION_PATH,
+  admission,
+  agentConfig,
+  AUDIT_POLICY_PATH,
+  auditPolicy,
+  KUBELET_DROP_IN_PATH,
+  type K3sOptions,
+  kubeletDropIn,
+  NODE_LABELS,
+  nodeLabels,
+  OPTION_ASPECTS,
+  serverConfig,
+} from "./k3s-config";
+import { REGISTRIES_PATH, registriesConfig } from "./registries";
+import { restoreConfig } from "./snapshots";
+import {
+  JOURNAL_LIMITS,
+  k3sUnit,
+  k3sUnitName,
+  KERNEL_MODULES,
+  kernelSettings,
+  RESTART_SETTINGS,
+  TIME_SERVERS,
+  UPGRADE_SETTINGS,
+} from "./system-files";
 
 /** cloud-init (PyYAML) and K3s read YAML 1.1, where an unquoted `on` or `no` is a boolean. */
 const YAML = { version: "1.1", lineWidth: 0 } as const;
@@ -25,7 +51,7 @@ export const AUTHORITIES = {
 } as const;
 export type Authority = keyof typeof AUTHORITIES;
 
-/** What differs between two servers of one cluster, and what is known only after the addresses are there. */
+/** What differs between two nodes of one cluster, and what is known only after the addresses are there. */
 export interface NodeIdentity {
   readonly node: ClusterNode;
   readonly publicAddress: string;
@@ -33,11 +59,14 @@ export interface NodeIdentity {
   readonly apiAddresses: readonly string[];
 }
 
-/** Everything in user-data that must not be read by others. Made once a generation. */
+export interface KeyPair {
+  readonly certificatePem: string;
+  readonly privateKeyPem: string;
+}
+
+/** What a cluster is known by, made once a generation. Whoever has it, has the cluster and every snapshot of it. */
 export interface ClusterSecrets {
-  readonly authorities: Readonly<
-    Record<Authority, { readonly certificatePem: string; readonly privateKeyPem: string }>
-  >;
+  readonly authorities: Readonly<Record<Authority, KeyPair>>;
   readonly serviceAccountKeyPem: string;
   /** `K10<hash>::server:<password>` */
   readonly serverToken: string;
@@ -45,27 +74,53 @@ export interface ClusterSecrets {
   readonly agentToken: string;
 }
 
+/** Everything in user-data that must not be read by others. */
+export interface NodeSecrets extends ClusterSecrets {
+  /** With which an agent answers while it boots; there when the cluster has agents. */
+  readonly agentStatus?: KeyPair | undefined;
+  /** Config secrets that nodes need, by name: logins of registries, and for a restore the keys of the bucket. */
+  readonly config?: Readonly<Record<SecretKeyName, string>> | undefined;
+}
+
+/** A change of a node, by what a person would call it; see `definitionAspects`. */
+export const ASPECTS = [
+  "image",
+  "k3s",
+  "binary",
+  "kernel",
+  "names",
+  "labels",
+  "snapshots",
+  "registries",
+  "config",
+  "boot",
+  "system",
+  "revision",
+] as const;
+export type AspectName = (typeof ASPECTS)[number];
+
 interface NodeFile {
   readonly path: string;
   readonly permissions: "0600" | "0644" | "0755";
   readonly content: string;
+  /** Where a difference counts; undefined for what is a secret, or counted by its parts. */
+  readonly aspect: AspectName | undefined;
 }
 
-/** The cloud-config of one server. Pure: the same arguments give the same text. Throws when Hetzner would refuse its size. */
-export function userData(platform: Platform, identity: NodeIdentity, secrets: ClusterSecrets): string {
-  const files = nodeFiles(platform, identity, secrets, definitionDigest(platform, identity));
-  const text = `#cloud-config\n${stringify(
-    {
-      hostname: identity.node.hostname,
-      preserve_hostname: false,
-      // There is no SSH: what a server needs is in here, and what it does is on its console and in its status answer.
-      ssh_pwauth: false,
-      disable_root: true,
-      write_files: files.map(encoded),
-      runcmd: BOOT_COMMANDS,
-    },
-    YAML,
-  )}`;
+/** The cloud-config of one node. Pure: the same arguments give the same text. Throws when Hetzner would refuse its size. */
+export function userData(platform: Platform, identity: NodeIdentity, secrets: NodeSecrets): string {
+  const configSecret = (name: SecretKeyName): string => {
+    const value = secrets.config?.[name];
+    if (value === undefined)
+      throw new Error(`The user-data of ${identity.node.hostname} needs the config secret "${name}"`);
+    return value;
+  };
+  const files = nodeFiles(platform, identity, secrets, {
+    definition: definitionDigest(platform, identity),
+    restore: identity.node.role === "server" ? platform.cluster.restore : undefined,
+    configSecret,
+  });
+  const text = `#cloud-config\n${stringify({ ...cloudConfig(identity.node), write_files: files.map(encoded) }, YAML)}`;
   const size = Buffer.byteLength(text);
   if (size > USER_DATA_LIMIT_BYTES) {
     const largest = files
@@ -81,171 +136,230 @@ export function userData(platform: Platform, identity: NodeIdentity, secrets: Cl
 }
 
 /**
- * What this server is, in 16 hex digits: its image and every file, but no secret. Secrets change with the generation only,
- * and a digest of them would turn the label, and with it every preview, into "[secret]". Taken before compression, because
- * zlib packs differently on different machines and versions.
+ * What this node is, in 16 hex digits: everything but secrets, generation and restore. Secrets change with the generation only,
+ * and a digest of them would turn the label, and with it every preview, into "[secret]"; the other two have a label of their own.
+ * Taken before compression, because zlib packs differently on different machines and versions.
  */
-export function definitionDigest(platform: Platform, identity: NodeIdentity): string {
-  const files = nodeFiles(platform, identity, NAMES_OF_SECRETS, "");
-  return createHash("sha256")
-    .update(JSON.stringify([platform.cluster.image, BOOT_COMMANDS, files]))
-    .digest("hex")
-    .slice(0, 16);
+export const definitionDigest = (platform: Platform, identity: NodeIdentity): string =>
+  digest(definition(platform, identity), 16);
+
+/**
+ * The same, aspect by aspect, as label values: a digest changes exactly when one of them does, so a preview can say what a
+ * node is made anew for. Readable where a value is short, else 8 hex digits.
+ */
+export function definitionAspects(platform: Platform, identity: NodeIdentity): Readonly<Record<AspectName, string>> {
+  const parts = definition(platform, identity);
+  return Object.fromEntries(
+    ASPECTS.map((aspect) => {
+      const part = parts[aspect];
+      return [aspect, typeof part === "string" && LABEL_VALUE.test(part) ? part : digest(part, 8)];
+    }),
+  ) as Record<AspectName, string>;
 }
 
-const NAMES_OF_SECRETS: ClusterSecrets = {
+/** What Hetzner takes as a label's value. */
+const LABEL_VALUE = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
+
+const digest = (value: unknown, length: number): string =>
+  createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, length);
+
+/** Everything that makes a node what it is, under the aspect it belongs to. */
+function definition(platform: Platform, identity: NodeIdentity): Readonly<Record<AspectName, unknown>> {
+  const { cluster } = platform;
+  const { node } = identity;
+  const options = Object.entries(k3sOptions(platform, identity, NAMES_OF_SECRETS, nodeLabels(identity)));
+  const files = nodeFiles(platform, identity, NAMES_OF_SECRETS, {
+    definition: "",
+    restore: undefined,
+    configSecret: (name) => name,
+  });
+  const counted = (aspect: AspectName): unknown[] => [
+    ...options.filter(([name]) => (OPTION_ASPECTS[name] ?? "config") === aspect),
+    ...files
+      .filter((file) => file.aspect === aspect)
+      .map(({ path, permissions, content }) => [path, permissions, content]),
+  ];
+  const { hostname, ...rest } = cloudConfig(node);
+  return {
+    ...(Object.fromEntries(ASPECTS.map((aspect) => [aspect, counted(aspect)])) as Record<AspectName, unknown[]>),
+    image: cluster.image,
+    k3s: cluster.k3s.version.replace("+", "_"),
+    binary: cluster.k3s.binaries[node.architecture],
+    names: [hostname, placeOf(platform, identity), counted("names")],
+    boot: [rest, counted("boot")],
+    revision: String(node.revision),
+  };
+}
+
+const NAMES_OF_SECRETS: NodeSecrets = {
   authorities: Object.fromEntries(
     Object.keys(AUTHORITIES).map((name) => [name, { certificatePem: "certificate", privateKeyPem: "key" }]),
   ) as ClusterSecrets["authorities"],
   serviceAccountKeyPem: "key",
   serverToken: "token",
   agentToken: "token",
+  agentStatus: { certificatePem: "certificate", privateKeyPem: "key" },
 };
 
-/** Order matters: K3s first and in the background, so that a slow package mirror delays no cluster. */
-const BOOT_COMMANDS: readonly (readonly string[])[] = [
-  ["passwd", "--lock", "root"], // Hetzner sets one and mails it when no SSH key is given
-  ["sh", "-c", "systemctl disable --now ssh.socket ssh.service 2>/dev/null || true"],
-  ["sysctl", "--system", "--quiet"],
-  ["systemctl", "daemon-reload"],
-  ["systemctl", "restart", "systemd-journald"],
-  ["systemctl", "enable", "--now", "--no-block", "k3s.service"],
-  [
-    "sh",
-    "-c",
-    "dpkg --status unattended-upgrades >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes unattended-upgrades; }",
+/** Everything in the cloud-config that is no file. */
+const cloudConfig = ({ hostname, role }: ClusterNode) => ({
+  hostname,
+  preserve_hostname: false,
+  // There is no SSH: what a node needs is in here, and what it does is on its console and in its status answer.
+  ssh_pwauth: false,
+  disable_root: true,
+  // By whichever client the image has (timesyncd or chrony); cloud-init installs one where there is none.
+  ntp: { enabled: true, servers: TIME_SERVERS },
+  /** Order matters: K3s first and in the background, so that a slow package mirror delays no cluster. */
+  runcmd: [
+    ["passwd", "--lock", "root"], // Hetzner sets one and mails it when no SSH key is given
+    ["sh", "-c", "systemctl disable --now ssh.socket ssh.service 2>/dev/null || true"],
+    ["sh", "-c", "systemctl restart systemd-modules-load; sysctl --system --quiet || true"],
+    ["systemctl", "daemon-reload"],
+    ["systemctl", "restart", "systemd-journald"],
+    ["systemctl", "enable", "--now", "--no-block", `${k3sUnitName(role)}.service`],
+    [
+      "sh",
+      "-c",
+      "dpkg --status unattended-upgrades >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes unattended-upgrades; }",
+    ],
   ],
-];
+});
+
+const k3sOptions = (
+  platform: Platform,
+  identity: NodeIdentity,
+  secrets: ClusterSecrets,
+  labels: readonly string[],
+): K3sOptions =>
+  identity.node.role === "server"
+    ? serverConfig(platform, identity, secrets, labels)
+    : agentConfig(identity, secrets, labels);
+
+/** What the boot script must know to find itself and the servers. */
+const placeOf = (platform: Platform, { node, publicAddress }: NodeIdentity) => ({
+  cluster: platform.name,
+  node: node.hostname,
+  role: node.role,
+  address: node.privateAddress,
+  publicAddress,
+  subnet: platform.cluster.network.subnetCidr,
+  peers: platform.cluster.servers.map(({ hostname, privateAddress }) => ({ name: hostname, address: privateAddress })),
+});
+
+/** What is known beside the definition, or left out where the definition itself is asked for. */
+interface Occasion {
+  /** The definition's own digest. */
+  readonly definition: string;
+  readonly restore: string | undefined;
+  /** Value of a config secret. */
+  readonly configSecret: (name: SecretKeyName) => string;
+}
 
 function nodeFiles(
   platform: Platform,
   identity: NodeIdentity,
-  secrets: ClusterSecrets,
-  definition: string,
+  secrets: NodeSecrets,
+  { definition, restore, configSecret }: Occasion,
 ): readonly NodeFile[] {
   const { cluster } = platform;
-  const { node, publicAddress } = identity;
-  const authorities = (Object.keys(AUTHORITIES) as Authority[]).flatMap((name): NodeFile[] => {
+  const { node } = identity;
+  const file = (
+    path: string,
+    permissions: NodeFile["permissions"],
+    content: string | object,
+    aspect?: AspectName,
+  ): NodeFile => ({
+    path,
+    permissions,
+    content: typeof content === "string" ? content : stringify(content, YAML),
+    aspect,
+  });
+  const labels = [
+    ...nodeLabels(identity),
+    `${NODE_LABELS.generation}=${cluster.generation}`,
+    `${NODE_LABELS.definition}=${definition}`,
+  ];
+  const registries = registriesConfig(cluster.registries, configSecret);
+  return [
+    // Its options are counted one by one.
+    file("/etc/rancher/k3s/config.yaml", "0600", k3sOptions(platform, identity, secrets, labels)),
+    ...(registries === undefined ? [] : [file(REGISTRIES_PATH, "0600", registries, "registries")]),
+    file(KUBELET_DROP_IN_PATH, "0600", kubeletDropIn(), "config"),
+    ...(node.role === "server" ? serverFiles(secrets) : agentFiles(secrets)).map(([path, content, aspect]) =>
+      file(path, "0600", content, aspect),
+    ),
+    file("/etc/rancher/node/password", "0600", `${nodePassword(secrets.serverToken, node.hostname)}\n`),
+    file("/etc/trivet/k3s.env", "0644", k3sEnvironment(platform, node)),
+    file(
+      "/etc/trivet/node.json",
+      "0644",
+      `${JSON.stringify({ ...placeOf(platform, identity), generation: cluster.generation, definition, restore })}\n`,
+    ),
+    ...(restore === undefined ? [] : [file("/etc/trivet/restore.yaml", "0600", restoreFile(platform, configSecret))]),
+    file("/usr/local/lib/trivet/boot.py", "0755", bootScript(), "boot"),
+    file(`/etc/systemd/system/${k3sUnitName(node.role)}.service`, "0644", k3sUnit(node.role), "boot"),
+    file(HOST_FIREWALL_PATH, "0644", hostFirewall(platform), "system"),
+    file("/etc/sysctl.d/90-trivet.conf", "0644", kernelSettings(cluster.kernel), "kernel"),
+    file("/etc/modules-load.d/trivet.conf", "0644", KERNEL_MODULES, "system"),
+    file("/etc/apt/apt.conf.d/60trivet", "0644", UPGRADE_SETTINGS, "system"),
+    file("/etc/needrestart/conf.d/trivet.conf", "0644", RESTART_SETTINGS, "system"),
+    file("/etc/systemd/journald.conf.d/trivet.conf", "0644", JOURNAL_LIMITS, "system"),
+  ];
+}
+
+type Content = readonly [path: string, content: string | object, aspect?: AspectName];
+
+const serverFiles = (secrets: NodeSecrets): readonly Content[] => [
+  [ADMISSION_PATH, admission(), "config"],
+  [AUDIT_POLICY_PATH, auditPolicy(), "config"],
+  ...(Object.keys(AUTHORITIES) as Authority[]).flatMap((name): Content[] => {
     const { certificatePem, privateKeyPem } = secrets.authorities[name];
     const path = `${TLS_DIRECTORY}/${AUTHORITIES[name]}`;
     return [
-      { path: `${path}.crt`, permissions: "0600", content: certificatePem },
-      { path: `${path}.key`, permissions: "0600", content: privateKeyPem },
+      [`${path}.crt`, certificatePem],
+      [`${path}.key`, privateKeyPem],
     ];
-  });
+  }),
+  [`${TLS_DIRECTORY}/service.key`, secrets.serviceAccountKeyPem],
+];
+
+/** No authority's key: whoever takes an agent must not have the cluster. */
+function agentFiles({ authorities, agentStatus }: NodeSecrets): readonly Content[] {
+  if (agentStatus === undefined) throw new Error("An agent's user-data needs the certificate it answers with");
   return [
-    {
-      path: "/etc/rancher/k3s/config.yaml",
-      permissions: "0600",
-      content: stringify(k3sConfig(platform, identity, secrets, definition), YAML),
-    },
-    { path: ADMISSION_PATH, permissions: "0600", content: stringify(admission(), YAML) },
-    { path: AUDIT_POLICY_PATH, permissions: "0600", content: stringify(auditPolicy(), YAML) },
-    ...authorities,
-    { path: `${TLS_DIRECTORY}/service.key`, permissions: "0600", content: secrets.serviceAccountKeyPem },
-    { path: "/etc/trivet/k3s.env", permissions: "0644", content: k3sEnvironment(cluster.k3s) },
-    {
-      path: "/etc/trivet/node.json",
-      permissions: "0644",
-      content: `${JSON.stringify({
-        cluster: platform.name,
-        node: node.hostname,
-        generation: cluster.generation,
-        definition,
-        address: node.privateAddress,
-        publicAddress,
-        subnet: cluster.network.subnetCidr,
-        peers: cluster.servers.map(({ hostname, privateAddress }) => ({ name: hostname, address: privateAddress })),
-      })}\n`,
-    },
-    { path: "/usr/local/lib/trivet/boot.py", permissions: "0755", content: bootScript() },
-    { path: "/etc/systemd/system/k3s.service", permissions: "0644", content: K3S_UNIT },
-    { path: "/etc/trivet/metadata.nft", permissions: "0644", content: METADATA_RULES },
-    { path: "/etc/sysctl.d/90-trivet.conf", permissions: "0644", content: KERNEL_SETTINGS },
-    { path: "/etc/modules-load.d/trivet.conf", permissions: "0644", content: "br_netfilter\noverlay\n" },
-    { path: "/etc/apt/apt.conf.d/60trivet", permissions: "0644", content: UPGRADE_SETTINGS },
-    { path: "/etc/systemd/journald.conf.d/trivet.conf", permissions: "0644", content: JOURNAL_LIMITS },
+    ["/etc/trivet/server-ca.crt", authorities.server.certificatePem],
+    ["/etc/trivet/client-ca.crt", authorities.client.certificatePem],
+    ["/etc/trivet/status.crt", agentStatus.certificatePem],
+    ["/etc/trivet/status.key", agentStatus.privateKeyPem],
   ];
+}
+
+/**
+ * With this password a node proves to K3s that it is the one which registered under its name. Left to itself K3s draws one on
+ * each new disk, and refuses a node that was made anew, or whose cluster was restored, until somebody deletes the old one's
+ * Secret. A node knows its own only: it cannot be derived without the server token.
+ */
+const nodePassword = (serverToken: string, hostname: string): string =>
+  createHmac("sha256", serverToken).update(`trivet node password v1 ${hostname}`).digest("hex").slice(0, 32);
+
+function restoreFile({ cluster: { snapshots } }: Platform, configSecret: (name: SecretKeyName) => string): K3sOptions {
+  if (snapshots === undefined) throw new Error("restore is set, but the platform has no snapshots");
+  return restoreConfig(snapshots, {
+    accessKeyId: configSecret(snapshots.accessKeyId),
+    secretAccessKey: configSecret(snapshots.secretAccessKey),
+  });
 }
 
 const bootScript = (): string => readFileSync(join(__dirname, "node", "boot.py"), "utf8");
 
-function k3sEnvironment({ version, binaries: { x86, arm } }: K3sRelease): string {
-  const lines = [`K3S_VERSION=${version}`];
-  if (x86 !== undefined) lines.push(`K3S_SHA256_AMD64=${x86.sha256}`);
-  if (arm !== undefined) lines.push(`K3S_SHA256_ARM64=${arm.sha256}`);
-  return `${lines.join("\n")}\n`;
+/** For the node's own processor alone: the first pool of another kind changes no node that is there. */
+function k3sEnvironment({ cluster: { k3s } }: Platform, { architecture }: ClusterNode): string {
+  const binary = k3s.binaries[architecture];
+  if (binary === undefined) throw new Error(`K3s ${k3s.version} has no binary for ${architecture}`);
+  const suffix = architecture === "x86" ? "AMD64" : "ARM64";
+  return `K3S_VERSION=${k3s.version}\nK3S_URL_${suffix}=${binary.url}\nK3S_SHA256_${suffix}=${binary.sha256}\n`;
 }
-
-/** From K3s' own installer, with the boot script in front: it ends only when K3s may start. */
-const K3S_UNIT = `[Unit]
-Description=K3s
-Documentation=https://docs.k3s.io
-Wants=network-online.target
-After=network-online.target
-
-[Service]
-Type=notify
-ExecStartPre=/usr/local/lib/trivet/boot.py
-ExecStartPre=-/sbin/modprobe br_netfilter
-ExecStartPre=-/sbin/modprobe overlay
-ExecStart=/usr/local/bin/k3s server
-# Pods outlive a restart of K3s.
-KillMode=process
-Delegate=yes
-LimitNOFILE=1048576
-LimitNPROC=infinity
-LimitCORE=infinity
-TasksMax=infinity
-# The boot script waits as long as its peers are away.
-TimeoutStartSec=0
-Restart=always
-RestartSec=5s
-
-[Install]
-WantedBy=multi-user.target
-`;
-
-/**
- * The metadata service gives this user-data, with the authorities' keys, to anybody who asks from this server. Pods come by
- * the forward hook, pods in the host network (Traefik, as root) by the output hook. Nobody may pass: cloud-init has read it
- * early in the boot, before the boot script loads these rules. A drop is final: no accepting rule of kube-proxy can undo it.
- */
-const METADATA_RULES = `table inet trivet
-delete table inet trivet
-table inet trivet {
-  chain forward {
-    type filter hook forward priority filter - 10; policy accept;
-    ip daddr 169.254.169.254 drop
-  }
-  chain output {
-    type filter hook output priority filter - 10; policy accept;
-    ip daddr 169.254.169.254 drop
-  }
-}
-`;
-
-/** The first four are what \`protect-kernel-defaults\` asks for: without them the kubelet exits. */
-const KERNEL_SETTINGS = `vm.panic_on_oom=0
-vm.overcommit_memory=1
-kernel.panic=10
-kernel.panic_on_oops=1
-net.ipv4.ip_forward=1
-fs.inotify.max_user_instances=8192
-fs.inotify.max_user_watches=524288
-`;
-
-/** Security updates come by themselves, a reboot does not: that is a rolling operation, one server at a time. */
-const UPGRADE_SETTINGS = `APT::Periodic::Update-Package-Lists "1";
-APT::Periodic::Unattended-Upgrade "1";
-Unattended-Upgrade::Automatic-Reboot "false";
-`;
-
-const JOURNAL_LIMITS = `[Journal]
-SystemMaxUse=500M
-RuntimeMaxUse=64M
-MaxRetentionSec=14day
-`;
 
 interface EncodedFile {
   path: string;
@@ -263,3 +377,11 @@ function encoded({ path, permissions, content }: NodeFile): EncodedFile {
     ? { path, permissions, encoding: "gz+b64", content: packed }
     : { path, permissions, content };
 }
+
+/** Names of the config secrets that some node of the platform needs in its user-data, or the cluster beside them. */
+export const clusterConfigSecrets = ({ cluster }: Platform): readonly SecretKeyName[] => [
+  ...new Set([
+    ...Object.values(cluster.registries.credentials).map(({ password }) => password),
+    ...(cluster.snapshots === undefined ? [] : [cluster.snapshots.accessKeyId, cluster.snapshots.secretAccessKey]),
+  ]),
+];

@@ -1,21 +1,24 @@
 #!/usr/bin/env python3
-"""Brings this server from a bare image to the point where K3s may start, and decides which cluster it starts into.
+"""Brings this node from a bare image to the point where K3s may start, and decides which cluster it starts into.
 
-Runs before k3s.service at every boot. No server is special and none is told to be the first:
+Runs before K3s at every boot. No server is special and none is told to be the first:
 
   1. K3s has data here          -> it just starts.
   2. a peer serves this cluster -> join through it.
-  3. every peer is up, as fresh as we are, and of our generation -> the lowest name initialises, the others join it.
+  3. every peer is up, as fresh as we are, and of our generation -> the lowest name initialises (from a snapshot, where one
+     is to be restored), the others join it.
   4. anything else              -> keep asking, and say why on the console.
 
-So a server that was rebuilt can never begin a second cluster beside the one that lost it.
+So a server that was rebuilt can never begin a second cluster beside the one that lost it. An agent only knows rule 2.
 
 Until K3s listens, port 6443 is answered from here: to peers (who prove that they know the cluster's token) whether this
-server is fresh, to the operator (who shows a certificate of the cluster's client authority) what it is waiting for.
+server is fresh, to the operator (who shows a certificate of the cluster's client authority) what it is doing. A step that
+fails is tried again for ever, and what failed stays to be read there.
 """
 
 import base64
 import collections
+import contextlib
 import hashlib
 import hmac
 import http.client
@@ -32,7 +35,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.parse
 import urllib.request
 
 # Tests give a folder and an address of their own.
@@ -43,9 +45,14 @@ RENDEZVOUS_PATH = "/trivet/v1/rendezvous"
 PEER_TIMEOUT_SECONDS = 5
 ASK_AGAIN_SECONDS = 2
 INTERFACE_DEADLINE_SECONDS = 300
-DOWNLOAD_ATTEMPTS = 60
+# K3s downloads the snapshot (its own limit is 5 minutes) and starts etcd on it.
+RESTORE_DEADLINE_SECONDS = 1200
+# After the first failure, the second, ...; the last one is kept.
+RETRY_SECONDS = (5, 10, 20, 30)
 REPEAT_REASON_SECONDS = 30
 OPERATORS_GROUP = "system:masters"
+CLOCK_STEP_SECONDS = 30
+RESTORED = "Managed etcd cluster membership has been reset"
 
 
 def path(name):
@@ -53,20 +60,32 @@ def path(name):
 
 
 TLS_DIRECTORY = path("/var/lib/rancher/k3s/server/tls")
-DATASTORE = path("/var/lib/rancher/k3s/server/db/etcd")
+DATABASE = path("/var/lib/rancher/k3s/server/db")
+# K3s' own test for "has data". It makes the folder above it, with a name, before it knows whether it may join.
+DATASTORE = os.path.join(DATABASE, "etcd/member")
+AGENT_DATA = path("/var/lib/rancher/k3s/agent/kubelet.kubeconfig")
 K3S_BINARY = path("/usr/local/bin/k3s")
-DROP_INS = path("/etc/rancher/k3s/config.yaml.d")
+CONFIG = "/etc/rancher/k3s/config.yaml"
+DROP_INS = path(f"{CONFIG}.d")
 NETWORK_FILE = os.path.join(DROP_INS, "10-net.yaml")
 CLUSTER_FILE = os.path.join(DROP_INS, "20-cluster.yaml")
+# There only while K3s restores: it holds the bucket's keys, and K3s prefers them to the Secret that can be changed.
+RESTORE_FILE = os.path.join(DROP_INS, "30-restore.yaml")
+# There from the first step of a restore to its good end: data beside it is not to be trusted.
+RESTORE_MARK = path("/var/lib/trivet/restoring")
+
+
+class Failure(Exception):
+    """A step that did not work, in words for the operator. It is tried again."""
 
 
 class Console:
     """What happened last, for the journal, the console and the operator who asks."""
 
     def __init__(self):
-        self.stage = "starting"
-        self.reason = ""
-        self.since = time.time()
+        self.stage = "network"
+        self.reason = "has begun"
+        self.since = time.monotonic()
         self.lines = collections.deque(maxlen=40)
         self._said_at = 0.0
 
@@ -76,9 +95,12 @@ class Console:
         if (stage, reason) == (self.stage, self.reason) and now - self._said_at < REPEAT_REASON_SECONDS:
             return
         if stage != self.stage:
-            self.since = time.time()
+            self.since = now
         self.stage, self.reason, self._said_at = stage, reason, now
-        line = f"trivet: {stage}: {reason}"
+        self.note(f"{stage}: {reason}")
+
+    def note(self, text):
+        line = f"trivet: {text}"
         self.lines.append(line)
         print(line, flush=True)
         try:
@@ -109,13 +131,32 @@ def write(name, text, mode=0o600):
     os.replace(temporary, name)
 
 
-# -- the network ----------------------------------------------------------------------------------------------------------
+def remove(name):
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name)
+
+
+def run(command, **options):
+    """A command that must work; else its last words are the reason."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    if done.returncode != 0:
+        words = done.stdout.strip().splitlines() or [f"it ended with {done.returncode}"]
+        raise Failure(f"{' '.join(command[:3])}: {words[-1]}")
+    return done.stdout
+
+
+def has_data(node):
+    if node["role"] == "agent":
+        return os.path.exists(AGENT_DATA)
+    return os.path.isdir(DATASTORE) and not os.path.exists(RESTORE_MARK)
+
+
+# -- network, clock, firewall ---------------------------------------------------------------------------------------------
 
 
 def private_interface(subnet):
     """Interface and address inside the subnet. The name differs by server type and image (enp7s0, ens10, eth1)."""
-    shown = subprocess.run(["ip", "-json", "-4", "address"], capture_output=True, text=True, check=True).stdout
-    for link in json.loads(shown or "[]"):
+    for link in json.loads(run(["ip", "-json", "-4", "address"]) or "[]"):
         for info in link.get("addr_info", []):
             if ipaddress.ip_address(info["local"]) in subnet:
                 return link["ifname"], info["local"]
@@ -132,10 +173,45 @@ def wait_for_private_interface(node):
             return found
         if time.monotonic() > deadline:
             got = f"found {found[1]} on {found[0]}" if found else "found no interface"
-            sys.exit(f"trivet: no interface has {node['address']} ({node['subnet']}) after "
-                     f"{INTERFACE_DEADLINE_SECONDS} s: {got}. Is the server attached to its private network?")
+            raise Failure(f"no interface has {node['address']} ({node['subnet']}) after {INTERFACE_DEADLINE_SECONDS} s: "
+                          f"{got}. Is the server attached to its private network?")
         console.say("network", f"waiting for an interface with {node['address']}")
         time.sleep(1)
+
+
+def authority(node, name):
+    """An agent has the authorities' certificates, to check others by; only a server has their keys."""
+    return path(f"/etc/trivet/{name}.crt") if node["role"] == "agent" else os.path.join(TLS_DIRECTORY, f"{name}.crt")
+
+
+def now_in_words():
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def check_clock(node):
+    """Before the authority's time no certificate is valid, ours neither: K3s would say so less clearly, and end."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(authority(node, "server-ca"))
+    for certificate in context.get_ca_certs():
+        begin, end = certificate["notBefore"], certificate["notAfter"]
+        if not ssl.cert_time_to_seconds(begin) <= time.time() <= ssl.cert_time_to_seconds(end):
+            raise Failure(f"this server's clock says {now_in_words()}, but the cluster's authority is valid from {begin} "
+                          f"to {end}: waiting for time synchronisation")
+
+
+def clock_offset():
+    """Changes only when the clock is set."""
+    return time.time() - time.monotonic()
+
+
+def close_host():
+    """Loads the rules of host.nft: user-data out of reach, the private network closed. Without them K3s must not start."""
+    if shutil.which("nft") is None:
+        console.say("packages", "installing nftables")
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        run(["apt-get", "-qq", "update"], env=environment)
+        run(["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "install", "--yes", "nftables"], env=environment)
+    run(["nft", "-f", path("/etc/trivet/host.nft")])
 
 
 # -- K3s itself -----------------------------------------------------------------------------------------------------------
@@ -144,48 +220,44 @@ def wait_for_private_interface(node):
 def k3s_release():
     pairs = (line.split("=", 1) for line in read("/etc/trivet/k3s.env").splitlines() if "=" in line)
     settings = {name.strip(): value.strip() for name, value in pairs}
-    version = settings["K3S_VERSION"]
-    asset, key = {
-        "x86_64": ("k3s", "K3S_SHA256_AMD64"),
-        "aarch64": ("k3s-arm64", "K3S_SHA256_ARM64"),
-    }[platform.machine()]
-    mirror = settings.get("K3S_MIRROR", "https://github.com/k3s-io/k3s/releases/download")
-    return f"{mirror}/{urllib.parse.quote(version, safe='')}/{asset}", settings[key]
+    architecture = {"x86_64": "AMD64", "aarch64": "ARM64"}[platform.machine()]
+    try:
+        return settings[f"K3S_URL_{architecture}"], settings[f"K3S_SHA256_{architecture}"]
+    except KeyError as missing:
+        raise Failure(f"/etc/trivet/k3s.env has no {missing}: this server has another processor than was planned") from None
 
 
 def sha256_of(name):
+    digest = hashlib.sha256()
     with open(name, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def install_k3s():
     url, wanted = k3s_release()
     if os.path.exists(K3S_BINARY) and sha256_of(K3S_BINARY) == wanted:
         return
+    console.say("download", url)
     os.makedirs(os.path.dirname(K3S_BINARY), exist_ok=True)
-    for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
-        console.say("download", f"{url} (attempt {attempt} of {DOWNLOAD_ATTEMPTS})")
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(K3S_BINARY))
-        try:
-            with urllib.request.urlopen(url, timeout=60) as answer, os.fdopen(handle, "wb") as file:
-                shutil.copyfileobj(answer, file, 1 << 20)
-            got = sha256_of(temporary)
-            if got == wanted:
-                os.chmod(temporary, 0o755)
-                os.replace(temporary, K3S_BINARY)
-                return
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(K3S_BINARY))
+    try:
+        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=60) as answer:
+            shutil.copyfileobj(answer, file, 1 << 20)
+        got = sha256_of(temporary)
+        if got != wanted:
             # Not what was pinned: a broken proxy, or worse. It is never run; another try may reach a sane server.
-            console.say("download", f"sha256 is {got}, wanted {wanted}: thrown away")
-        except (OSError, http.client.HTTPException) as error:
-            console.say("download", f"failed: {error}")
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
-        time.sleep(min(30, 2 * attempt))
-    sys.exit(f"trivet: K3s could not be downloaded from {url}")
+            raise Failure(f"{url}: sha256 is {got}, wanted {wanted}: thrown away")
+        os.chmod(temporary, 0o755)
+        os.replace(temporary, K3S_BINARY)
+    except (OSError, http.client.HTTPException) as error:
+        raise Failure(f"{url}: {error}") from error
+    finally:
+        remove(temporary)
 
 
-# -- the rendezvous -------------------------------------------------------------------------------------------------------
+# -- what is answered on the API port -------------------------------------------------------------------------------------
 
 
 def password_of(token):
@@ -195,11 +267,11 @@ def password_of(token):
 
 def option(name):
     """A plain scalar of config.yaml, which this package wrote with one key a line."""
-    for line in read("/etc/rancher/k3s/config.yaml").splitlines():
+    for line in read(CONFIG).splitlines():
         key, separator, value = line.partition(":")
         if separator and key == name:
             return value.strip().strip("\"'")
-    raise KeyError(f"/etc/rancher/k3s/config.yaml has no {name}")
+    raise KeyError(f"{CONFIG} has no {name}")
 
 
 def rendezvous_key(token):
@@ -208,7 +280,9 @@ def rendezvous_key(token):
 
 
 def serving_certificate(node, directory):
-    """A short-lived certificate for this server, signed by the authority that peers and the operator already trust."""
+    """A server signs one for itself, by the authority that peers and the operator already trust; an agent was given one."""
+    if node["role"] == "agent":
+        return path("/etc/trivet/status.crt"), path("/etc/trivet/status.key")
     key, certificate = os.path.join(directory, "rendezvous.key"), os.path.join(directory, "rendezvous.crt")
     addresses = ",".join(f"IP:{address}" for address in (node["address"], node.get("publicAddress")) if address)
     # A file of our own: the distribution's would add CA:TRUE.
@@ -216,20 +290,18 @@ def serving_certificate(node, directory):
     write(configuration, "[req]\ndistinguished_name=dn\nx509_extensions=leaf\n[dn]\n[leaf]\n"
           "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth\n"
           f"authorityKeyIdentifier=keyid\nsubjectAltName={addresses}\n")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-config", configuration, "-CA", os.path.join(TLS_DIRECTORY, "server-ca.crt"),
+    run(["openssl", "req", "-x509", "-config", configuration, "-CA", os.path.join(TLS_DIRECTORY, "server-ca.crt"),
          "-CAkey", os.path.join(TLS_DIRECTORY, "server-ca.key"), "-newkey", "ec",
          "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-sha256",
-         "-subj", f"/O=trivet/CN={node['node']}", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True)
+         "-subj", f"/O=trivet/CN={node['node']}", "-keyout", key, "-out", certificate])
     return certificate, key
 
 
-class Rendezvous(http.server.BaseHTTPRequestHandler):
+class Answers(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.0"
     timeout = PEER_TIMEOUT_SECONDS
     node = {}
-    key = ""
+    key = None
 
     def setup(self):
         self.request.settimeout(PEER_TIMEOUT_SECONDS)
@@ -237,16 +309,20 @@ class Rendezvous(http.server.BaseHTTPRequestHandler):
         super().setup()
 
     def do_GET(self):
-        shown = self.headers.get("authorization", "").removeprefix("Bearer ")
-        if self.path == RENDEZVOUS_PATH and hmac.compare_digest(shown.encode(), self.key.encode()):
-            self.answer(200, {"cluster": self.node["cluster"], "node": self.node["node"],
-                              "generation": self.node["generation"], "fresh": True})
+        if self.path == RENDEZVOUS_PATH and self.is_peer():
+            self.answer(200, rendezvous_of(self.node))
         elif self.is_operator():
             # 503: whoever only looks at the code of /readyz is told the truth as well.
-            self.answer(503, {"trivet": {"node": self.node["node"], "stage": console.stage, "reason": console.reason,
-                                         "seconds": round(time.time() - console.since), "log": list(console.lines)}})
+            self.answer(503, {"trivet": {
+                "node": self.node["node"], "stage": console.stage, "reason": console.reason,
+                "seconds": round(time.monotonic() - console.since), "generation": self.node["generation"],
+                "definition": self.node["definition"], "fresh": not has_data(self.node), "log": list(console.lines)}})
         else:
             self.answer(401, {"error": "unauthorized"})
+
+    def is_peer(self):
+        shown = self.headers.get("authorization", "").removeprefix("Bearer ")
+        return self.key is not None and hmac.compare_digest(shown.encode(), self.key.encode())
 
     def is_operator(self):
         subject = (self.request.getpeercert() or {}).get("subject", ())
@@ -264,33 +340,42 @@ class Rendezvous(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class RendezvousServer(http.server.ThreadingHTTPServer):
+class ApiPort(http.server.ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
     def handle_error(self, request, client_address):
         pass  # a port scan is no news
 
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        return self
 
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
+@contextlib.contextmanager
+def answering(node):
+    """Answers on the API port as long as the block runs; then the port is K3s'. Gives the clock's offset at its begin."""
+    offset = clock_offset()
+    with tempfile.TemporaryDirectory() as directory:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(*serving_certificate(node, directory))
+        context.load_verify_locations(authority(node, "client-ca"))
+        context.verify_mode = ssl.CERT_OPTIONAL
+        key = None if node["role"] == "agent" else rendezvous_key(option("token"))
+        server = ApiPort((BIND_ADDRESS, API_PORT), type("Handler", (Answers,), {"node": node, "key": key}))
+        # The handshake belongs to the connection's own thread: a silent client must not block the others.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield offset
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
-def rendezvous_server(node, token, directory):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(*serving_certificate(node, directory))
-    context.load_verify_locations(os.path.join(TLS_DIRECTORY, "client-ca.crt"))
-    context.verify_mode = ssl.CERT_OPTIONAL
-    handler = type("Handler", (Rendezvous,), {"node": node, "key": rendezvous_key(token)})
-    server = RendezvousServer((BIND_ADDRESS, API_PORT), handler)
-    # The handshake belongs to the connection's own thread: a silent client must not block the others.
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    return server
+# -- the rendezvous -------------------------------------------------------------------------------------------------------
+
+
+def rendezvous_of(node):
+    return {"cluster": node["cluster"], "node": node["node"], "generation": node["generation"],
+            "restore": node.get("restore"), "fresh": not has_data(node)}
 
 
 class Peer:
@@ -299,39 +384,55 @@ class Peer:
     def __init__(self, name, address):
         self.name, self.address = name, address
 
-    def get(self, target, headers):
-        context = ssl.create_default_context(cafile=os.path.join(TLS_DIRECTORY, "server-ca.crt"))
+    def get(self, node, target, authorization):
+        context = ssl.create_default_context(cafile=authority(node, "server-ca"))
         connection = http.client.HTTPSConnection(self.address, API_PORT, timeout=PEER_TIMEOUT_SECONDS, context=context)
         try:
-            connection.request("GET", target, headers=headers)
+            connection.request("GET", target, headers={"authorization": authorization})
             answer = connection.getresponse()
             return answer.status, answer.read(65536)
         finally:
             connection.close()
 
-    def state(self, node, token, agent_token):
+    def k3s_state(self, node, agent_password):
+        """K3s takes members and agents once it is ready."""
+        basic = base64.b64encode(f"node:{agent_password}".encode()).decode()
+        status, _ = self.get(node, "/v1-k3s/readyz", f"Basic {basic}")
+        return ("serving", "it serves") if status == 200 else ("starting", f"its K3s is not ready ({status})")
+
+    def rendezvous_state(self, node, said):
+        if said.get("cluster") != node["cluster"] or said.get("node") != self.name:
+            return "foreign", f"it says it is {said.get('node')} of {said.get('cluster')}"
+        if said.get("generation") != node["generation"]:
+            return "foreign", f"it is of generation {said.get('generation')}, this server of {node['generation']}"
+        if said.get("fresh") is not True:
+            return "starting", "it is not fresh"
+        if said.get("restore") != node.get("restore"):
+            # The one that initialises decides what the cluster begins with: all must mean the same.
+            return "foreign", (f"it is to begin with {said.get('restore') or 'no snapshot'}, "
+                               f"this server with {node.get('restore') or 'no snapshot'}")
+        return "fresh", "it is fresh too"
+
+    def state(self, node):
         """serving | starting | fresh | foreign | away, and the reason in words."""
         try:
-            status, body = self.get(RENDEZVOUS_PATH, {"authorization": f"Bearer {rendezvous_key(token)}"})
-            if status == 200:
-                said = json.loads(body)
-                if said.get("cluster") != node["cluster"] or said.get("node") != self.name:
-                    return "foreign", f"it says it is {said.get('node')} of {said.get('cluster')}"
-                if said.get("generation") != node["generation"]:
-                    return "foreign", f"it is of generation {said.get('generation')}, this server of {node['generation']}"
-                return ("fresh", "it is fresh too") if said.get("fresh") is True else ("starting", "it is not fresh")
-            # Not the rendezvous, yet a certificate of our authority: K3s. It takes members once it is ready.
-            basic = base64.b64encode(f"node:{password_of(agent_token)}".encode()).decode()
-            status, _ = self.get("/v1-k3s/readyz", {"authorization": f"Basic {basic}"})
-            return ("serving", "it serves") if status == 200 else ("starting", f"its K3s is not ready ({status})")
+            if node["role"] == "agent":
+                return self.k3s_state(node, password_of(option("token")))
+            status, body = self.get(node, RENDEZVOUS_PATH, f"Bearer {rendezvous_key(option('token'))}")
+            # Not the rendezvous, yet a certificate of our authority: K3s.
+            return (self.rendezvous_state(node, json.loads(body)) if status == 200
+                    else self.k3s_state(node, option("agent-token")))
         except ssl.SSLCertVerificationError as error:
+            if error.verify_code in (9, 10):  # not yet valid, expired
+                return "foreign", (f"{error.verify_message} by this server's clock ({now_in_words()}): "
+                                   "one of the two clocks is wrong")
             return "foreign", f"its certificate is not of this cluster ({error.verify_message})"
         except (OSError, http.client.HTTPException, ValueError) as error:
             return "away", f"it does not answer ({error})"
 
 
 def decide(own_name, states):
-    """The rule itself: ("join", peer) | ("initialise", None) | ("wait", why). States are (name, state, reason)."""
+    """A fresh server's rule: ("join", peer) | ("initialise", None) | ("wait", why). States are (name, state, reason)."""
     serving = sorted(name for name, state, _ in states if state == "serving")
     if serving:
         return "join", serving[0]
@@ -344,51 +445,120 @@ def decide(own_name, states):
     return "wait", f"all servers are fresh, {lowest} initialises the cluster"
 
 
-def meet(node):
-    token, agent_token = option("token"), option("agent-token")
+def decide_agent(states):
+    """An agent's: through any server that serves, and another one next time, should this one be gone by then."""
+    serving = sorted(name for name, state, _ in states if state == "serving")
+    if serving:
+        return "join", serving[0]
+    return "wait", "no server serves: " + "; ".join(f"{name}: {reason}" for name, _, reason in states)
+
+
+def meet(node, offset):
+    """Asks the servers until the rule decides: ("join", address) | ("initialise", None)."""
     peers = [Peer(peer["name"], peer["address"]) for peer in node["peers"] if peer["name"] != node["node"]]
-    with tempfile.TemporaryDirectory() as directory, rendezvous_server(node, token, directory):
-        while True:
-            states = [(peer.name, *peer.state(node, token, agent_token)) for peer in peers]
-            decision, detail = decide(node["node"], states)
-            if decision != "wait":
-                # Everyone who is fresh must have seen that we are too, else the lowest starts and the rest still waits
-                # for it: harmless, they see it serve a moment later.
-                return decision, next((peer.address for peer in peers if peer.name == detail), None)
-            console.say("rendezvous", detail)
-            time.sleep(ASK_AGAIN_SECONDS)
+    while True:
+        if abs(clock_offset() - offset) > CLOCK_STEP_SECONDS:
+            raise Failure("the clock was set: once more, with a certificate of the right time")
+        states = [(peer.name, *peer.state(node)) for peer in peers]
+        decision, detail = decide_agent(states) if node["role"] == "agent" else decide(node["node"], states)
+        if decision != "wait":
+            # Not everyone who is fresh may have seen that we are too; harmless: they see us serve a moment later.
+            return decision, next((peer.address for peer in peers if peer.name == detail), None)
+        console.say("rendezvous", detail)
+        time.sleep(ASK_AGAIN_SECONDS)
+
+
+# -- a restore ------------------------------------------------------------------------------------------------------------
+
+
+def forget_interrupted_restore():
+    """Half a restore is no data. Nothing is lost: what was to be restored is in the bucket."""
+    remove(RESTORE_FILE)
+    if os.path.exists(RESTORE_MARK):
+        shutil.rmtree(DATABASE, ignore_errors=True)
+        remove(RESTORE_MARK)
+
+
+def restore(snapshot):
+    """Has K3s make a datastore of one member from the snapshot. K3s ends by itself then, and starts as usual afterwards."""
+    write(RESTORE_MARK, snapshot)
+    write(RESTORE_FILE, read("/etc/trivet/restore.yaml"))
+    remove(CLUSTER_FILE)
+    with open(f"{RESTORE_MARK}.log", "w+", encoding="utf-8", errors="replace") as log:
+        try:
+            command = [K3S_BINARY, "server", "--cluster-reset", f"--cluster-reset-restore-path={snapshot}"]
+            ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                                   timeout=RESTORE_DEADLINE_SECONDS, check=False)
+            how = f"k3s ended with {ended.returncode}"
+        except subprocess.TimeoutExpired:
+            how = f"k3s did not end within {RESTORE_DEADLINE_SECONDS} s"
+        finally:
+            remove(RESTORE_FILE)
+        log.seek(0)
+        lines = [line.strip() for line in log if line.strip()]
+    for line in lines[-10:]:
+        console.note(f"k3s: {line}")
+    if not any(RESTORED in line for line in lines):
+        # Its data must not be taken for the cluster's: the mark stays.
+        raise Failure(f"{snapshot} was not restored, {how}: {lines[-1] if lines else 'it said nothing'}")
+    remove(RESTORE_MARK)
 
 
 # -- putting it together --------------------------------------------------------------------------------------------------
 
 
-def guard_metadata():
-    """Loads the rules that keep everybody from this server's user-data. Without them K3s must not start."""
-    if shutil.which("nft") is None:
-        console.say("packages", "installing nftables")
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "-qq", "update"], check=True, env=environment)
-        subprocess.run(["apt-get", "-qq", "install", "--yes", "nftables"], check=True, env=environment)
-    subprocess.run(["nft", "-f", path("/etc/trivet/metadata.nft")], check=True)
+def prepare(node):
+    interface, address = wait_for_private_interface(node)
+    close_host()  # not before: Hetzner's images ask the metadata service when a network is attached
+    check_clock(node)
+    lines = [f"node-ip: {address}", f"flannel-iface: {interface}"]
+    if node["role"] == "server":
+        lines.append(f"advertise-address: {address}")
+    write(NETWORK_FILE, "".join(f"{line}\n" for line in lines))
+    install_k3s()
+    forget_interrupted_restore()
+
+
+def start(reason, cluster_file=None):
+    if cluster_file is not None:
+        write(CLUSTER_FILE, cluster_file)
+    console.say("start", reason)
+
+
+def boot(node):
+    """One try. At its end the API port is free, and K3s may start."""
+    with answering(node) as offset:
+        prepare(node)
+        if node["role"] == "server" and has_data(node):
+            return start("K3s has data here: it starts with what it has")
+        decision, peer = meet(node, offset)
+        if decision == "join":
+            return start(f"joining through {peer}", f"server: https://{peer}:{API_PORT}\n")
+        why = "all servers are fresh and this one has the lowest name" if node["peers"][1:] else "this server is alone"
+        snapshot = node.get("restore")
+        if snapshot is None:
+            return start(f"{why}: initialising the cluster", "cluster-init: true\n")
+        console.say("restore", f"{why}: restoring {snapshot}")
+    # K3s wants the API port for this, so for a minute nobody is told anything.
+    restore(snapshot)
+    return start(f"restored {snapshot}", "cluster-init: true\n")
 
 
 def main():
     node = json.loads(read("/etc/trivet/node.json"))
-    os.makedirs(path("/var/lib/rancher/k3s/server/logs"), mode=0o700, exist_ok=True)
-    interface, address = wait_for_private_interface(node)
-    guard_metadata()  # not before: Hetzner's images ask the metadata service when a network is attached
-    write(NETWORK_FILE, f"node-ip: {address}\nadvertise-address: {address}\nflannel-iface: {interface}\n")
-    install_k3s()
-    if os.path.isdir(DATASTORE) and os.listdir(DATASTORE):
-        console.say("start", "K3s has data here: it starts with what it has")
-        return
-    decision, peer = meet(node)
-    if decision == "join":
-        write(CLUSTER_FILE, f"server: https://{peer}:{API_PORT}\n")
-        console.say("start", f"joining through {peer}")
-    else:
-        write(CLUSTER_FILE, "cluster-init: true\n")
-        console.say("start", "all servers are fresh and this one has the lowest name: initialising the cluster")
+    if node["role"] == "server":
+        os.makedirs(path("/var/lib/rancher/k3s/server/logs"), mode=0o700, exist_ok=True)  # of the audit log
+        os.chmod(path("/var/lib/rancher/k3s/server"), 0o700)  # cloud-init made it, for the keys, open to all
+    pauses = iter(RETRY_SECONDS)
+    pause = next(pauses)
+    while True:
+        try:
+            return boot(node)
+        except (Failure, OSError) as error:
+            console.say("failed", str(error))
+        with answering(node):
+            time.sleep(pause)
+        pause = next(pauses, pause)
 
 
 if __name__ == "__main__":

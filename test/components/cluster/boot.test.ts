@@ -1,11 +1,14 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createMirror } from "node:http";
 import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fullToken } from "../../../components/cluster/certificates";
-import { askServer } from "../../../components/cluster/kubernetes-api";
+import { AGENT_STATUS_NAME, askAgent, askServer } from "../../../components/cluster/kubernetes-api";
 
 const BOOT = join(__dirname, "../../../components/cluster/node");
 const works = (command: string, ...args: string[]): boolean => spawnSync(command, args).status === 0;
@@ -114,10 +117,65 @@ describeBoot("the boot script's rule", () => {
   });
 });
 
-const ADDRESS = { a: "127.44.20.11", b: "127.44.20.12", c: "127.44.20.13" } as const;
-type Name = keyof typeof ADDRESS;
+describeBoot("an agent's rule", () => {
+  const decide = (...states: State[]): string =>
+    python(
+      `import boot, json; print(json.dumps(boot.decide_agent(${JSON.stringify(
+        states.map((state, index) => ["abc"[index], state, state]),
+      )})))`,
+    );
 
-describeBoot("three boot scripts that meet", () => {
+  test.each<[string, State[], string]>([
+    ["it goes through any server that serves", ["away", "starting", "serving"], '["join", "c"]'],
+    [
+      "it waits while none does, whatever they are",
+      ["fresh", "away", "fresh"],
+      '["wait", "no server serves: a: fresh; b: away; c: fresh"]',
+    ],
+  ])("%s", (_name, states, decision) => {
+    expect(decide(...states)).toBe(decision);
+  });
+});
+
+const ADDRESS = { a: "127.52.20.11", b: "127.52.20.12", c: "127.52.20.13", "general-1": "127.52.20.20" } as const;
+type Name = keyof typeof ADDRESS;
+const SERVERS = ["a", "b", "c"] as const;
+const MIRROR_ADDRESS = "127.52.20.1";
+
+/** Stands in for K3s during a restore: it notes how it was called and what it found, and does as it is told. */
+const FAKE_K3S = `#!/bin/sh
+root=$(dirname "$0")/../../..
+echo "$@" >> "$root/called"
+cp "$root/etc/rancher/k3s/config.yaml.d/30-restore.yaml" "$root/options-seen"
+mkdir -p "$root/var/lib/rancher/k3s/server/db/etcd/member"
+if [ -e "$root/../bucket-away" ]; then
+  echo 'level=info msg="Starting k3s"'
+  echo 'level=fatal msg="bucket honeydue-snapshots does not exist"'
+  exit 1
+fi
+echo 'level=info msg="Managed etcd cluster membership has been reset, restart without --cluster-reset flag now."'
+`;
+
+interface Options {
+  generation?: number;
+  password?: string;
+  restore?: string;
+  /** @default all three */
+  servers?: readonly Name[];
+  /** Seconds by which its clock differs. */
+  clock?: number;
+  /** Files on its disk before the boot. */
+  disk?: Record<string, string>;
+}
+
+interface Booting {
+  readonly root: string;
+  output(): string;
+  /** What K3s is told about the cluster when the boot script has ended. */
+  readonly clusterFile: Promise<string>;
+}
+
+describeBoot("boot scripts that run", () => {
   let folder: string;
   const running: { stop(): Promise<void> }[] = [];
 
@@ -125,9 +183,10 @@ describeBoot("three boot scripts that meet", () => {
     const { status, stderr } = spawnSync("openssl", args, { encoding: "utf8" });
     if (status !== 0) throw new Error(stderr);
   };
+  const NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
   const authority = (name: string): void =>
     openssl(
-      ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"],
+      ...["req", "-x509", ...NEW_KEY, "-days", "2"],
       ...["-subj", `/CN=${name}`, "-keyout", join(folder, `${name}.key`), "-out", join(folder, `${name}.crt`)],
     );
   const leaf = (name: string, by: string, subject: string, extension: string): void => {
@@ -136,20 +195,7 @@ describeBoot("three boot scripts that meet", () => {
       string,
       string,
     ];
-    openssl(
-      "req",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:P-256",
-      "-nodes",
-      "-subj",
-      subject,
-      "-keyout",
-      key,
-      "-out",
-      request,
-    );
+    openssl("req", ...NEW_KEY, "-subj", subject, "-keyout", key, "-out", request);
     writeFileSync(file, extension);
     openssl(
       ...["x509", "-req", "-in", request, "-CA", join(folder, `${by}.crt`), "-CAkey", join(folder, `${by}.key`)],
@@ -157,53 +203,91 @@ describeBoot("three boot scripts that meet", () => {
     );
   };
   const pem = (name: string): string => readFileSync(join(folder, name), "utf8");
+  const credentials = (who: string) => ({
+    authorityPem: pem("server-ca.crt"),
+    certificatePem: pem(`${who}.crt`),
+    privateKeyPem: pem(`${who}.key`),
+  });
 
-  beforeAll(() => {
+  /** What the mirror gives out as K3s. */
+  let published = FAKE_K3S;
+  let mirrorPort: number;
+  const mirror = createMirror((_request, response) => response.end(published));
+
+  beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "trivet-boot-"));
     for (const name of ["server-ca", "client-ca", "other-ca"]) authority(name);
     leaf("admin", "client-ca", "/O=system:masters/CN=administrator", "extendedKeyUsage=clientAuth\n");
     leaf("stranger", "other-ca", "/O=system:masters/CN=stranger", "extendedKeyUsage=clientAuth\n");
     leaf("k3s", "server-ca", "/CN=k3s", `subjectAltName=IP:${ADDRESS.a}\n`);
+    leaf("status", "server-ca", "/CN=agent", `subjectAltName=DNS:${AGENT_STATUS_NAME}\n`);
+    await new Promise<void>((resolve) => mirror.listen(0, MIRROR_ADDRESS, resolve));
+    mirrorPort = (mirror.address() as AddressInfo).port;
   });
 
   afterEach(async () => {
     for (const one of running.splice(0)) await one.stop();
+    published = FAKE_K3S;
+    rmSync(join(folder, "bucket-away"), { force: true });
   });
 
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  afterAll(async () => {
+    await new Promise((resolve) => mirror.close(resolve));
+    rmSync(folder, { recursive: true, force: true });
+  });
 
-  /** Everything `meet` reads, below a folder of its own. */
-  const server = (
-    name: Name,
-    { generation = 1, password = "right" }: { generation?: number; password?: string } = {},
-  ): { output: () => string; decision: Promise<string>; process: ChildProcess } => {
+  /** The whole script on a disk of its own; only the firewall and the search for the interface are left out. */
+  const boot = (name: Name, options: Options = {}): Booting => {
+    const { generation = 1, password = "right", restore, servers = SERVERS, clock = 0, disk = {} } = options;
     const root = mkdtempSync(join(folder, `${name}-`));
     const put = (path: string, text: string): void => {
       mkdirSync(dirname(join(root, path)), { recursive: true });
       writeFileSync(join(root, path), text);
     };
-    for (const file of ["server-ca.crt", "server-ca.key", "client-ca.crt"]) {
-      put(`/var/lib/rancher/k3s/server/tls/${file}`, pem(file));
+    const isAgent = name === "general-1";
+    const token = fullToken(pem("server-ca.crt"), password);
+    if (isAgent) {
+      for (const file of ["server-ca.crt", "client-ca.crt", "status.crt", "status.key"])
+        put(`/etc/trivet/${file}`, pem(file));
+      put("/etc/rancher/k3s/config.yaml", `token: ${token.split("::")[0]}::node:agent-${password}\n`);
+    } else {
+      for (const file of ["server-ca.crt", "server-ca.key", "client-ca.crt"])
+        put(`/var/lib/rancher/k3s/server/tls/${file}`, pem(file));
+      put("/etc/rancher/k3s/config.yaml", `token: ${token}\nagent-token: agent-${password}\n`);
     }
+    if (restore !== undefined) put("/etc/trivet/restore.yaml", "etcd-s3-bucket: honeydue-snapshots\n");
+    for (const [path, text] of Object.entries(disk)) put(path, text);
+    const sha256 = createHash("sha256").update(FAKE_K3S).digest("hex");
+    const url = `http://${MIRROR_ADDRESS}:${mirrorPort}/k3s`;
     put(
-      "/etc/rancher/k3s/config.yaml",
-      `token: ${fullToken(pem("server-ca.crt"), password)}\nagent-token: agent-${password}\n`,
+      "/etc/trivet/k3s.env",
+      ["AMD64", "ARM64"].map((kind) => `K3S_URL_${kind}=${url}\nK3S_SHA256_${kind}=${sha256}\n`).join(""),
     );
     const node = {
       cluster: "honeydue",
       node: name,
+      role: isAgent ? "agent" : "server",
       generation,
+      definition: "0123456789abcdef",
+      subnet: "127.52.20.0/24",
       address: ADDRESS[name],
-      peers: Object.entries(ADDRESS).map(([peer, address]) => ({ name: peer, address })),
+      peers: servers.map((peer) => ({ name: peer, address: ADDRESS[peer] })),
+      restore,
     };
+    put("/etc/trivet/node.json", JSON.stringify(node));
     const code = `
-import json, sys
+import sys, time
 sys.path.insert(0, sys.argv[1]); sys.dont_write_bytecode = True
 import boot
 boot.ASK_AGAIN_SECONDS = 0.2
-print("DECISION", json.dumps(boot.meet(json.loads(sys.argv[2]))), flush=True)
+boot.RETRY_SECONDS = (0.3,)
+boot.private_interface = lambda subnet: ("ens10", "${ADDRESS[name]}")
+boot.close_host = lambda: None
+right = time.time
+time.time = lambda: right() + ${clock}
+boot.main()
 `;
-    const child = spawn("python3", ["-c", code, BOOT, JSON.stringify(node)], {
+    const child = spawn("python3", ["-c", code, BOOT], {
       env: { ...process.env, TRIVET_ROOT: root, TRIVET_BIND_ADDRESS: ADDRESS[name] },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -218,11 +302,16 @@ print("DECISION", json.dumps(boot.meet(json.loads(sys.argv[2]))), flush=True)
       },
     });
     return {
-      process: child,
+      root,
       output: () => text,
-      decision: closed.then(() => /^DECISION (.*)$/m.exec(text)?.[1] ?? `none: ${text}`),
+      clusterFile: closed.then(() => {
+        const file = join(root, "etc/rancher/k3s/config.yaml.d/20-cluster.yaml");
+        return child.exitCode === 0 ? (existsSync(file) ? readFileSync(file, "utf8") : "none") : text;
+      }),
     };
   };
+  const INITIALISES = "cluster-init: true\n";
+  const JOINS_A = `server: https://${ADDRESS.a}:6443\n`;
 
   /** What K3s of server `a` answers once it takes members. */
   const k3s = async (ready: () => boolean): Promise<void> => {
@@ -249,48 +338,136 @@ print("DECISION", json.dumps(boot.meet(json.loads(sys.argv[2]))), flush=True)
       await delay(50);
     }
   };
+  const dropIn = (root: string, name: string): string => join(root, "etc/rancher/k3s/config.yaml.d", name);
 
-  test("the lowest initialises; the others wait until it is ready and then join it", async () => {
-    const [a, b, c] = [server("a"), server("b"), server("c")];
-    expect(await a.decision).toBe('["initialise", null]');
+  test("the lowest initialises; the others, an agent too, wait until it is ready and then join it", async () => {
+    const [a, b, c, agent] = [boot("a"), boot("b"), boot("c"), boot("general-1")];
+    expect(await a.clusterFile).toBe(INITIALISES);
+    expect(readFileSync(dropIn(a.root, "10-net.yaml"), "utf8")).toBe(
+      `node-ip: ${ADDRESS.a}\nflannel-iface: ens10\nadvertise-address: ${ADDRESS.a}\n`,
+    );
     let ready = false;
     await k3s(() => ready);
     await until(() => b.output().includes("its K3s is not ready (500)"));
+    await until(() => /no server serves: a: its K3s is not ready \(500\); b: /.test(agent.output()));
     ready = true;
-    expect(await b.decision).toBe(`["join", "${ADDRESS.a}"]`);
-    expect(await c.decision).toBe(`["join", "${ADDRESS.a}"]`);
+    expect(await b.clusterFile).toBe(JOINS_A);
+    expect(await c.clusterFile).toBe(JOINS_A);
+    expect(await agent.clusterFile).toBe(JOINS_A);
+    expect(readFileSync(dropIn(agent.root, "10-net.yaml"), "utf8")).not.toContain("advertise-address");
   }, 30_000);
 
   test("a peer of another generation is named as the reason to wait", async () => {
-    const b = server("b", { generation: 2 });
-    const a = server("a");
+    const b = boot("b", { generation: 2 });
+    const a = boot("a");
     await until(() => a.output().includes("b: it is of generation 2, this server of 1; c: it does not answer"));
-    expect(b.output()).not.toContain("DECISION");
-    expect(a.output()).not.toContain("DECISION");
+    expect(a.output() + b.output()).not.toContain("trivet: start");
   }, 30_000);
 
   test("a peer with another token gets no answer, and does not count as fresh", async () => {
-    server("b", { password: "wrong" });
-    server("c");
-    const a = server("a");
+    boot("b", { password: "wrong" });
+    boot("c");
+    const a = boot("a");
     await until(() => /b: its K3s is not ready \(401\)/.test(a.output()));
-    expect(a.output()).not.toContain("DECISION");
+    expect(a.output()).not.toContain("trivet: start");
   }, 30_000);
 
   test("the operator is told what a server waits for, a stranger is not", async () => {
-    server("a");
-    const ask = (who: string): ReturnType<typeof askServer> =>
-      askServer(
-        ADDRESS.a,
-        { authorityPem: pem("server-ca.crt"), certificatePem: pem(`${who}.crt`), privateKeyPem: pem(`${who}.key`) },
-        2,
-      );
+    boot("a");
+    const ask = (who: string): ReturnType<typeof askServer> => askServer(ADDRESS.a, credentials(who), 2);
     await until(async () => {
       const answer = await ask("admin");
       return !answer.ready && /^rendezvous: b: it does not answer \(.*\); c: .*, \d+ s$/.test(answer.reason);
     });
+    expect(await ask("admin")).toMatchObject({
+      boot: { node: "a", stage: "rendezvous", generation: 1, definition: "0123456789abcdef", fresh: true },
+    });
     const refused = await ask("stranger");
     expect(refused).toMatchObject({ ready: false });
     expect(JSON.stringify(refused)).not.toContain("rendezvous");
+  }, 30_000);
+
+  test("an agent answers by the one name that all agents have", async () => {
+    boot("general-1");
+    await until(async () => {
+      const answer = await askAgent(ADDRESS["general-1"], credentials("admin"), 2);
+      return answer.boot?.stage === "rendezvous" && answer.boot.reason.startsWith("no server serves: a: ");
+    });
+  }, 30_000);
+
+  test("what is not the pinned K3s is never kept; the server says so, keeps answering, and goes on once it can", async () => {
+    published = "something else";
+    const a = boot("a", { servers: ["a"] });
+    await until(async () => {
+      const answer = await askServer(ADDRESS.a, credentials("admin"), 2);
+      return (
+        !answer.ready &&
+        /^failed: http:.*: sha256 is [0-9a-f]{64}, wanted [0-9a-f]{64}: thrown away/.test(answer.reason)
+      );
+    });
+    expect(existsSync(join(a.root, "usr/local/bin/k3s"))).toBe(false);
+    published = FAKE_K3S;
+    expect(await a.clusterFile).toBe(INITIALISES); // alone: there is nobody to ask
+  }, 30_000);
+
+  test("a server with data starts with it, whatever else it is told", async () => {
+    const a = boot("a", { restore: "snapshot-1", disk: { "/var/lib/rancher/k3s/server/db/etcd/member/wal": "" } });
+    expect(await a.clusterFile).toBe("none");
+    expect(a.output()).toContain("start: K3s has data here");
+    expect(existsSync(join(a.root, "called"))).toBe(false);
+  }, 30_000);
+
+  test("the name that a refused member left behind is no data", async () => {
+    const a = boot("a", { disk: { "/var/lib/rancher/k3s/server/db/etcd/name": "a-0123abcd" } });
+    await until(() => a.output().includes("b: it does not answer"));
+  }, 30_000);
+
+  test("a clock before the authority's time is named, and no cluster is begun by it", async () => {
+    const a = boot("a", { servers: ["a"], clock: -3600 });
+    await until(() =>
+      /failed: this server's clock says .*, but the cluster's authority is valid from .*: waiting/.test(a.output()),
+    );
+    expect(a.output()).not.toContain("trivet: start");
+  }, 30_000);
+
+  test("the one that initialises restores the snapshot, the others join it", async () => {
+    const restore = "etcd-snapshot-honeydue-a-1795270000";
+    const [a, b] = [boot("a", { restore }), boot("b", { restore }), boot("c", { restore })];
+    expect(await a.clusterFile).toBe(INITIALISES);
+    expect(readFileSync(join(a.root, "called"), "utf8")).toBe(
+      `server --cluster-reset --cluster-reset-restore-path=${restore}\n`,
+    );
+    expect(readFileSync(join(a.root, "options-seen"), "utf8")).toBe("etcd-s3-bucket: honeydue-snapshots\n");
+    expect(existsSync(dropIn(a.root, "30-restore.yaml"))).toBe(false);
+    await k3s(() => true);
+    expect(await b.clusterFile).toBe(JOINS_A);
+    expect(existsSync(join(b.root, "called"))).toBe(false);
+  }, 30_000);
+
+  test("servers that are to begin with different things do not begin", async () => {
+    const a = boot("a");
+    boot("b", { restore: "snapshot-1" });
+    boot("c", { restore: "snapshot-1" });
+    await until(() => a.output().includes("b: it is to begin with snapshot-1, this server with no snapshot"));
+    expect(a.output()).not.toContain("trivet: start");
+  }, 30_000);
+
+  test("a restore that fails says why, leaves no data, and is done again", async () => {
+    writeFileSync(join(folder, "bucket-away"), "");
+    const a = boot("a", { restore: "snapshot-1", servers: ["a"] });
+    await until(async () => {
+      const answer = await askServer(ADDRESS.a, credentials("admin"), 2);
+      return (
+        !answer.ready &&
+        answer.reason.startsWith(
+          'failed: snapshot-1 was not restored, k3s ended with 1: level=fatal msg="bucket honeydue-snapshots does not exist"',
+        ) &&
+        answer.boot?.fresh === true // half a restore is none
+      );
+    });
+    expect(existsSync(dropIn(a.root, "30-restore.yaml"))).toBe(false);
+    rmSync(join(folder, "bucket-away"));
+    expect(await a.clusterFile).toBe(INITIALISES);
+    expect(existsSync(join(a.root, "var/lib/trivet/restoring"))).toBe(false);
   }, 30_000);
 });

@@ -1,0 +1,67 @@
+import type { Platform } from "../../model/platform";
+import { KUBERNETES_API_PORT } from "./firewall";
+
+export const HOST_FIREWALL_PATH = "/etc/trivet/host.nft";
+
+/** Ports of etcd: clients and peers. Only servers have business there; its metrics (2381) are another matter. */
+const ETCD_PORTS = "2379-2380";
+
+/** What may ever be open to the outside, whatever the edge: Traefik's ports, and the API. */
+const PUBLIC_PORTS = `80, 443, ${KUBERNETES_API_PORT}`;
+
+/** Nothing on the public side has such an address, so whoever shows one came over the private network. */
+const PRIVATE_RANGES = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16";
+
+/**
+ * A node's own firewall, for what Hetzner's does not see: the private network, and what starts on the node itself.
+ *
+ * A table of its own, before those of kube-proxy, kube-router and flannel: its drops are final, its accepts only end its own
+ * chain, so NetworkPolicies hold as before. It names neither interface nor neighbour (both differ or come later), and nobody
+ * who may change often (operators are at Hetzner's firewall): a new agent or operator makes no node anew.
+ *
+ * The boot script loads it before every start of K3s, so also after a reboot, and not before cloud-init and Hetzner's network
+ * scripts have asked the metadata service; no pod runs until K3s does. Loading twice changes nothing.
+ */
+export function hostFirewall({ cluster }: Platform): string {
+  const { subnetCidr, podCidr } = cluster.network;
+  return `table inet trivet
+delete table inet trivet
+table inet trivet {
+  chain input {
+    type filter hook input priority filter - 10; policy drop;
+    # This node to itself, and answers to what it asked.
+    iifname "lo" accept
+    ct state established,related accept
+    # Path MTU, neighbours, ping.
+    meta l4proto { icmp, ipv6-icmp } accept
+    # A renewed lease of the private address comes from the network's gateway, outside of the subnet.
+    udp sport 67 udp dport 68 accept
+    # Nodes: K3s, etcd, kubelet, VXLAN, whatever they host. The subnet holds nothing else.
+    ip saddr ${subnetCidr} accept
+    # Pods: API server, kubelet, ports of pods in the host network, as their NetworkPolicies say; never etcd.
+    ip saddr ${podCidr} tcp dport ${ETCD_PORTS} drop
+    ip saddr ${podCidr} accept
+    # Whatever else is attached to the private network.
+    ip saddr { ${PRIVATE_RANGES} } drop
+    # The public side, again: Hetzner's firewall says who (Cloudflare, operators), this says what at the most.
+    tcp dport { ${PUBLIC_PORTS} } accept
+  }
+  chain forward {
+    type filter hook forward priority filter - 10; policy accept;
+    # The metadata service hands this node's user-data, with the cluster's keys, to anybody who asks.
+    ip daddr 169.254.169.254 drop
+    # To pods, by host ports and node ports: from nodes, pods and (Hetzner's firewall willing) outside; not from the rest of
+    # the private network. What a pod itself asked for comes back.
+    ct state established,related accept
+    ip saddr ${subnetCidr} accept
+    ip saddr ${podCidr} accept
+    ip saddr { ${PRIVATE_RANGES} } drop
+  }
+  chain output {
+    type filter hook output priority filter - 10; policy accept;
+    # Pods in the host network, Traefik among them, ask from here.
+    ip daddr 169.254.169.254 drop
+  }
+}
+`;
+}
