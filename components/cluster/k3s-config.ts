@@ -1,5 +1,5 @@
-import type { Platform } from "../../model/platform";
-import { NODE_RESERVED } from "../../model/sizes";
+import type { ClusterNode, Platform } from "../../model/platform";
+import { AGENT_RESERVED, NODE_RESERVED } from "../../model/sizes";
 import { amountOf, mebibytes } from "../../model/units";
 import { scheduledSnapshots } from "./snapshots";
 import type { AspectName, ClusterSecrets, NodeIdentity } from "./user-data";
@@ -108,11 +108,18 @@ const nodeOptions = ({ node, publicAddress }: NodeIdentity, labels: readonly str
     "streaming-connection-idle-timeout=5m",
     "pod-max-pids=4096",
     `tls-cipher-suites=${CIPHER_SUITES.join(",")}`,
-    // What resolve() kept free when it judged whether the workloads fit; else the scheduler would give it away. The kubelet
-    // takes the eviction limit off as well.
-    `kube-reserved=cpu=${NODE_RESERVED.cpu},memory=${mebibytes(amountOf(NODE_RESERVED.memory) - amountOf(EVICTION_MEMORY))}`,
+    `kube-reserved=${reserved(node)}`,
   ],
 });
+
+/**
+ * What resolve() kept free when it judged whether the workloads fit; else the scheduler would give it away. The kubelet takes
+ * the eviction limit off as well.
+ */
+function reserved({ role }: ClusterNode): string {
+  const { cpu, memory } = role === "server" ? NODE_RESERVED : AGENT_RESERVED;
+  return `cpu=${cpu},memory=${mebibytes(amountOf(memory) - amountOf(EVICTION_MEMORY))}`;
+}
 
 /** Labels of the Node that are of its definition. `trivet/definition` and `trivet/generation` come on top. */
 export const nodeLabels = ({ node }: NodeIdentity): readonly string[] => [
