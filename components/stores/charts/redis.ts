@@ -4,7 +4,7 @@ import type { Construct } from "constructs";
 import type { Platform, Store } from "../../../model/platform";
 import { amountOf } from "../../../model/units";
 import { configDigest, containerResources, containerSecurity, podBasics } from "../../pods/charts/hardening";
-import { labelsOf, selectorOf } from "../../pods/charts/labels";
+import { KEEP_ANNOTATION, labelsOf, selectorOf } from "../../pods/charts/labels";
 
 /** Of the official image (Debian and Alpine variants differ in the group). */
 const REDIS_USER = 999;
@@ -57,7 +57,8 @@ export class RedisChart extends Chart {
           persistentVolumeClaimRetentionPolicy: { whenDeleted: "Retain", whenScaled: "Retain" },
           volumeClaimTemplates: [
             {
-              metadata: { name: "data", labels },
+              // The annotation keeps a roll from making the node anew whose disk this is.
+              metadata: { name: "data", labels, annotations: { [KEEP_ANNOTATION]: "true" } },
               spec: {
                 accessModes: ["ReadWriteOnce"],
                 storageClassName: STORAGE_CLASS,

@@ -1,0 +1,132 @@
+import type { CloudApi } from "../../cloud-api";
+import type { Clock } from "./clock";
+import type { TimeLimits } from "./limits";
+
+/** A server as Hetzner knows it. */
+export interface HetznerServer {
+  readonly id: number;
+  readonly name: string;
+  /** running, off, rebuilding, ... */
+  readonly status: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Time of its making, ISO 8601. */
+  readonly created: string;
+}
+
+interface Action {
+  readonly id: number;
+  readonly command: string;
+  readonly status: "running" | "success" | "error";
+  readonly progress: number;
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+interface ServerTypeAnswer {
+  readonly name: string;
+  readonly locations?: readonly { readonly name: string; readonly available?: boolean }[];
+}
+
+/** An hour of a project's 3600 requests is soon gone: an action is looked at this often. */
+const ACTION_PERIOD_SECONDS = 1;
+
+/** What no provider resource does with a server: make its disk anew, and say what can be had. */
+export class HetznerServers {
+  readonly #api: CloudApi;
+  readonly #clock: Clock;
+  readonly #limits: TimeLimits;
+
+  constructor(api: CloudApi, clock: Clock, limits: TimeLimits) {
+    this.#api = api;
+    this.#clock = clock;
+    this.#limits = limits;
+  }
+
+  /** All servers of one installation, by name. */
+  async all(installation: string): Promise<ReadonlyMap<string, HetznerServer>> {
+    const selector = encodeURIComponent(`installation==${installation}`);
+    const found: HetznerServer[] = [];
+    for (let page: number | null = 1; page !== null;) {
+      const answer: { servers: HetznerServer[]; meta?: { pagination?: { next_page: number | null } } } | undefined =
+        await this.#api.get(`/servers?label_selector=${selector}&per_page=50&page=${page}`);
+      found.push(...(answer?.servers ?? []));
+      page = answer?.meta?.pagination?.next_page ?? null;
+    }
+    return new Map(found.map((server) => [server.name, server]));
+  }
+
+  /**
+   * Writes the image anew and boots it with this user-data; ends when Hetzner says that the server runs again. A rebuild that an
+   * interrupted run began is waited for first: it may have had older user-data.
+   */
+  async rebuild(id: number, image: string, userData: string): Promise<void> {
+    await this.finishRebuild(id);
+    const answer = await this.#api.send<{ action: Action }>("POST", `/servers/${id}/actions/rebuild`, {
+      image,
+      user_data: userData,
+    });
+    if (answer === undefined) throw new Error(`Hetzner has no server ${id}; run pulumi up --refresh`);
+    await this.#finished(answer.action);
+    await this.powerOn(id); // one that was off before may be left so
+  }
+
+  /** A power cut. */
+  async powerOff(id: number): Promise<void> {
+    const answer = await this.#api.get<{ server: HetznerServer }>(`/servers/${id}`);
+    if (answer === undefined || answer.server.status === "off") return;
+    const stopped = await this.#api.send<{ action: Action }>("POST", `/servers/${id}/actions/poweroff`);
+    if (stopped) await this.#finished(stopped.action);
+  }
+
+  /** When the oldest public address of the installation was made, in milliseconds since 1970; undefined without one. */
+  async oldestAddress(installation: string): Promise<number | undefined> {
+    const selector = encodeURIComponent(`installation==${installation}`);
+    const answer = await this.#api.get<{ primary_ips: { created: string }[] }>(
+      `/primary_ips?label_selector=${selector}&per_page=50`,
+    );
+    const times = (answer?.primary_ips ?? []).map(({ created }) => Date.parse(created));
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** Waits for a rebuild that is running already. */
+  async finishRebuild(id: number): Promise<void> {
+    const answer = await this.#api.get<{ actions: Action[] }>(`/servers/${id}/actions?status=running`);
+    for (const action of answer?.actions ?? []) if (action.command === "rebuild_server") await this.#finished(action);
+  }
+
+  async powerOn(id: number): Promise<void> {
+    const answer = await this.#api.get<{ server: HetznerServer }>(`/servers/${id}`);
+    if (answer?.server.status !== "off") return;
+    const started = await this.#api.send<{ action: Action }>("POST", `/servers/${id}/actions/poweron`);
+    if (started) await this.#finished(started.action);
+  }
+
+  /** Throws when the type cannot be had there now. An answer that says nothing about it is no refusal. */
+  async checkAvailable(serverType: string, location: string): Promise<void> {
+    const answer = await this.#api.get<{ server_types: ServerTypeAnswer[] }>(
+      `/server_types?name=${encodeURIComponent(serverType)}`,
+    );
+    const [type] = answer?.server_types ?? [];
+    if (type === undefined) throw new Error(`Hetzner sells no server type ${serverType}`);
+    const there = type.locations?.find(({ name }) => name === location);
+    if (type.locations === undefined || there?.available === true || (there && there.available === undefined)) return;
+    const elsewhere = type.locations.filter(({ available }) => available === true).map(({ name }) => name);
+    throw new Error(
+      `Hetzner has no ${serverType} in ${location} at the moment` +
+        (elsewhere.length === 0 ? ", nor anywhere else" : ` (only in ${elsewhere.join(", ")})`) +
+        ". Choose another type, or try again later",
+    );
+  }
+
+  async #finished({ id, command }: Action): Promise<void> {
+    const deadline = this.#clock.now() + this.#limits.action;
+    for (;;) {
+      const action = (await this.#api.get<{ action: Action }>(`/actions/${id}`))?.action;
+      if (action === undefined || action.status === "success") return;
+      if (action.status === "error")
+        throw new Error(`Hetzner's action ${command} failed: ${action.error?.message ?? "without a reason"}`);
+      if (this.#clock.now() >= deadline)
+        throw new Error(`Hetzner's action ${command} (${id}) is still running after ${this.#limits.action} s`);
+      await this.#clock.sleep(Math.min(ACTION_PERIOD_SECONDS, this.#limits.period));
+    }
+  }
+}

@@ -1,0 +1,302 @@
+import type { ClusterNode, Platform } from "../../../model/platform";
+import { type Change, touchesNode } from "./change";
+import { type Consent, missingConsent } from "./consent";
+import { apiReason } from "./gate";
+import type { HetznerServer } from "./hetzner-servers";
+import { NodeTurn, Refused, type TurnTools, type Wanted } from "./turn";
+import { Turns } from "./turns";
+import type { ServerApi } from "./view";
+
+export interface RollTools extends TurnTools {
+  readonly cluster: Pick<Platform["cluster"], "generation" | "restore">;
+  readonly installation: string;
+  readonly consent: Consent;
+  /** What a node is to be, as the program knows it in this run. */
+  readonly wanted: (node: ClusterNode) => Promise<Wanted>;
+}
+
+/**
+ * One run's work on the nodes. The engine tells it what is about to happen to each server, in any order and as parallel as it
+ * likes; here the turns are given out one at a time.
+ */
+export class Roll {
+  readonly #tools: RollTools;
+  readonly #turns = new Turns();
+  /** Servers that this run makes: they take the new user-data by themselves. */
+  readonly #created = new Set<string>();
+  /** Nodes that this run began anew without waiting for them. */
+  readonly #unawaited = new Set<string>();
+  readonly #restored = new Set<string>();
+  /** Set once no server has ever been in a cluster: then there is nothing to guard, until the end of the run. */
+  #nothingToGuard = false;
+  #everything: Promise<void> | undefined;
+
+  constructor(tools: RollTools) {
+    this.#tools = tools;
+  }
+
+  /** Before the provider changes a server. Throws to leave it as it is. */
+  async beforeUpdate(node: ClusterNode, serverId: number, change: Change): Promise<void> {
+    if (!touchesNode(change)) return;
+    if (change.generation !== undefined || change.restore !== undefined) {
+      await (this.#everything ??= this.#rebuildEverything(change.generation === undefined));
+      return;
+    }
+    if (change.impossible.length > 0) throw new Refused(refusedMove(node, change));
+    if (change.forbiddenStep !== undefined)
+      throw new Refused(`node ${node.name} stays as it is: ${change.forbiddenStep}`);
+    await this.#inTurn(node, async () => {
+      if ((await this.#reach()) === "nothing to guard") {
+        if (change.rebuild) await this.#rebuildUnguarded(node, serverId);
+        return "over";
+      }
+      await this.#deadOnesFirst(node);
+      const turn = new NodeTurn(this.#tools, node);
+      if (change.rebuild) await turn.rebuild(serverId, await this.#tools.wanted(node));
+      if (change.resize === undefined) return "over";
+      await turn.prepareResize(change.resize.to);
+      return "goes on"; // while the provider resizes
+    });
+  }
+
+  /** After the provider changed a server. */
+  async afterUpdate(node: ClusterNode, serverId: number): Promise<void> {
+    if (!this.#turns.holds(node.name)) return;
+    await this.#endTurn(node, () => new NodeTurn(this.#tools, node).finishResize(serverId));
+  }
+
+  /** The provider could not change it: the node goes on as it was, where it can. */
+  async updateFailed(node: ClusterNode, serverId: number): Promise<void> {
+    if (!this.#turns.holds(node.name)) return;
+    try {
+      await new NodeTurn(this.#tools, node).finishResize(serverId);
+    } finally {
+      this.#turns.end(node.name, "failed");
+    }
+  }
+
+  /** Before the provider makes a server: the first time, or in place of one that vanished. */
+  async beforeCreate(node: ClusterNode): Promise<void> {
+    this.#created.add(node.name);
+    this.#unawaited.add(node.name);
+    if (this.#turns.holds(node.name)) return; // a replacement that was prepared
+    const { access, nodes } = this.#tools;
+    const servers = await this.#servers();
+    const others = nodes.filter(
+      (other) =>
+        other.role === "server" &&
+        other.name !== node.name &&
+        !this.#created.has(other.name) &&
+        servers.has(other.hostname),
+    );
+    if (others.length === 0 || this.#begunAnew(others, servers)) return;
+    const state = await this.#stateOf(others);
+    if (state === "nothing to guard") return;
+    if (node.role === "agent") {
+      // A Node of that name is of a server that is gone; K3s would refuse the new one.
+      if ((await access.nodes()).has(node.hostname)) await access.deleteNode(node.hostname);
+      return;
+    }
+    await this.#inTurn(node, async () => {
+      await new NodeTurn(this.#tools, node).removeFromCluster();
+      return "goes on";
+    });
+  }
+
+  /** After the provider made a server, with this user-data. */
+  async afterCreate(node: ClusterNode, serverId: number, usedUserData: string | undefined): Promise<void> {
+    const wanted = await this.#tools.wanted(node);
+    // A replacement is made with the inputs that the engine remembers where it is told to ignore their changes.
+    const outdated = usedUserData !== undefined && !usedUserData.startsWith(wanted.userData);
+    const work = async (): Promise<void> => {
+      if (outdated) await this.#tools.cloud.rebuild(serverId, wanted.image, wanted.userData);
+    };
+    if (!this.#turns.holds(node.name)) return work();
+    await this.#endTurn(node, async () => {
+      await work();
+      await new NodeTurn(this.#tools, node).awaitWell(wanted.definition);
+      this.#unawaited.delete(node.name);
+    });
+  }
+
+  createFailed(node: ClusterNode): void {
+    this.#turns.end(node.name, "failed");
+  }
+
+  /** Before a node's server is replaced as the operator asked. The turn ends when the new one is well. */
+  async prepareReplacement(node: ClusterNode): Promise<void> {
+    await this.#inTurn(node, async () => {
+      if ((await this.#reach()) === "nothing to guard") return "goes on";
+      await this.#deadOnesFirst(node);
+      await new NodeTurn(this.#tools, node).prepareReplacement();
+      return "goes on";
+    });
+  }
+
+  /**
+   * When all servers are as the definition says: waits for the nodes that nobody waited for, and puts right what an earlier run
+   * left half done.
+   */
+  async settle(): Promise<void> {
+    const { access, nodes, say } = this.#tools;
+    const begun = nodes.filter(({ name }) => this.#unawaited.has(name));
+    await Promise.all(
+      begun.map(async (node) => {
+        const { definition } = await this.#tools.wanted(node);
+        // A restored Node object is older than the disk: its label was never asked again.
+        const restored = this.#restored.has(node.name);
+        await new NodeTurn(this.#tools, node).awaitWell(restored ? undefined : definition);
+        if (restored) await access.setDefinition(node.hostname, definition);
+      }),
+    );
+    const objects = await access.nodes();
+    for (const node of nodes) {
+      const object = objects.get(node.hostname);
+      if (object?.cordoned === "by a roll" && object.ready && !object.removalAsked) {
+        say(`node ${node.name}: taken back into scheduling; an earlier run ended before it could`);
+        await access.uncordon(node.hostname);
+      }
+    }
+  }
+
+  /** Nodes of the model that the cluster does not have, or has but not ready. */
+  async absent(): Promise<readonly string[]> {
+    const objects = await this.#tools.access.nodes();
+    return this.#tools.nodes.filter(({ hostname }) => objects.get(hostname)?.ready !== true).map(({ name }) => name);
+  }
+
+  /** Everything begins anew, at once: there is nothing to guard, and no node can come up before the others do. */
+  async #rebuildEverything(restore: boolean): Promise<void> {
+    const { nodes, cloud, cluster, consent, say } = this.#tools;
+    const servers = await this.#servers();
+    const problem = missingConsent(cluster, consent, [...servers.values()]);
+    if (problem !== undefined) throw new Refused(problem);
+    // Agents keep their disks in a restore: they are known to the cluster that comes back.
+    const affected = nodes.filter(({ name, role }) => !this.#created.has(name) && (role === "server" || !restore));
+    const known = affected.flatMap((node) => {
+      const server = servers.get(node.hostname);
+      return server === undefined ? [] : [{ node, server }];
+    });
+    say(`rebuilding ${known.map(({ node }) => node.name).join(", ")} at once`);
+    // With the authorities of old a server that still runs looks like one that was restored already, and would be joined.
+    if (restore) await Promise.all(known.map(({ server }) => cloud.powerOff(server.id)));
+    await Promise.all(
+      known.map(async ({ node, server }) => {
+        await this.#rebuildUnguarded(node, server.id);
+        if (restore) this.#restored.add(node.name);
+      }),
+    );
+  }
+
+  async #rebuildUnguarded(node: ClusterNode, serverId: number): Promise<void> {
+    const { image, userData } = await this.#tools.wanted(node);
+    await this.#tools.cloud.rebuild(serverId, image, userData);
+    this.#unawaited.add(node.name);
+  }
+
+  /** Servers of another generation or restore are about to be made anew with this one, or have been. */
+  #begunAnew(others: readonly ClusterNode[], servers: ReadonlyMap<string, HetznerServer>): boolean {
+    const { generation, restore } = this.#tools.cluster;
+    return others.some(({ hostname }) => {
+      const labels = servers.get(hostname)?.labels ?? {};
+      return labels["generation"] !== String(generation) || (restore !== undefined && labels["restore"] !== restore);
+    });
+  }
+
+  /** A broken node that the definition changes anyway goes before a healthy one; afterwards the healthy one may go. */
+  async #deadOnesFirst(node: ClusterNode): Promise<void> {
+    const { nodes, access, say } = this.#tools;
+    const [apis, objects, servers] = await Promise.all([access.apis(), access.nodes(), this.#servers()]);
+    for (const other of nodes) {
+      if (other.name === node.name || (other.role === "agent" && node.role === "server")) continue;
+      const object = objects.get(other.hostname);
+      const well =
+        object?.ready === true &&
+        (other.role === "agent" || (object.voter?.is === true && apis.get(other.name)?.state === "ready"));
+      const server = servers.get(other.hostname);
+      if (well || server === undefined) continue;
+      const wanted = await this.#tools.wanted(other);
+      if (server.labels["definition"] === wanted.definition) continue; // the gate says what to do
+      say(`node ${other.name}: is not well and due for the same change, so it goes before node ${node.name}`);
+      await new NodeTurn(this.#tools, other).rebuild(server.id, wanted);
+    }
+  }
+
+  #servers(): Promise<ReadonlyMap<string, HetznerServer>> {
+    return this.#tools.cloud.all(this.#tools.installation);
+  }
+
+  #reach(): Promise<"guarded" | "nothing to guard"> {
+    return this.#stateOf(this.#tools.nodes.filter(({ role, name }) => role === "server" && !this.#created.has(name)));
+  }
+
+  /** Whether there is a cluster to guard. Throws, with what each server says, when there should be one and none answers. */
+  async #stateOf(servers: readonly ClusterNode[]): Promise<"guarded" | "nothing to guard"> {
+    if (this.#nothingToGuard) return "nothing to guard";
+    const { access, clock, limits, say } = this.#tools;
+    const deadline = clock.now() + limits.reach;
+    for (;;) {
+      const apis = await access.apis();
+      const answers = servers.map((node) => ({
+        node,
+        api: apis.get(node.name) ?? ({ state: "silent", reason: "it was not asked" } satisfies ServerApi),
+      }));
+      if ([...apis.values()].some(({ state }) => state === "ready")) return "guarded";
+      if (answers.every(({ api }) => api.state === "booting" && api.boot.fresh === true)) {
+        this.#nothingToGuard = true;
+        return "nothing to guard";
+      }
+      const reasons = answers
+        .map(({ node, api }) => `${node.name}: ${api.state === "ready" ? "ready" : apiReason(api)}`)
+        .join("; ");
+      if (clock.now() >= deadline)
+        throw new Refused(
+          outOfReach(
+            answers.map(({ api }) => api),
+            reasons,
+          ),
+        );
+      say(`waiting for a Kubernetes API: ${reasons}`);
+      await clock.sleep(limits.period);
+    }
+  }
+
+  async #inTurn(node: ClusterNode, work: () => Promise<"over" | "goes on">): Promise<void> {
+    await this.#turns.take(node.name);
+    try {
+      if ((await work()) === "over") this.#turns.end(node.name, "well");
+    } catch (error) {
+      // A shut gate changed nothing: the next node may ask for itself.
+      this.#turns.end(node.name, error instanceof Refused ? "well" : "failed");
+      throw error;
+    }
+  }
+
+  async #endTurn(node: ClusterNode, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      this.#turns.end(node.name, "well");
+    } catch (error) {
+      this.#turns.end(node.name, "failed");
+      throw error;
+    }
+  }
+}
+
+const refusedMove = ({ name }: ClusterNode, { impossible, reasons }: Change): string =>
+  `node ${name} stays as it is (${reasons.join(", ")}): a server cannot go ${impossible.join(" and ")} while it stays the same server, ` +
+  "and its public address stays where it was made. To do: undo the setting; or replace one node after the other, each behind " +
+  `the same gate, with another server and, in another location, another address: \`trivet replace ${name}\` (TRIVET_REPLACE=${name} pulumi up)`;
+
+function outOfReach(apis: readonly ServerApi[], reasons: string): string {
+  if (apis.every(({ state }) => state === "silent"))
+    return (
+      `no server can be reached from here, so nothing is touched: ${reasons}. If this computer's address is not among trivet:operators, ` +
+      "Hetzner's firewall drops it without a word. If the servers are up and nobody can reach them, their consoles say why; if they are lost: " +
+      "`trivet restore <snapshot>` or `trivet rebuild`"
+    );
+  return (
+    `no server's Kubernetes API is ready, so etcd has lost its quorum and nothing is touched: ${reasons}. Bring back what is only switched off; ` +
+    "if too many members are lost for good: `trivet restore <snapshot>` (the data of the snapshot) or `trivet rebuild` (everything made again)"
+  );
+}

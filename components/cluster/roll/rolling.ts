@@ -1,0 +1,237 @@
+import * as pulumi from "@pulumi/pulumi";
+import { k3sStep } from "../../../model/k3s-step";
+import type { ClusterNode, Platform } from "../../../model/platform";
+import type { CloudApi } from "../../cloud-api";
+import { outputValue } from "../../output-value";
+import type { Credentials } from "../kubernetes-api";
+import { ApiServers } from "./api-servers";
+import { changeOf } from "./change";
+import { systemClock } from "./clock";
+import { KubernetesAccess } from "./cluster-access";
+import { readConsent } from "./consent";
+import { claimsThatMayBeLost } from "./gate";
+import { HetznerServers } from "./hetzner-servers";
+import { timeLimits } from "./limits";
+import { type Outlook, outlookOf, previewTable } from "./preview";
+import { progressLines } from "./progress";
+import { Roll } from "./roll";
+import type { Wanted } from "./turn";
+
+/** The environment's variable that names the one node whose server is to be replaced in this run. */
+export const REPLACE_VARIABLE = "TRIVET_REPLACE";
+
+export interface RollingArgs {
+  readonly platform: Platform;
+  /** For messages. */
+  readonly component: pulumi.Resource;
+  readonly hetzner: pulumi.Input<CloudApi>;
+  readonly installation: pulumi.Input<string>;
+  readonly credentials: pulumi.Input<Credentials>;
+  /** Public addresses of the servers, by node name. */
+  readonly addresses: pulumi.Input<Readonly<Record<string, string>>>;
+}
+
+/**
+ * Binds a run's roll to the engine: the hooks of the servers, what a preview says of them, and the environment's words for
+ * this one run. Hooks live in the program, so one object here sees all servers, however many steps the engine runs at a time.
+ */
+export class Rolling {
+  readonly #args: RollingArgs;
+  readonly #nodes = new Map<string, { node: ClusterNode; wanted: pulumi.Output<Wanted> }>();
+  readonly #outlooks = new Map<string, Outlook>();
+  readonly #replacing: ClusterNode | undefined;
+  readonly #replaced: Promise<void>;
+  #endReplacement: (error?: Error) => void = () => undefined;
+  #roll: Promise<Roll> | undefined;
+  /** Bound to every server's resource; which node it is says the resource's name. */
+  readonly hooks: pulumi.ResourceHookBinding;
+
+  constructor(args: RollingArgs) {
+    this.#args = args;
+    this.#replacing = nodeToReplace(args.platform);
+    this.#replaced =
+      this.#replacing === undefined || pulumi.runtime.isDryRun()
+        ? Promise.resolve()
+        : new Promise((resolve, reject) => (this.#endReplacement = (error) => (error ? reject(error) : resolve())));
+    // Whoever waits for it says so; a failure that nobody waits for is told by the node's own step.
+    this.#replaced.catch(() => undefined);
+    const preview = { onDryRun: true };
+    this.hooks = {
+      beforeCreate: [new pulumi.ResourceHook("trivet-roll-before-create", (hook) => this.#beforeCreate(hook), preview)],
+      afterCreate: [new pulumi.ResourceHook("trivet-roll-after-create", (hook) => this.#afterCreate(hook))],
+      beforeUpdate: [new pulumi.ResourceHook("trivet-roll-before-update", (hook) => this.#beforeUpdate(hook), preview)],
+      afterUpdate: [new pulumi.ResourceHook("trivet-roll-after-update", (hook) => this.#afterUpdate(hook))],
+      onError: [new pulumi.ErrorHook("trivet-roll-step-failed", (hook) => this.#stepFailed(hook))],
+    };
+  }
+
+  /** Makes a node known, under the name of its server's resource. */
+  add(resourceName: string, node: ClusterNode, wanted: pulumi.Input<Omit<Wanted, "node">>): void {
+    this.#nodes.set(resourceName, { node, wanted: pulumi.output(wanted).apply((known) => ({ ...known, node })) });
+  }
+
+  /** Whether the operator asked to have this node's server replaced in this run. */
+  isReplaced = (node: ClusterNode): boolean => this.#replacing?.name === node.name;
+
+  /**
+   * Known when this node's resources may be registered. The node that is to be replaced leaves the cluster before the engine
+   * hears of it, for a replacement begins with a deletion that no hook can stop (a delete hook would make `pulumi destroy` fail).
+   * The others wait until it is back: their hooks would hold the engine's workers that it needs.
+   */
+  registration(node: ClusterNode): pulumi.Output<void> {
+    const replacing = this.#replacing;
+    if (replacing === undefined || pulumi.runtime.isDryRun()) return pulumi.output(undefined);
+    if (replacing.name !== node.name) return pulumi.output(this.#replaced);
+    const { installation, hetzner, credentials } = this.#args;
+    return pulumi.all([installation, hetzner, credentials]).apply(async () => {
+      try {
+        await (await this.#theRoll()).prepareReplacement(replacing);
+      } catch (error) {
+        this.#endReplacement(new Error(`node ${replacing.name} was not replaced`));
+        throw error;
+      }
+    });
+  }
+
+  /** What a preview means for the nodes, once: a table of a line each. */
+  announce(servers: readonly pulumi.Resource[]): void {
+    if (!pulumi.runtime.isDryRun()) return;
+    // A URN is known when the engine has planned the step, and so has called the hook.
+    pulumi.all(servers.map(({ urn }) => urn)).apply(() => {
+      const { platform, component } = this.#args;
+      const table = previewTable(
+        platform.cluster.nodes.map(({ name }) => this.#outlooks.get(name) ?? { node: name, fate: "untouched" }),
+      );
+      if (table !== undefined) void pulumi.log.info(table, component);
+    });
+  }
+
+  /** For `up`, when every server is as defined: waits for nodes that nobody waited for, and mends what an earlier run left. */
+  async settled(): Promise<void> {
+    await (await this.#theRoll()).settle();
+  }
+
+  async #beforeCreate({ name }: pulumi.ResourceHookArgs): Promise<void> {
+    const { node } = this.#known(name);
+    if (pulumi.runtime.isDryRun()) {
+      if (!this.isReplaced(node)) this.#outlooks.set(node.name, { node: node.name, fate: "created" });
+      else this.#outlooks.set(node.name, outlookOf(node.name, changeOf(undefined, undefined), true));
+      return;
+    }
+    await (await this.#theRoll()).beforeCreate(node);
+  }
+
+  async #afterCreate({ name, id, newInputs }: pulumi.ResourceHookArgs): Promise<void> {
+    const { node } = this.#known(name);
+    const used = newInputs?.["userData"] as pulumi.Input<string> | undefined;
+    const userData = used === undefined ? undefined : await outputValue(pulumi.output(used));
+    await this.#endingReplacement(node, async () => (await this.#theRoll()).afterCreate(node, Number(id), userData));
+  }
+
+  async #beforeUpdate({ name, id, oldInputs, newInputs }: pulumi.ResourceHookArgs): Promise<void> {
+    const { node } = this.#known(name);
+    const change = changeOf(oldInputs, newInputs);
+    if (!pulumi.runtime.isDryRun()) return (await this.#theRoll()).beforeUpdate(node, Number(id), change);
+    this.#outlooks.set(node.name, outlookOf(node.name, change, this.isReplaced(node)));
+    const { rebuild, restore } = readConsent();
+    const { component } = this.#args;
+    if (change.generation !== undefined && rebuild !== String(change.generation.to))
+      void pulumi.log.warn(
+        `node ${node.name}: generation ${change.generation.from} -> ${change.generation.to}: pulumi up will refuse it; \`trivet rebuild\` does it`,
+        component,
+      );
+    if (change.restore !== undefined && restore !== change.restore)
+      void pulumi.log.warn(
+        `node ${node.name}: restore ${change.restore}: pulumi up will refuse it; \`trivet restore ${change.restore}\` does it`,
+        component,
+      );
+  }
+
+  async #afterUpdate({ name, id }: pulumi.ResourceHookArgs): Promise<void> {
+    await (await this.#theRoll()).afterUpdate(this.#known(name).node, Number(id));
+  }
+
+  async #stepFailed({ name, id, failedOperation }: pulumi.ErrorHookArgs): Promise<boolean> {
+    const { node } = this.#known(name);
+    const roll = await this.#theRoll();
+    if (failedOperation === "update") {
+      await roll.updateFailed(node, Number(id)).catch((error: unknown) => {
+        void pulumi.log.error(`node ${node.name} did not come back: ${(error as Error).message}`, this.#args.component);
+      });
+    } else {
+      roll.createFailed(node);
+      if (this.isReplaced(node)) this.#endReplacement(new Error(`node ${node.name} was not replaced`));
+    }
+    return false; // to try again is for others to decide
+  }
+
+  async #endingReplacement(node: ClusterNode, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      if (this.isReplaced(node)) this.#endReplacement();
+    } catch (error) {
+      if (this.isReplaced(node)) this.#endReplacement(new Error(`node ${node.name} was not replaced`));
+      throw error;
+    }
+  }
+
+  #known(resourceName: string): { node: ClusterNode; wanted: pulumi.Output<Wanted> } {
+    const known = this.#nodes.get(resourceName);
+    if (known === undefined) throw new Error(`no node has the resource ${resourceName}`);
+    return known;
+  }
+
+  #theRoll(): Promise<Roll> {
+    return (this.#roll ??= this.#makeRoll());
+  }
+
+  async #makeRoll(): Promise<Roll> {
+    const { platform, component, hetzner, installation, credentials, addresses } = this.#args;
+    const [api, known, secrets, all] = await Promise.all([
+      outputValue(pulumi.output(hetzner)),
+      outputValue(pulumi.output(installation)),
+      outputValue(pulumi.output(credentials)),
+      outputValue(pulumi.output(addresses)),
+    ]);
+    const { cluster } = platform;
+    const limits = timeLimits();
+    const servers = cluster.servers.map(({ name }) => ({ node: name, address: all[name]! }));
+    return new Roll({
+      nodes: cluster.nodes,
+      access: new KubernetesAccess(new ApiServers(servers, secrets as Credentials, limits.answer)),
+      cloud: new HetznerServers(api as CloudApi, systemClock, limits),
+      clock: systemClock,
+      limits,
+      say: progressLines(component),
+      k3sStep: (from, to) => {
+        const step = k3sStep(from, to);
+        return step.allowed ? undefined : step.reason;
+      },
+      k3sVersion: cluster.k3s.version,
+      mayBeLost: claimsThatMayBeLost(),
+      cluster,
+      installation: known,
+      consent: readConsent(),
+      wanted: async (node) => {
+        const found = [...this.#nodes.values()].find(({ node: { name } }) => name === node.name);
+        if (found === undefined) throw new Error(`nobody knows what node ${node.name} is to be`);
+        return (await outputValue(found.wanted)) as Wanted;
+      },
+    });
+  }
+}
+
+function nodeToReplace({ cluster: { nodes, servers } }: Platform): ClusterNode | undefined {
+  const name = process.env[REPLACE_VARIABLE];
+  if (name === undefined || name === "") return undefined;
+  const node = nodes.find((one) => one.name === name);
+  if (node === undefined)
+    throw new pulumi.RunError(
+      `${REPLACE_VARIABLE}: no node is named "${name}"; there are ${nodes.map((one) => one.name).join(", ")}`,
+    );
+  if (node.role === "server" && servers.length === 1)
+    throw new pulumi.RunError(
+      `${REPLACE_VARIABLE}: ${name} is the only server, and the cluster's data is on its disk. To do: \`trivet restore <snapshot>\` or \`trivet rebuild\``,
+    );
+  return node;
+}
