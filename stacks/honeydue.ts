@@ -25,6 +25,7 @@ export default definePlatform({
     location: "nbg1",
     serverType: "cx33",
     k3s: "v1.36.4+k3s1",
+    pools: { general: { count: 0, serverType: "cx33" } }, // for a busy season: pulumi config set --path trivet:pools.general 2
     snapshots: {
       endpoint: "s3.eu-central.backups.example", // another provider than Hetzner: one bill that is not paid must not take both
       region: "eu-central",

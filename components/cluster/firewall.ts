@@ -1,4 +1,5 @@
 import * as hcloud from "@pulumi/hcloud";
+import type { Platform } from "../../model/platform";
 import type { Hetzner } from "./hetzner";
 
 /** Where the Kubernetes API listens on every server. */
@@ -9,7 +10,7 @@ export const KUBERNETES_API_PORT = 6443;
  * see the private network, so the nodes reach one another freely; outbound stays open.
  */
 export const makeFirewall = (name: string, { platform, labels, options, parent }: Hetzner): hcloud.Firewall => {
-  const { cluster, edge } = platform;
+  const { edge } = platform;
   return new hcloud.Firewall(
     name,
     {
@@ -23,19 +24,32 @@ export const makeFirewall = (name: string, { platform, labels, options, parent }
           port: String(edge.originPort),
           sourceIps: [...edge.cloudflareCidrs.ipv4, ...edge.cloudflareCidrs.ipv6],
         },
-        {
-          description: "Operators to the Kubernetes API",
-          direction: "in",
-          protocol: "tcp",
-          port: String(KUBERNETES_API_PORT),
-          sourceIps: [...cluster.kubernetesApiAllowedCidrs],
-        },
+        fromOperators("Operators to the Kubernetes API", platform),
       ],
     },
     options({ parent }),
   );
 };
 
-/** Agents are for pods alone: nobody outside has any business with them. */
+/**
+ * The agents': nobody outside has any business with their pods. Operators reach the one port where an agent says, while it boots,
+ * how far it is; nothing listens there afterwards.
+ */
 export const makeAgentFirewall = (name: string, { platform, labels, options, parent }: Hetzner): hcloud.Firewall =>
-  new hcloud.Firewall(name, { name: `${platform.name}-agents`, labels, rules: [] }, options({ parent }));
+  new hcloud.Firewall(
+    name,
+    {
+      name: `${platform.name}-agents`,
+      labels,
+      rules: [fromOperators("Operators to the status of a booting agent", platform)],
+    },
+    options({ parent }),
+  );
+
+const fromOperators = (description: string, { cluster }: Platform) => ({
+  description,
+  direction: "in",
+  protocol: "tcp",
+  port: String(KUBERNETES_API_PORT),
+  sourceIps: [...cluster.kubernetesApiAllowedCidrs],
+});

@@ -12,6 +12,7 @@ import {
   k3sVersionOf,
   locationOf,
   nodesOf,
+  poolCountOf,
   poolLocationOf,
   poolsOf,
   SERVER_NAMES,
@@ -24,13 +25,16 @@ interface Place {
   readonly role: "server" | "agent";
   readonly location: Sourced<string>;
   readonly serverType: Sourced<string>;
+  /** A pool without agents: what it says must exist, but nobody orders it. */
+  readonly isEmpty: boolean;
 }
 
-/** Where servers of which type are asked for; pools count also while they are empty. */
+/** Where servers of which type are asked for, also by pools that are empty. */
 const placesOf = (draft: Draft): Place[] => [
-  ...serversOf(draft),
+  ...serversOf(draft).map((server): Place => ({ ...server, isEmpty: false })),
   ...poolsOf(draft).map(([name, pool]): Place => ({
     role: "agent",
+    isEmpty: poolCountOf(draft, name, pool).value === 0,
     location: poolLocationOf(draft, name, pool),
     serverType: { value: pool.serverType, path: `cluster.pools.${name}.serverType` },
   })),
@@ -59,7 +63,8 @@ export const checkServers: Check = (draft) => {
       code: "HZ011",
       path,
       got: count,
-      reason: "one server is down whenever it is rebuilt, and its disk is the only copy of the cluster",
+      reason:
+        "one server is too few for production: it is down whenever it is rebuilt, and its disk is the only copy of the cluster",
       allowed: ["3"],
       action: "take three, or set trivet:environment to staging",
     });
@@ -92,8 +97,8 @@ export const checkLocation: Check = (draft) => {
   const [first] = serversOf(draft);
   if (first === undefined || !isLocation(first.location.value)) return once(wrong);
   const zone = LOCATIONS[first.location.value];
-  const apart = placesOf(draft).flatMap(({ location: { value, path } }): Problem[] =>
-    !isLocation(value) || LOCATIONS[value] === zone
+  const apart = placesOf(draft).flatMap(({ location: { value, path }, isEmpty }): Problem[] =>
+    isEmpty || !isLocation(value) || LOCATIONS[value] === zone
       ? []
       : [
           {
@@ -110,7 +115,7 @@ export const checkLocation: Check = (draft) => {
 
 export const checkServerType: Check = (draft) => once(placesOf(draft).flatMap(typeProblems));
 
-const typeProblems = ({ role, location, serverType: { value, path } }: Place): Problem[] => {
+const typeProblems = ({ role, location, serverType: { value, path }, isEmpty }: Place): Problem[] => {
   const place = isLocation(location.value) ? location.value : "nbg1";
   const type = SERVER_TYPES[value];
   if (type === undefined) {
@@ -129,7 +134,7 @@ const typeProblems = ({ role, location, serverType: { value, path } }: Place): P
       },
     ];
   }
-  if (!typesSoldIn(place).includes(value))
+  if (!isEmpty && !typesSoldIn(place).includes(value))
     return [
       {
         code: "HZ003",

@@ -162,7 +162,7 @@ const MISTAKES: readonly Mistake[] = [
     definition: (d) => {
       d.cluster.locations = ["nbg1", "hel1", "ash"];
       d.cluster.serverType = "ccx13";
-      d.cluster.pools = { asia: { count: 0, serverType: "cpx22", location: "sin" } };
+      d.cluster.pools = { asia: { count: 1, serverType: "cpx22", location: "sin" } };
     },
     problems: [
       ["HZ009", "cluster.locations[2]", "the network zone us-east, and server a in eu-central", "fsn1, nbg1, hel1"],
@@ -253,7 +253,10 @@ const MISTAKES: readonly Mistake[] = [
   },
   {
     mistake: "a workload for a pool where there are none",
-    definition: (d) => (d.services.worker.pool = "general"),
+    definition: (d) => {
+      delete d.cluster.pools;
+      d.services.worker.pool = "general";
+    },
     problems: [["PL004", "services.worker.pool", "the definition has no pools"]],
   },
   {
