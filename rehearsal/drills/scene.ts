@@ -212,11 +212,9 @@ export class Scene {
       order.map(async ([node, afterMilliseconds]) => {
         await delay(afterMilliseconds, undefined, { signal: this.signal });
         const id = servers[node]?.id ?? 0;
-        const userData = this.rehearsal.hetzner.project.servers.get(id)?.userData ?? "";
-        await this.#hetzner.send("POST", `/servers/${id}/actions/rebuild`, {
-          image: "debian-13",
-          user_data: change(userData),
-        });
+        const { userData = "", imageId } = this.rehearsal.hetzner.project.servers.get(id) ?? {};
+        const body = { image: String(imageId), user_data: change(userData) };
+        await this.#hetzner.send("POST", `/servers/${id}/actions/rebuild`, body);
       }),
     );
     await this.#settled();

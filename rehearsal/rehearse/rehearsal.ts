@@ -3,6 +3,7 @@ import { copyFileSync, cpSync, mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { type CloudflareEmulator, startCloudflareEmulator } from "../emulators/cloudflare";
 import { type HetznerEmulator, type MachineHost, startHetznerEmulator } from "../emulators/hetzner";
+import { type S3Emulator, startS3Emulator } from "../emulators/s3";
 import { createMachines, type MachineEvent, type Machines } from "../machines";
 import { engineEnvironment, installPlugins, PLUGIN_NAMES, realPlugins } from "../plugins";
 import type { Tool, ToolName } from "../toolchain";
@@ -48,9 +49,21 @@ export interface RehearsalOptions {
   loopbackPrefix?: string;
   /** Folder with executables of real plugins, used instead of the stand-ins. Those in the person's own plugin cache are found without it. */
   plugins?: string;
+  /** What a cloud needs and an emulation does not. Default: nothing. */
+  delays?: Partial<CloudDelays>;
   onMachineEvent?: (event: MachineEvent) => void;
   /** Called before the power of a server is cut or its disk wiped, and after power is back. */
   onPower?: (event: PowerEvent) => void;
+}
+
+/** Seconds. */
+export interface CloudDelays {
+  serverCreateSeconds: number;
+  rebuildSeconds: number;
+  /** From power on to the first line of the user-data. */
+  bootSeconds: number;
+  /** From the end of the boot script to the first process of K3s. */
+  k3sStartSeconds: number;
 }
 
 export interface PowerEvent {
@@ -65,6 +78,8 @@ export interface PowerEvent {
 export class Rehearsal {
   readonly hetzner: HetznerEmulator;
   readonly cloudflare: CloudflareEmulator;
+  /** Undefined where the platform keeps no snapshots. */
+  readonly s3: S3Emulator | undefined;
   readonly machines: Machines;
   readonly engine: Engine;
   readonly #options: RehearsalOptions;
@@ -78,6 +93,7 @@ export class Rehearsal {
     options: RehearsalOptions;
     hetzner: HetznerEmulator;
     cloudflare: CloudflareEmulator;
+    s3: S3Emulator | undefined;
     machines: Machines;
     engine: Engine;
     tokens: CloudTokens;
@@ -86,6 +102,7 @@ export class Rehearsal {
     this.#options = parts.options;
     this.hetzner = parts.hetzner;
     this.cloudflare = parts.cloudflare;
+    this.s3 = parts.s3;
     this.machines = parts.machines;
     this.engine = parts.engine;
     this.#tokens = parts.tokens;
@@ -94,7 +111,7 @@ export class Rehearsal {
 
   static async open(options: RehearsalOptions): Promise<Rehearsal> {
     const { stack, tools, directory, projectDirectory, loopbackPrefix = "127.20.0", plugins } = options;
-    const { onMachineEvent, onPower } = options;
+    const { onMachineEvent, onPower, delays = {} } = options;
     const folder = (name: string): string => {
       const path = resolve(directory, name);
       mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -109,6 +126,7 @@ export class Rehearsal {
       const machines = createMachines({
         tools,
         directory: folder("machines"),
+        delays,
         ...(onMachineEvent ? { onEvent: onMachineEvent } : {}),
       });
       started.push(machines);
@@ -116,6 +134,8 @@ export class Rehearsal {
         token: tokens.hetzner,
         publicIpv4Pool: { first: `${loopbackPrefix}.11`, last: `${loopbackPrefix}.254` },
         machineHost: onPower ? observed(machines, onPower) : machines,
+        serverCreateSeconds: delays.serverCreateSeconds ?? 0,
+        rebuildSeconds: delays.rebuildSeconds ?? 0,
       });
       started.push(hetzner);
       const cloudflare = await startCloudflareEmulator({
@@ -125,6 +145,8 @@ export class Rehearsal {
         publicRanges: [`${loopbackPrefix}.0/24`],
       });
       started.push(cloudflare);
+      const s3 = stack.snapshots && (await startS3Emulator(snapshotService(stack.snapshots)));
+      if (s3) started.push(s3);
       const passphrase = randomBytes(16).toString("hex");
       const projectCopy = folder("project");
       copyFileSync(resolve(projectDirectory, "Pulumi.yaml"), resolve(projectCopy, "Pulumi.yaml"));
@@ -133,6 +155,17 @@ export class Rehearsal {
         "hcloud:endpoint": `${hetzner.url}/v1`,
         "hcloud:pollInterval": "100ms", // the default of 500 ms suits a cloud, whose actions take longer
         "cloudflare:baseUrl": cloudflare.baseUrl,
+        ...(s3 && stack.snapshots
+          ? {
+              "trivet:snapshots": {
+                ...(stack.config["trivet:snapshots"] as object | undefined),
+                bucket: stack.snapshots.bucket,
+                region: stack.snapshots.region,
+                endpoint: s3.endpoint,
+                insecure: true,
+              },
+            }
+          : {}),
       });
       const home = folder("pulumi-home");
       const real = realPlugins({ pulumi: tools.pulumi.path, ...(plugins === undefined ? {} : { folder: plugins }) });
@@ -156,8 +189,8 @@ export class Rehearsal {
         "hcloud:token": tokens.hetzner,
         "cloudflare:apiToken": tokens.cloudflare,
       });
-      const standIns = namesOfStandIns(Object.keys(real));
-      return new Rehearsal({ options, hetzner, cloudflare, machines, engine, tokens, standIns });
+      const standIns = namesOfStandIns(Object.keys(real), s3 !== undefined);
+      return new Rehearsal({ options, hetzner, cloudflare, s3, machines, engine, tokens, standIns });
     } catch (error) {
       await closeAll(started);
       throw error;
@@ -268,7 +301,7 @@ export class Rehearsal {
   }
 
   async close(): Promise<void> {
-    await closeAll([this.machines, this.hetzner, this.cloudflare]);
+    await closeAll([this.machines, this.hetzner, this.cloudflare, ...(this.s3 ? [this.s3] : [])]);
   }
 
   #apiCalls(): ApiCalls {
@@ -277,13 +310,14 @@ export class Rehearsal {
 }
 
 /** Named in the output: what is not the real thing in a rehearsal. */
-function namesOfStandIns(realPluginNames: readonly string[]): string[] {
+function namesOfStandIns(realPluginNames: readonly string[], hasSnapshots: boolean): string[] {
   const plugins = PLUGIN_NAMES.filter((name) => !realPluginNames.includes(name)).map((name) =>
     name.replace(/^pulumi-(resource|language)-/, ""),
   );
   return [
     "Hetzner Cloud API (emulated)",
     "Cloudflare API (emulated)",
+    ...(hasSnapshots ? ["S3 of the etcd snapshots (emulated)"] : []),
     ...(plugins.length > 0 ? [`Pulumi plugins ${plugins.join(", ")} (stand-ins)`] : []),
     "servers (their user-data is applied, no machine runs)",
     "pods (simulated by kwok, no container runs)",
@@ -313,6 +347,17 @@ function observed(machines: Machines, onPower: (event: PowerEvent) => void): Mac
     interfacesChanged: async (machine) => machines.interfacesChanged?.(machine),
   };
 }
+
+const snapshotService = ({
+  bucket,
+  region,
+  accessKeyId,
+  secretAccessKey,
+}: NonNullable<RehearsalStack["snapshots"]>): Parameters<typeof startS3Emulator>[0] => ({
+  buckets: [bucket],
+  region,
+  keys: [{ accessKeyId, secretAccessKey }],
+});
 
 interface CloudTokens {
   hetzner: string;

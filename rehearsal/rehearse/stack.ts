@@ -13,6 +13,8 @@ export interface RehearsalStack {
   /** Made up for this rehearsal, by full key. The user's own secrets are never read. */
   secrets: Readonly<Record<string, string>>;
   cloudflare: { accountId: string; zoneId: string; zoneName: string };
+  /** Where its etcd snapshots go; undefined where it has none. */
+  snapshots: { bucket: string; region: string; accessKeyId: string; secretAccessKey: string } | undefined;
 }
 
 /** The stack cannot be rehearsed as it stands; the message says what to do. */
@@ -50,12 +52,21 @@ export function readStack(
   );
   const platform = config["trivet:platform"] ?? name;
   const definition = loadDefinition(projectDirectory, String(platform));
+  const secrets = Object.fromEntries(
+    secretNames(definition).map((secret) => [`trivet:${secret}`, randomBytes(18).toString("base64url")]),
+  );
+  const { snapshots } = definition.cluster;
   return {
     name,
     config,
-    secrets: Object.fromEntries(
-      secretNames(definition).map((secret) => [`trivet:${secret}`, randomBytes(18).toString("base64url")]),
-    ),
+    secrets,
+    snapshots: snapshots && {
+      // A rehearsal has a bucket of its own, whatever it is called elsewhere.
+      bucket: typeof snapshots.bucket === "string" ? snapshots.bucket : "rehearsal",
+      region: typeof snapshots.region === "string" ? snapshots.region : "us-east-1",
+      accessKeyId: secrets[`trivet:${snapshots.accessKeyId.name}`] ?? "",
+      secretAccessKey: secrets[`trivet:${snapshots.secretAccessKey.name}`] ?? "",
+    },
     cloudflare: {
       accountId: text(config, "trivet:cloudflareAccountId", name),
       zoneId: text(config, "trivet:cloudflareZoneId", name),
@@ -65,7 +76,7 @@ export function readStack(
 }
 
 /** Writes the configuration file of the rehearsal: the stack's plain values, pointed at the emulated clouds. */
-export function writeStackConfig(path: string, stack: RehearsalStack, clouds: Readonly<Record<string, string>>): void {
+export function writeStackConfig(path: string, stack: RehearsalStack, clouds: Readonly<Record<string, unknown>>): void {
   writeFileSync(path, stringify({ config: { ...stack.config, ...clouds } }), { mode: 0o600 });
 }
 
