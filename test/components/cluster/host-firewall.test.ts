@@ -9,8 +9,13 @@ const rules = hostFirewall(honeyduePlatform());
 
 /** The real kernel and the real nft, in namespaces of their own; only root on Linux has that. */
 const AVAILABLE =
-  spawnSync("unshare", ["--net", "--mount", "sh", "-c", "ip link add test0 type veth peer name test1 && nft list ruleset"])
-    .status === 0;
+  spawnSync("unshare", [
+    "--net",
+    "--mount",
+    "sh",
+    "-c",
+    "ip link add test0 type veth peer name test1 && nft list ruleset",
+  ]).status === 0;
 const describeKernel = AVAILABLE ? describe : describe.skip;
 
 /**
