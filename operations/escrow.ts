@@ -1,53 +1,25 @@
 import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { armor, Decrypter, Encrypter } from "age-encryption";
-import { z } from "zod";
+import { type EscrowContent, escrowContent } from "./escrow-content";
 import { EXIT, Refusal } from "./refusal";
 
-const authority = z.object({ certificatePem: z.string(), privateKeyPem: z.string() });
-
-/** The program's output `escrow`: everything that makes a cluster this cluster, and cannot be made again. */
-const contentSchema = z.object({
-  schemaVersion: z.literal(1),
-  platform: z.string(),
-  generation: z.number(),
-  secrets: z.object({
-    authorities: z.record(z.string(), authority),
-    serviceAccountKeyPem: z.string(),
-    serverToken: z.string(),
-    agentToken: z.string(),
-  }),
-});
-export type EscrowContent = z.output<typeof contentSchema>;
-
 /** How an escrow file is locked: by a passphrase (scrypt), or for the owners of age identities. */
-export type Lock = { readonly passphrase: string } | { readonly recipients: readonly string[] };
+export type Lock =
+  /** `scryptLog2N`: how hard each guess is. @default that of age's own command line, about a second */
+  { readonly passphrase: string; readonly scryptLog2N?: number } | { readonly recipients: readonly string[] };
 export type Key = { readonly passphrase: string } | { readonly identities: readonly string[] };
 
 /** Somebody who has the file can guess for years: short is not enough. */
 export const PASSPHRASE_LEAST_CHARACTERS = 16;
 
-/** Work factor of age's own command line: about a second for each guess. */
 const SCRYPT_LOG2_N = 18;
-
-/** Reads the stack's output. What is wrong with it is said without what is in it. */
-export function escrowContent(output: unknown): EscrowContent {
-  const parsed = contentSchema.safeParse(output);
-  if (parsed.success) return parsed.data;
-  const where = parsed.error.issues.map(({ path }) => path.join(".") || "all of it").join(", ");
-  throw new Refusal(
-    output === undefined
-      ? "The stack has no output named escrow yet: it was never brought up, or by an older Trivet. Do: pulumi up."
-      : `What is to be escrowed has an unknown form (${where}). It was written by another version of Trivet.`,
-    EXIT.usage,
-  );
-}
 
 /** The text of an escrow file: age's own armored format, which `age --decrypt` opens as well. */
 export async function lockEscrow(content: EscrowContent, lock: Lock): Promise<string> {
   const encrypter = new Encrypter();
   if ("passphrase" in lock) {
     encrypter.setPassphrase(lock.passphrase);
-    encrypter.setScryptWorkFactor(SCRYPT_LOG2_N);
+    encrypter.setScryptWorkFactor(lock.scryptLog2N ?? SCRYPT_LOG2_N);
   } else {
     for (const recipient of lock.recipients) {
       try {

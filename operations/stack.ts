@@ -6,7 +6,7 @@ import type { PlatformDefinition } from "../model/definition";
 import type { Platform } from "../model/platform";
 import { report, resolve as resolvePlatform } from "../model/resolve";
 import { secretNames as secretNamesOf } from "../model/secret-names";
-import { type EscrowContent, escrowContent } from "./escrow";
+import { type EscrowContent, escrowContent } from "./escrow-content";
 import { Pulumi } from "./pulumi";
 import { EXIT, Refusal } from "./refusal";
 import { readState, type StackState } from "./state";

@@ -2,8 +2,6 @@ import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "nod
 import { resolve } from "node:path";
 import {
   compareEscrow,
-  type EscrowContent,
-  escrowContent,
   type Key,
   lockEscrow,
   type Lock,
@@ -11,6 +9,7 @@ import {
   openEscrow,
   PASSPHRASE_LEAST_CHARACTERS,
 } from "../escrow";
+import { type EscrowContent, escrowContent } from "../escrow-content";
 import { EXIT, Refusal } from "../refusal";
 import { knownEscrow, type Stack } from "../stack";
 import { table } from "../status";

@@ -1,0 +1,301 @@
+import { execFile, execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { stringify } from "yaml";
+import { engineEnvironment } from "../../rehearsal/plugins";
+import { ensureTools } from "../../rehearsal/toolchain";
+import { honeydueConfig } from "../support/platform";
+import { PROJECT_DIRECTORY } from "../support/rehearsal";
+import { makeAuthority } from "../rehearsal/machines/support/authorities";
+import { madeEscrow, serverState } from "./support/fixtures";
+
+/**
+ * The command as people and drills start it, on the real Pulumi CLI and a state of its own. Only `preview`, `up` and `refresh` are
+ * played: what they would do is the engine's business and has its own tests; what they are called with is this one's.
+ */
+const ADDRESSES = { a: "127.54.0.11", b: "127.54.0.12", c: "127.54.0.13" };
+const PASSPHRASE = "a passphrase for this test alone";
+
+let directory: string;
+let configFile: string;
+let journal: string;
+let environment: NodeJS.ProcessEnv;
+let pulumi: string;
+
+interface Call {
+  readonly args: readonly string[];
+  readonly rebuild: string;
+  readonly unreachable: string;
+  readonly replace: string;
+}
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const trivet = (args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<Ended> =>
+  new Promise((resolve) => {
+    rmSync(journal, { force: true });
+    execFile(
+      process.execPath,
+      [join(PROJECT_DIRECTORY, "operations/trivet.mjs"), ...args],
+      { env: { ...environment, ...more }, cwd: directory },
+      (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
+    ).stdin?.end();
+  });
+
+const about = (): string[] => ["--stack", "honeydue", "--config-file", configFile];
+
+/** The calls that would change something, in order. */
+const calls = (): Call[] =>
+  existsSync(journal)
+    ? readFileSync(journal, "utf8")
+        .trimEnd()
+        .split("\n")
+        .map((line) => {
+          const [args = "", rebuild = "", unreachable = "", replace = ""] = line.split("|");
+          return { args: args.split(" "), rebuild, unreachable, replace };
+        })
+    : [];
+
+const importState = (outputs: object): void => {
+  const resource = (urn: string, type: string, rest: object): object => ({ urn, type, custom: false, ...rest });
+  const servers = ["a", "b", "c"].map((node) =>
+    resource(serverState(node).urn, "hcloud:index/server:Server", {
+      custom: true,
+      id: node,
+      inputs: {},
+      outputs: {
+        name: `honeydue-${node}`,
+        labels: { node, generation: "1", definition: `definition-of-${node}`, revision: "1" },
+      },
+    }),
+  );
+  const stack = resource("urn:pulumi:honeydue::trivet::pulumi:pulumi:Stack::trivet-honeydue", "pulumi:pulumi:Stack", {
+    outputs,
+  });
+  const inProject = { env: environment, cwd: PROJECT_DIRECTORY, encoding: "utf8" } as const;
+  // Who encrypts secrets stands in the state itself.
+  const state = JSON.parse(execFileSync(pulumi, ["stack", "export", "--stack", "honeydue"], inProject)) as {
+    deployment: object;
+  };
+  const file = join(directory, "state.json");
+  writeFileSync(
+    file,
+    JSON.stringify({ ...state, deployment: { ...state.deployment, resources: [stack, ...servers] } }),
+  );
+  execFileSync(pulumi, ["stack", "import", "--force", "--stack", "honeydue", "--file", file], inProject);
+};
+
+/** As `pulumi stack export --show-secrets` has a secret, and `import` takes it: it is encrypted on the way in. */
+const secret = (value: unknown): object => ({
+  "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+  plaintext: JSON.stringify(value),
+});
+
+const outputs = async (): Promise<object> => {
+  const { certificatePem, keyPem } = await makeAuthority({ commonName: "administrator" });
+  const base64 = (text: string): string => Buffer.from(text).toString("base64");
+  return {
+    nodeAddresses: ADDRESSES,
+    generation: 1,
+    kubeconfig: secret(
+      stringify({
+        clusters: [{ cluster: { "certificate-authority-data": base64(certificatePem) } }],
+        users: [{ user: { "client-certificate-data": base64(certificatePem), "client-key-data": base64(keyPem) } }],
+      }),
+    ),
+    escrow: secret(await madeEscrow()),
+  };
+};
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), "trivet-command-line-"));
+  const folder = (name: string): string => {
+    mkdirSync(join(directory, name), { recursive: true });
+    return join(directory, name);
+  };
+  const tools = await ensureTools(["pulumi"]);
+  pulumi = tools.pulumi.path;
+  journal = join(directory, "journal");
+  const bin = folder("bin");
+  writeFileSync(
+    join(bin, "pulumi"),
+    [
+      "#!/bin/sh",
+      'case "$1" in',
+      "  preview | up | refresh)",
+      `    echo "$*|$TRIVET_REBUILD|$PULUMI_K8S_DELETE_UNREACHABLE|$TRIVET_REPLACE" >> '${journal}'`,
+      '    [ "$1" = "$FAILS" ] && exit 255',
+      "    exit 0 ;;",
+      "esac",
+      `exec '${pulumi}' "$@"`,
+      "",
+    ].join("\n"),
+  );
+  chmodSync(join(bin, "pulumi"), 0o755);
+  environment = {
+    ...engineEnvironment({ home: folder("home"), backend: folder("state"), passphrase: "x" }),
+    PATH: `${bin}:${dirname(process.execPath)}:/usr/bin:/bin`,
+    INIT_CWD: directory,
+  };
+  const copy = folder("project");
+  copyFileSync(join(PROJECT_DIRECTORY, "Pulumi.yaml"), join(copy, "Pulumi.yaml"));
+  configFile = join(folder("project/stacks"), "Pulumi.honeydue.yaml");
+  const config = Object.fromEntries(Object.entries(honeydueConfig()).map(([key, value]) => [`trivet:${key}`, value]));
+  writeFileSync(configFile, `# kept as it is\n${stringify({ config })}`);
+  execFileSync(pulumi, ["stack", "init", "honeydue", "--non-interactive"], { env: environment, cwd: copy });
+  importState(await outputs());
+}, 60_000);
+
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+describe("trivet, called wrongly, ends with 2 and runs nothing:", () => {
+  test.each<[string, () => string[], RegExp, NodeJS.ProcessEnv]>([
+    ["no such command", () => ["stauts"], /Did you mean status/, {}],
+    ["no such node", () => ["replace", "d", "--yes", ...about()], /There is no node "d"; there is: a, b, c/, {}],
+    ["no such stack", () => ["status", "--stack", "nope"], /pulumi stack ls/, {}],
+    [
+      "no such settings",
+      () => ["status", "--stack", "honeydue", "--config-file", "none.yaml"],
+      /There is no file .*none\.yaml/,
+      {},
+    ],
+    ["no stack chosen", () => ["status"], /--stack NAME/, {}],
+    ["no pulumi on PATH", () => ["status", ...about()], /no pulumi on PATH/, { PATH: "/nonexistent" }],
+    ["not logged in", () => ["status", ...about()], /pulumi login/, { PULUMI_BACKEND_URL: "" }],
+    [
+      "no passphrase",
+      () => ["status", ...about()],
+      /PULUMI_CONFIG_PASSPHRASE/,
+      { PULUMI_CONFIG_PASSPHRASE: undefined },
+    ],
+    ["two wishes at once", () => ["escrow", "--out", "x", "--check", "x", ...about()], /one of: --out/, {}],
+  ])(
+    "%s",
+    async (_, args, message, more) => {
+      const ended = await trivet(args(), more);
+      expect(ended.stderr).toMatch(message);
+      expect(ended.code).toBe(2);
+      expect(ended.stdout).toBe("");
+      expect(calls()).toEqual([]);
+    },
+    20_000,
+  );
+});
+
+describe("a change of the cluster", () => {
+  let before: string;
+  beforeEach(() => {
+    before = readFileSync(configFile, "utf8");
+  });
+  afterEach(() => writeFileSync(configFile, before));
+  const settings = (): string => readFileSync(configFile, "utf8");
+
+  test("is looked for, previewed and made, in this order, about one server alone", async () => {
+    const ended = await trivet(["replace", "b", "--yes", ...about(), "--", "--parallel", "4"]);
+    expect(ended).toMatchObject({ code: 0, stdout: "" });
+    expect(ended.stderr).toContain("Node b (honeydue-b) is made anew, as revision 2");
+    const { urn } = serverState("b");
+    const rest = ["--target", urn, "--parallel", "4", ...about()];
+    expect(calls().map(({ args }) => args)).toEqual([
+      ["refresh", "--yes", "--skip-preview", "--suppress-outputs", "--target", urn, ...about()],
+      ["preview", "--suppress-outputs", ...rest],
+      ["up", "--yes", "--skip-preview", "--suppress-outputs", ...rest],
+    ]);
+    expect(settings()).toContain("trivet:revisions:\n    b: 2\n");
+    expect(settings()).toContain("# kept as it is");
+  }, 20_000);
+
+  test("leaves not a byte behind when the preview fails", async () => {
+    const ended = await trivet(["roll", "--yes", ...about()], { FAILS: "preview" });
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toMatch(/preview failed, so the settings were put back\. Nothing was changed/);
+    expect(calls().map(({ args }) => args[0])).toEqual(["preview"]);
+    expect(settings()).toBe(before);
+  }, 20_000);
+
+  test("leaves not a byte behind when nobody can be asked", async () => {
+    const ended = await trivet(["rebuild", ...about()]);
+    expect(ended.code).toBe(2);
+    expect(ended.stderr).toMatch(/LOST: everything.*Add --yes/s);
+    expect(calls().map(({ args }) => args[0])).toEqual(["refresh", "preview"]);
+    expect(settings()).toBe(before);
+  }, 20_000);
+
+  test("that fails in the middle keeps its setting, and the next call carries on with it", async () => {
+    const failed = await trivet(["rebuild", "--yes", ...about()], { FAILS: "up" });
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(/trivet rebuild carries on with the same generation/);
+    expect(settings()).toMatch(/trivet:generation: "2"\n/);
+    const again = await trivet(["rebuild", "--yes", ...about()]);
+    expect(again.code).toBe(0);
+    expect(again.stderr).toMatch(/generation 2 was begun and is not finished/);
+    expect(calls().map(({ args, rebuild, unreachable }) => [args[0], rebuild, unreachable])).toEqual([
+      ["refresh", "2", "true"],
+      ["preview", "2", "true"],
+      ["up", "2", "true"],
+    ]);
+    expect(settings()).toMatch(/trivet:generation: "2"\n/);
+  }, 30_000);
+
+  test("that is refused before it begins touches nothing", async () => {
+    const ended = await trivet(["upgrade", "v1.35.7+k3s1", "--yes", ...about()]);
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toMatch(/older than v1\.36\.4\+k3s1.*Nothing was changed/s);
+    expect(calls()).toEqual([]);
+    expect(settings()).toBe(before);
+  }, 20_000);
+});
+
+test("status of a cluster that does not answer says so of each server, and ends with 2", async () => {
+  const ended = await trivet(["status", "--json", ...about()]);
+  expect(ended.code).toBe(2);
+  const report = JSON.parse(ended.stdout) as { attention: string[]; unknown: string[] };
+  expect(report.attention.filter((line) => line.includes("ECONNREFUSED"))).toHaveLength(3);
+  expect(report.unknown).toHaveLength(1);
+  expect(ended.stdout).not.toMatch(/PRIVATE KEY|sentinel/);
+}, 20_000);
+
+test("an escrow is written for its owner alone, proves itself, and no longer fits another generation of the stack", async () => {
+  const key = { TRIVET_ESCROW_PASSPHRASE: PASSPHRASE };
+  const short = await trivet(["escrow", "--out", "short.age", ...about()], { TRIVET_ESCROW_PASSPHRASE: "too short" });
+  expect(short).toMatchObject({ code: 2 });
+  expect(existsSync(join(directory, "short.age"))).toBe(false);
+
+  const written = await trivet(["escrow", "--out", "honeydue.age", ...about()], key);
+  expect(written).toMatchObject({ code: 0 });
+  const file = join(directory, "honeydue.age");
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  const again = await trivet(["escrow", "--out", "honeydue.age", ...about()], key);
+  expect(again).toMatchObject({ code: 2 });
+
+  const checked = await trivet(["escrow", "--check", "honeydue.age", ...about()], key);
+  expect(checked.code).toBe(0);
+  expect(checked.stdout).toMatch(/^ok +authority server +SHA-256 [0-9A-F:]{95}$/m);
+  const closed = await trivet(["escrow", "--check", "honeydue.age", ...about()], {
+    TRIVET_ESCROW_PASSPHRASE: `${PASSPHRASE}x`,
+  });
+  expect(closed.code).toBe(1);
+
+  importState(await outputs());
+  const other = await trivet(["escrow", "--check", "honeydue.age", ...about()], key);
+  expect(other.code).toBe(1);
+  expect(other.stdout).toMatch(/^FAIL +authority server/m);
+
+  const printed = [short, written, again, checked, closed, other].map(({ stdout, stderr }) => stdout + stderr).join("");
+  expect(printed).not.toMatch(/PRIVATE KEY|sentinel|a passphrase for this test/);
+}, 60_000);
