@@ -1,4 +1,8 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
+import { parse } from "yaml";
+import { SETTING_NAMES } from "../../model/settings";
 import honeydue from "../../stacks/honeydue";
 import { parsed, readSettings } from "../../stacks/settings";
 import { valueOf } from "../support/mocks";
@@ -72,10 +76,34 @@ describe("the stack's settings", () => {
     }
   });
 
-  test("take Pulumi.yaml's empty defaults for not set", async () => {
-    const { platform } = await read({ platform: "", location: "", serverType: "", extraTlsSans: [] });
-    expect([platform.name, platform.cluster.servers[0]?.location]).toEqual(["honeydue", "nbg1"]);
-    expect(await problems({ operators: [] })).toContain("trivet:operators");
+  test("are all declared in Pulumi.yaml, where every default means the same as not set", async () => {
+    const { config } = parse(readFileSync(join(__dirname, "../../Pulumi.yaml"), "utf8")) as {
+      config: Record<string, { type: string; default: unknown; description: string }>;
+    };
+    const declared = Object.keys(config).map((key) => key.replace("trivet:", ""));
+    expect(declared.sort()).toEqual(["platform", ...SETTING_NAMES].sort());
+    const defaults = Object.fromEntries(
+      Object.entries(config).map(([key, setting]) => [key.replace("trivet:", ""), setting.default]),
+    );
+    // As the engine hands them over: what the stack says stands over them.
+    expect((await read({ ...defaults, ...honeydueConfig() })).platform).toEqual((await read()).platform);
+    expect(await problems({ ...defaults, ...honeydueConfig(), operators: defaults["operators"] })).toContain(
+      "trivet:operators",
+    );
+  });
+
+  test("change the cluster: pools, kernel, revisions and snapshots arrive as objects", async () => {
+    const { platform } = await read({
+      pools: { general: 2 },
+      kernel: { "vm.swappiness": 10 },
+      revisions: { b: 2 },
+      snapshots: { endpoint: "127.0.0.1:9000", insecure: true },
+      k3s: "v1.36.3+k3s1",
+    });
+    const { agents, servers, kernel, snapshots, k3s } = platform.cluster;
+    expect(agents.map(({ hostname }) => hostname)).toEqual(["honeydue-general-1", "honeydue-general-2"]);
+    expect([kernel["vm.swappiness"], servers[1]?.revision, k3s.version]).toEqual(["10", 2, "v1.36.3+k3s1"]);
+    expect([snapshots?.endpoint, snapshots?.insecure]).toEqual(["127.0.0.1:9000", true]);
   });
 
   test("never print a secret, not even in the report of a mistake", async () => {

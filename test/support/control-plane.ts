@@ -18,7 +18,7 @@ import {
 import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import { kwokStages } from "../../rehearsal/machines/nodes/kwok-stages";
+import { kwokStages } from "../../rehearsal/k3s/nodes/kwok-stages";
 
 /** Of the tests' own: the rehearsal's servers are on 127.20. */
 export const HOST = "127.30.0.1";
