@@ -1,0 +1,441 @@
+import type { CloudApi } from "../../../../components/cloud-api";
+import type { Clock } from "../../../../components/cluster/roll/clock";
+import type { ClusterAccess, Eviction } from "../../../../components/cluster/roll/cluster-access";
+import { NoApiServer } from "../../../../components/cluster/roll/api-servers";
+import { HetznerServers } from "../../../../components/cluster/roll/hetzner-servers";
+import type { TimeLimits } from "../../../../components/cluster/roll/limits";
+import { Roll, type RollTools } from "../../../../components/cluster/roll/roll";
+import type { LocalVolume, NodeLoad, NodeObject, PodView, ServerApi } from "../../../../components/cluster/roll/view";
+import type { ClusterNode, Platform } from "../../../../model/platform";
+import { honeyduePlatform } from "../../../support/platform";
+
+export const LIMITS: TimeLimits = {
+  answer: 5,
+  reach: 60,
+  drain: 600,
+  member: 120,
+  action: 900,
+  boot: 900,
+  failing: 120,
+  period: 2,
+};
+
+const REBUILD_SECONDS = 15;
+const BOOT_SECONDS = 45;
+/** From a started K3s to a voter. */
+const CATCH_UP_SECONDS = 6;
+
+interface Machine {
+  readonly node: ClusterNode;
+  readonly id: number;
+  status: "running" | "off";
+  labels: Record<string, string>;
+  /** What its disk was made with. */
+  disk: { definition: string; hasData: boolean };
+  rebuildingUntil: number;
+  /** When its boot script starts K3s; before it answers as booting. */
+  k3sAt: number;
+  rebuilds: number;
+  /** Never comes up, though it is on. */
+  broken?: string;
+  /** Its boot says so again and again. */
+  failing?: string;
+}
+
+interface FakePod extends PodView {
+  hostname: string;
+  /** Refusals by a disruption budget before it may go. */
+  refusals: number;
+  leavesAt?: number;
+}
+
+interface FakeNode {
+  definition: string;
+  member: string | undefined;
+  cordoned: "no" | "by a roll" | "by somebody";
+  removalAsked: boolean;
+  removedMember: string | undefined;
+  /** From then on it is ready, and a voter some seconds later. */
+  readyAt: number;
+}
+
+/** Ends the "process" of a run: whatever it calls afterwards fails too, so that it cannot tidy up. */
+export class Killed extends Error {}
+
+/**
+ * A cluster and its servers, on a clock of their own. Membership is strict: a server whose name is still a member, or whose Node
+ * is still there, does not come up, as with K3s.
+ */
+export class FakeCluster {
+  readonly platform: Platform;
+  readonly machines = new Map<string, Machine>();
+  readonly nodes = new Map<string, FakeNode>();
+  readonly members = new Set<string>();
+  readonly pods: FakePod[] = [];
+  readonly volumes: (LocalVolume & { hostname: string })[] = [];
+  readonly journal: string[] = [];
+  readonly said: string[] = [];
+  /** The fewest healthy voters at any moment while there were servers to vote. */
+  fewestVoters = Number.POSITIVE_INFINITY;
+  available = true;
+  #now = 1000;
+  #nextMember = 1;
+
+  constructor(platform: Platform = honeyduePlatform()) {
+    this.platform = platform;
+    platform.cluster.nodes.forEach((node, index) => {
+      const machine: Machine = {
+        node,
+        id: 101 + index,
+        status: "running",
+        labels: { generation: "1", definition: "old", role: node.role, node: node.name, location: node.location },
+        disk: { definition: "old", hasData: true },
+        rebuildingUntil: 0,
+        k3sAt: 0,
+        rebuilds: 0,
+      };
+      this.machines.set(node.hostname, machine);
+      this.#join(machine, 0);
+    });
+  }
+
+  machine(name: string): Machine {
+    const found = [...this.machines.values()].find(({ node }) => node.name === name);
+    if (found === undefined) throw new Error(`no server ${name}`);
+    return found;
+  }
+
+  node(name: string): ClusterNode {
+    return this.platform.cluster.nodes.find((one) => one.name === name)!;
+  }
+
+  addPod(name: string, hostname: string, more: Partial<FakePod> = {}): void {
+    this.pods.push({
+      namespace: "honeydue",
+      name,
+      uid: name,
+      kind: "evictable",
+      ready: true,
+      refusals: 0,
+      hostname,
+      ...more,
+    });
+  }
+
+  /** The server is gone from the cloud; its member and Node stay behind. */
+  destroyServer(name: string): void {
+    this.machines.delete(this.node(name).hostname);
+  }
+
+  createServer(name: string, definition: string, labels: Record<string, string> = {}): Machine {
+    const node = this.node(name);
+    const machine: Machine = {
+      node,
+      id: 200 + this.machines.size,
+      status: "running",
+      labels: { generation: "1", definition, role: node.role, node: name, ...labels },
+      disk: { definition, hasData: false },
+      rebuildingUntil: 0,
+      k3sAt: this.#now + BOOT_SECONDS,
+      rebuilds: 0,
+    };
+    this.machines.set(node.hostname, machine);
+    return machine;
+  }
+
+  /** Nobody ever formed a cluster: every server waits at the rendezvous or failed before. */
+  neverFormed(): void {
+    this.nodes.clear();
+    this.members.clear();
+    for (const machine of this.machines.values()) {
+      machine.disk.hasData = false;
+      machine.failing = "sha256 does not match";
+    }
+  }
+
+  get voters(): number {
+    return [...this.members].filter((hostname) => this.#isVoter(hostname)).length;
+  }
+
+  get hasQuorum(): boolean {
+    return this.members.size > 0 && this.voters >= Math.floor(this.members.size / 2) + 1;
+  }
+
+  /** One run of the program. `killAfter` calls it is dead. */
+  run(
+    wanted: string,
+    options: Partial<Pick<RollTools, "consent" | "cluster" | "mayBeLost">> & { killAfter?: number } = {},
+  ): Roll {
+    let calls = 0;
+    const guard = <T extends object>(target: T): T =>
+      new Proxy(target, {
+        get: (object, key) => {
+          const value = Reflect.get(object, key) as unknown;
+          if (typeof value !== "function") return value;
+          return async (...given: unknown[]): Promise<unknown> => {
+            if (++calls > (options.killAfter ?? Number.POSITIVE_INFINITY)) throw new Killed(`killed at call ${calls}`);
+            return (await (value as (...all: unknown[]) => unknown).apply(object, given)) as unknown;
+          };
+        },
+      });
+    const { nodes } = this.platform.cluster;
+    return new Roll({
+      nodes,
+      access: guard(this.access),
+      cloud: new HetznerServers(guard(this.cloud), this.clock, LIMITS),
+      clock: this.clock,
+      limits: LIMITS,
+      say: (line) => this.said.push(line),
+      k3sStep: () => undefined,
+      k3sVersion: "v1.36.5+k3s1",
+      mayBeLost: options.mayBeLost ?? new Set(),
+      cluster: options.cluster ?? { generation: 1, restore: undefined },
+      installation: "i",
+      consent: options.consent ?? { rebuild: undefined, restore: undefined },
+      wanted: (node) =>
+        Promise.resolve({ node, definition: wanted, image: "ubuntu-24.04", userData: `definition=${wanted}` }),
+    });
+  }
+
+  readonly clock: Clock = {
+    now: () => this.#now,
+    sleep: async (seconds) => {
+      // In small steps, so that nothing that lasts a second goes unseen.
+      for (let left = seconds; left > 0; left--) {
+        this.#now += Math.min(1, left);
+        this.#live();
+      }
+      await Promise.resolve();
+    },
+  };
+
+  readonly cloud: CloudApi = {
+    get: <T>(path: string) => Promise.resolve(this.#get(path) as T | undefined),
+    send: <T>(method: string, path: string, body?: unknown) => {
+      const [, id, action] = /^\/servers\/(\d+)\/actions\/(\w+)$/.exec(path) ?? [];
+      const machine = [...this.machines.values()].find((one) => one.id === Number(id));
+      if (machine === undefined) return Promise.resolve(undefined);
+      this.journal.push(`${method} ${machine.node.name} ${action}`);
+      if (action === "poweroff") machine.status = "off";
+      if (action === "poweron") machine.status = "running";
+      if (action === "rebuild") {
+        const definition = /definition=(\w+)/.exec((body as { user_data: string }).user_data)![1]!;
+        machine.rebuilds++;
+        machine.disk = { definition, hasData: false };
+        machine.rebuildingUntil = this.#now + REBUILD_SECONDS;
+        machine.k3sAt = machine.rebuildingUntil + BOOT_SECONDS;
+        delete machine.broken;
+        delete machine.failing;
+      }
+      this.#live();
+      return Promise.resolve({
+        action: { id: machine.id, command: "any", status: "running", progress: 0, error: null },
+      } as T);
+    },
+  };
+
+  readonly access: ClusterAccess = {
+    apis: () => Promise.resolve(new Map(this.platform.cluster.servers.map((node) => [node.name, this.#api(node)]))),
+    nodes: () => this.#answer(() => new Map([...this.nodes].map(([hostname]) => [hostname, this.#object(hostname)]))),
+    load: (hostname) =>
+      this.#answer((): NodeLoad => ({
+        pods: this.#podsOn(hostname),
+        budgets: [],
+        volumes: this.volumes.filter((volume) => volume.hostname === hostname),
+      })),
+    pods: (hostname) => this.#answer(() => this.#podsOn(hostname)),
+    missingDaemonPods: () => this.#answer(() => []),
+    cordon: (hostname) =>
+      this.#change(
+        hostname,
+        "cordon",
+        (node) => void (node.cordoned = node.cordoned === "no" ? "by a roll" : node.cordoned),
+      ),
+    uncordon: (hostname) =>
+      this.#change(
+        hostname,
+        "uncordon",
+        (node) => void (node.cordoned = node.cordoned === "by a roll" ? "no" : node.cordoned),
+      ),
+    evict: ({ name }) =>
+      this.#answer((): Eviction => {
+        const pod = this.pods.find((one) => one.name === name);
+        if (pod === undefined) return "gone";
+        if (pod.refusals-- > 0) return { refused: "its disruption budget allows none" };
+        pod.leavesAt ??= this.#now + 3;
+        return "accepted";
+      }),
+    askForRemoval: (hostname) =>
+      this.#change(hostname, "remove member", (node) => {
+        node.removalAsked = true;
+        if (this.members.delete(hostname)) node.removedMember = node.member;
+      }),
+    takeBackRemoval: (hostname) =>
+      this.#change(hostname, "take removal back", (node) => void (node.removalAsked = false)),
+    deleteNode: (hostname) =>
+      this.#answer(() => {
+        this.journal.push(`delete node ${hostname}`);
+        this.nodes.delete(hostname);
+        this.members.delete(hostname);
+        for (const pod of this.#podsOn(hostname)) this.pods.splice(this.pods.indexOf(pod as FakePod), 1);
+      }),
+    setDefinition: (hostname, definition) =>
+      this.#change(hostname, "set definition", (node) => void (node.definition = definition)),
+  };
+
+  #get(path: string): unknown {
+    if (path.startsWith("/servers?"))
+      return {
+        servers: [...this.machines.values()].map((machine) => this.#view(machine)),
+        meta: { pagination: { next_page: null } },
+      };
+    if (path.startsWith("/primary_ips?")) return { primary_ips: [] };
+    if (path.startsWith("/server_types?"))
+      return {
+        server_types: [
+          {
+            name: "cx43",
+            locations: [
+              { name: "nbg1", available: this.available },
+              { name: "hel1", available: true },
+            ],
+          },
+        ],
+      };
+    const [, action] = /^\/actions\/(\d+)$/.exec(path) ?? [];
+    if (action !== undefined) {
+      const machine = [...this.machines.values()].find(({ id }) => id === Number(action));
+      const status = machine !== undefined && machine.rebuildingUntil > this.#now ? "running" : "success";
+      return { action: { id: Number(action), command: "rebuild_server", status, progress: 0, error: null } };
+    }
+    const [, id, actions] = /^\/servers\/(\d+)(\/actions)?/.exec(path) ?? [];
+    const machine = [...this.machines.values()].find((one) => one.id === Number(id));
+    if (machine === undefined) return undefined;
+    if (actions === undefined) return { server: this.#view(machine) };
+    return {
+      actions:
+        machine.rebuildingUntil > this.#now
+          ? [{ id: machine.id, command: "rebuild_server", status: "running", progress: 0, error: null }]
+          : [],
+    };
+  }
+
+  #view({ id, node, status, labels }: Machine): object {
+    return { id, name: node.hostname, status, labels, created: "2026-11-21T10:00:00Z" };
+  }
+
+  /** Lets time do its work: K3s starts where it may, pods end, and the voters are counted. */
+  #live(): void {
+    for (const machine of this.machines.values()) {
+      const { hostname } = machine.node;
+      const up = this.#isUp(machine) && machine.k3sAt <= this.#now && machine.failing === undefined;
+      if (!up || machine.disk.hasData) continue;
+      if (this.members.has(hostname) || this.nodes.has(hostname)) continue; // "duplicate node name found"
+      const fresh = [...this.machines.values()].filter(({ node, disk }) => node.role === "server" && !disk.hasData);
+      const forms = this.members.size === 0 && fresh.length === this.platform.cluster.servers.length;
+      if (this.hasQuorum || forms) this.#join(machine, this.#now);
+    }
+    for (const pod of [...this.pods])
+      if ((pod.leavesAt ?? Infinity) <= this.#now) this.pods.splice(this.pods.indexOf(pod), 1);
+    if (this.members.size > 0) this.fewestVoters = Math.min(this.fewestVoters, this.voters);
+  }
+
+  #join(machine: Machine, at: number): void {
+    const { node } = machine;
+    machine.disk.hasData = true;
+    const member =
+      node.role === "server" ? `${node.hostname}-${String(this.#nextMember++).padStart(8, "0")}` : undefined;
+    if (member !== undefined) this.members.add(node.hostname);
+    this.nodes.set(node.hostname, {
+      definition: machine.disk.definition,
+      member,
+      cordoned: "no",
+      removalAsked: false,
+      removedMember: undefined,
+      readyAt: at,
+    });
+  }
+
+  #isUp(machine: Machine | undefined): boolean {
+    return machine?.status === "running" && machine.rebuildingUntil <= this.#now && machine.broken === undefined;
+  }
+
+  #runsK3s(hostname: string): boolean {
+    const machine = this.machines.get(hostname);
+    // A K3s whose member was removed ends.
+    return (
+      this.#isUp(machine) && machine!.disk.hasData && (machine!.node.role === "agent" || this.members.has(hostname))
+    );
+  }
+
+  #isVoter(hostname: string): boolean {
+    const node = this.nodes.get(hostname);
+    if (!this.#runsK3s(hostname)) return false;
+    return node === undefined || node.readyAt === 0 || node.readyAt + CATCH_UP_SECONDS <= this.#now;
+  }
+
+  #api(node: ClusterNode): ServerApi {
+    const machine = this.machines.get(node.hostname);
+    if (machine === undefined || !this.#isUp(machine))
+      return { state: "silent", reason: machine?.broken ?? "connect ECONNREFUSED" };
+    if (!machine.disk.hasData) {
+      const stage = machine.failing !== undefined ? "failed" : machine.k3sAt <= this.#now ? "rendezvous" : "download";
+      return {
+        state: "booting",
+        boot: {
+          node: node.hostname,
+          stage,
+          reason: machine.failing ?? "as always",
+          seconds: 1,
+          generation: 1,
+          definition: machine.disk.definition,
+          fresh: true,
+        },
+      };
+    }
+    if (!this.#runsK3s(node.hostname)) return { state: "silent", reason: "connect ECONNREFUSED" };
+    return this.hasQuorum ? { state: "ready" } : { state: "unready", reason: "etcd failed" };
+  }
+
+  #object(hostname: string): NodeObject {
+    const node = this.nodes.get(hostname)!;
+    const ready = this.#runsK3s(hostname);
+    const voter = this.#isVoter(hostname);
+    return {
+      ready,
+      readyReason: ready ? "" : "Kubelet stopped posting node status.",
+      cordoned: node.cordoned,
+      voter:
+        node.member === undefined ? undefined : { is: voter, reason: voter ? "MemberNotLearner" : "MemberIsLearner" },
+      definition: node.definition,
+      k3s: "v1.36.4+k3s1",
+      member: node.member,
+      removedMember: node.removedMember,
+      removalAsked: node.removalAsked,
+    };
+  }
+
+  #podsOn(hostname: string): PodView[] {
+    return this.pods.filter((pod) => pod.hostname === hostname);
+  }
+
+  #change(hostname: string, what: string, change: (node: FakeNode) => void): Promise<void> {
+    return this.#answer(() => {
+      const node = this.nodes.get(hostname);
+      if (node === undefined) return;
+      this.journal.push(`${what} ${hostname}`);
+      change(node);
+    });
+  }
+
+  #answer<T>(answer: () => T): Promise<T> {
+    this.#live();
+    const reasons = this.platform.cluster.servers.map((node) => {
+      const api = this.#api(node);
+      return api.state === "ready" ? "" : `${node.name}: ${api.state}`;
+    });
+    return reasons.some((reason) => reason === "")
+      ? Promise.resolve(answer())
+      : Promise.reject(new NoApiServer(reasons));
+  }
+}

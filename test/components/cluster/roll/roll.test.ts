@@ -1,0 +1,397 @@
+import { changeOf } from "../../../../components/cluster/roll/change";
+import type { Roll } from "../../../../components/cluster/roll/roll";
+import { honeyduePlatform } from "../../../support/platform";
+import { FakeCluster, Killed } from "./fake-cluster";
+
+/** What the engine does for one server: hook, provider, hook. */
+async function update(
+  cluster: FakeCluster,
+  roll: Roll,
+  name: string,
+  after: Record<string, string>,
+  serverType?: { from: string; to: string },
+): Promise<void> {
+  const machine = cluster.machine(name);
+  const labels = { ...machine.labels, ...after };
+  if (JSON.stringify(labels) === JSON.stringify(machine.labels) && serverType === undefined) return;
+  const change = changeOf(
+    { labels: machine.labels, serverType: serverType?.from ?? "cx33" },
+    { labels, serverType: serverType?.to ?? "cx33" },
+  );
+  await roll.beforeUpdate(cluster.node(name), machine.id, change);
+  machine.labels = labels;
+  await roll.afterUpdate(cluster.node(name), machine.id);
+}
+
+/** One `pulumi up` to another definition, as parallel as the engine's default or one step at a time. */
+async function up(
+  cluster: FakeCluster,
+  to: string,
+  options: Parameters<FakeCluster["run"]>[1] & { parallel?: number; only?: readonly string[] } = {},
+): Promise<readonly string[]> {
+  const { parallel = 16, only = ["a", "b", "c"], ...rest } = options;
+  const roll = cluster.run(to, rest);
+  const errors: string[] = [];
+  const one = async (name: string): Promise<void> => {
+    try {
+      await update(cluster, roll, name, { definition: to });
+    } catch (error) {
+      errors.push(error instanceof Killed ? "killed" : (error as Error).message);
+    }
+  };
+  if (parallel > 1) await Promise.all(only.map(one));
+  else
+    for (const name of only) {
+      if (errors.length === 0) await one(name);
+    }
+  if (errors.length === 0) await roll.settle();
+  return errors;
+}
+
+const state = (cluster: FakeCluster) =>
+  ["a", "b", "c"].map((name) => {
+    const { hostname } = cluster.node(name);
+    const node = cluster.nodes.get(hostname);
+    return `${name} ${node?.definition} ${node?.cordoned === "no" ? "open" : node?.cordoned} ${cluster.members.has(hostname) ? "member" : "alone"}`;
+  });
+
+const rebuilds = (cluster: FakeCluster): number[] => ["a", "b", "c"].map((name) => cluster.machine(name).rebuilds);
+
+const NEW = ["a new open member", "b new open member", "c new open member"];
+const OLD = ["a old open member", "b old open member", "c old open member"];
+
+describe("a roll", () => {
+  test.each([16, 1])(
+    "takes the nodes one after the other, and two members vote at all times (parallel %d)",
+    async (parallel) => {
+      const cluster = new FakeCluster();
+      cluster.addPod("api-1", "honeydue-a");
+      cluster.addPod("traefik-1", "honeydue-a", { kind: "daemon" });
+      expect(await up(cluster, "new", { parallel })).toEqual([]);
+      expect(state(cluster)).toEqual(NEW);
+      expect(rebuilds(cluster)).toEqual([1, 1, 1]);
+      expect(cluster.fewestVoters).toBe(2);
+      expect(cluster.journal.filter((line) => /a|honeydue-a$/.test(line)).slice(0, 4)).toEqual([
+        "cordon honeydue-a",
+        "remove member honeydue-a",
+        "delete node honeydue-a",
+        "POST a rebuild",
+      ]);
+    },
+  );
+
+  test("touches only the server that was targeted", async () => {
+    const cluster = new FakeCluster();
+    expect(await up(cluster, "new", { only: ["b"] })).toEqual([]);
+    expect(state(cluster)).toEqual([OLD[0], NEW[1], OLD[2]]);
+  });
+
+  test("touches no node when only labels of the user's own change", async () => {
+    const cluster = new FakeCluster();
+    await update(cluster, cluster.run("old"), "a", { team: "payments" });
+    expect(cluster.journal).toEqual([]);
+  });
+
+  test("tells how far the drain has come", async () => {
+    const cluster = new FakeCluster();
+    cluster.addPod("api-1", "honeydue-b");
+    cluster.addPod("api-2", "honeydue-b", { refusals: 2 });
+    expect(await up(cluster, "new", { only: ["b"] })).toEqual([]);
+    expect(cluster.said.filter((line) => line.includes("draining"))[0]).toBe(
+      "node b: draining: 2 of 2 pods left (honeydue/api-2 may not go yet: its disruption budget allows none), 0 s",
+    );
+  });
+
+  test("gives a node back when its pods do not leave in time, and touches no other node in that run", async () => {
+    const cluster = new FakeCluster();
+    cluster.addPod("stuck", "honeydue-a", { refusals: Number.POSITIVE_INFINITY });
+    const errors = await up(cluster, "new");
+    expect(errors[0]).toBe(
+      "node a: its pods did not leave within 600 s: 1 of 1 pods left (honeydue/stuck may not go yet: its disruption budget allows none)",
+    );
+    expect(errors.slice(1)).toEqual([
+      "node b stays as it is: the turn of node a failed in this run. Repair that first, then run pulumi up again",
+      "node c stays as it is: the turn of node a failed in this run. Repair that first, then run pulumi up again",
+    ]);
+    expect(state(cluster)).toEqual(OLD);
+  });
+
+  test("stops with the boot's own reason when a node fails to boot, and leaves the others serving", async () => {
+    const cluster = new FakeCluster();
+    const fail = () => (cluster.machine("a").failing = "sha256 does not match");
+    const running = up(cluster, "new");
+    while (rebuilds(cluster)[0] === 0) await Promise.resolve();
+    fail();
+    const [first] = await running;
+    expect(first).toBe("node a: its boot fails, for 120 s now: sha256 does not match");
+    expect(state(cluster).slice(1)).toEqual(OLD.slice(1));
+    expect(cluster.fewestVoters).toBe(2);
+  });
+
+  test("refuses at the gate while another node is not well, and says all of it", async () => {
+    const cluster = new FakeCluster();
+    cluster.machine("c").broken = "connect ETIMEDOUT";
+    cluster.machine("c").labels["definition"] = "new"; // not a part of this change
+    const [first] = await up(cluster, "new", { only: ["a"] });
+    expect(first).toContain("node a stays as it is, for 4 reasons; nothing was changed on it:");
+    expect(first).toContain("node c: its Kubernetes API is not ready: connect ETIMEDOUT");
+    expect(first).toContain("node c: it is not Ready: Kubelet stopped posting node status.");
+    expect(first).toContain("node c: its etcd member is not a healthy voter");
+    expect(first).toContain("without a only 1 of 3 etcd members would be well, and 2 are needed");
+    expect(state(cluster)).toEqual(OLD);
+    expect(cluster.journal).toEqual([]);
+  });
+
+  test("makes a dead node anew first when the change is due for it as well", async () => {
+    const cluster = new FakeCluster();
+    cluster.machine("c").broken = "connect ETIMEDOUT";
+    expect(await up(cluster, "new", { parallel: 1 })).toEqual([]);
+    expect(cluster.journal.filter((line) => line.endsWith("rebuild"))).toEqual([
+      "POST c rebuild",
+      "POST a rebuild",
+      "POST b rebuild",
+    ]);
+    expect(state(cluster)).toEqual(NEW);
+  });
+
+  test("refuses when the quorum is lost, and when no server can be reached", async () => {
+    const lost = new FakeCluster();
+    lost.machine("b").broken = "connect ETIMEDOUT";
+    lost.machine("c").broken = "connect ETIMEDOUT";
+    const [first] = await up(lost, "new", { only: ["a"] });
+    expect(first).toContain("etcd has lost its quorum and nothing is touched: a: etcd failed; b: connect ETIMEDOUT");
+    expect(first).toContain("trivet restore <snapshot>");
+
+    const unreachable = new FakeCluster();
+    for (const name of ["a", "b", "c"]) unreachable.machine(name).broken = "no answer in 5 s";
+    const [second] = await up(unreachable, "new", { only: ["a"] });
+    expect(second).toContain("no server can be reached from here, so nothing is touched");
+    expect(second).toContain("trivet:operators");
+    expect([...lost.journal, ...unreachable.journal]).toEqual([]);
+  });
+
+  test("rebuilds servers that never formed a cluster without a gate: there is nothing to guard", async () => {
+    const cluster = new FakeCluster();
+    cluster.neverFormed();
+    expect(await up(cluster, "new")).toEqual([]);
+    expect(state(cluster)).toEqual(NEW);
+  });
+
+  test("keeps a node whose disk holds the only copy of kept data, unless the operator lets that go", async () => {
+    const cluster = new FakeCluster();
+    const claim = "honeydue/data-queue-0";
+    cluster.volumes.push({ name: "pvc-1", claim, kept: true, hostname: "honeydue-b" });
+    cluster.volumes.push({ name: "pvc-2", claim: "honeydue/scratch", kept: false, hostname: "honeydue-a" });
+    const errors = await up(cluster, "new");
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toContain(`node b: its disk holds the only copy of data that is to be kept: claim ${claim}`);
+    expect(errors[0]).toContain(`TRIVET_LOSE_KEPT_DATA=${claim} pulumi up`);
+    // The gate changed nothing, so the others had their turns.
+    expect(state(cluster)).toEqual([NEW[0], OLD[1], NEW[2]]);
+    expect(await up(cluster, "new", { mayBeLost: new Set([claim]) })).toEqual([]);
+    expect(state(cluster)).toEqual(NEW);
+  });
+
+  test("carries on after a run that ended anywhere, rebuilds no node a second time, and never loses the quorum", async () => {
+    const dry = new FakeCluster();
+    dry.addPod("api-1", "honeydue-a");
+    let calls = 0;
+    for (; ; calls += 7) {
+      const cluster = new FakeCluster();
+      cluster.addPod("api-1", "honeydue-a");
+      const errors = await up(cluster, "new", { killAfter: calls });
+      if (errors.length === 0) break;
+      expect([calls, await up(cluster, "new")]).toEqual([calls, []]);
+      expect([calls, ...state(cluster)]).toEqual([calls, ...NEW]);
+      expect([calls, ...rebuilds(cluster)]).toEqual([calls, 1, 1, 1]);
+      expect([calls, cluster.fewestVoters]).toEqual([calls, 2]);
+    }
+    expect(calls).toBeGreaterThan(100);
+  });
+});
+
+describe("a resize", () => {
+  const types = { from: "cx33", to: "cx43" };
+
+  test("drains, lets the provider work, and gives the node back when it is well", async () => {
+    const cluster = new FakeCluster();
+    const roll = cluster.run("old");
+    const machine = cluster.machine("a");
+    const change = changeOf(
+      { labels: machine.labels, serverType: "cx33" },
+      { labels: machine.labels, serverType: "cx43" },
+    );
+    await roll.beforeUpdate(machine.node, machine.id, change);
+    expect(state(cluster)[0]).toBe("a old by a roll member");
+    let second = false;
+    const next = update(cluster, roll, "b", {}, types).then(() => (second = true));
+    machine.status = "off";
+    await cluster.clock.sleep(20);
+    expect(second).toBe(false); // it waits for its turn
+    machine.status = "running";
+    await roll.afterUpdate(machine.node, machine.id);
+    await next;
+    expect(state(cluster)).toEqual(OLD);
+    expect(cluster.fewestVoters).toBe(2);
+  });
+
+  test("is refused before anything is touched when the type is sold out, with where it is to be had", async () => {
+    const cluster = new FakeCluster();
+    cluster.available = false;
+    await expect(update(cluster, cluster.run("old"), "a", {}, types)).rejects.toThrow(
+      "Hetzner has no cx43 in nbg1 at the moment (only in hel1)",
+    );
+    expect(cluster.journal).toEqual([]);
+  });
+
+  test("that the provider could not do leaves the node running and in scheduling, and the turn goes to nobody", async () => {
+    const cluster = new FakeCluster();
+    const roll = cluster.run("old");
+    const machine = cluster.machine("a");
+    const change = changeOf(
+      { labels: machine.labels, serverType: "cx33" },
+      { labels: machine.labels, serverType: "cx43" },
+    );
+    await roll.beforeUpdate(machine.node, machine.id, change);
+    machine.status = "off"; // the provider switched it off, and then its order was refused
+    await roll.updateFailed(machine.node, machine.id);
+    expect(machine.status).toBe("running");
+    expect(state(cluster)).toEqual(OLD);
+    await expect(update(cluster, roll, "b", {}, types)).rejects.toThrow("the turn of node a failed in this run");
+  });
+
+  test("keeps data that is on the node's disk, so it asks nobody about it", async () => {
+    const cluster = new FakeCluster();
+    cluster.volumes.push({ name: "pvc-1", claim: "honeydue/data-queue-0", kept: true, hostname: "honeydue-a" });
+    await update(cluster, cluster.run("old"), "a", {}, types);
+    expect(state(cluster)).toEqual(OLD);
+  });
+});
+
+describe("a server that is gone", () => {
+  test("is made again after its stale member and Node were taken out", async () => {
+    const cluster = new FakeCluster();
+    cluster.destroyServer("c");
+    const roll = cluster.run("old");
+    await roll.beforeCreate(cluster.node("c"));
+    const machine = cluster.createServer("c", "old");
+    await roll.afterCreate(machine.node, machine.id, "definition=old");
+    expect(state(cluster)).toEqual(OLD);
+    expect(cluster.fewestVoters).toBe(2);
+  });
+
+  test("is not made again while the quorum is lost: it could only begin a second cluster", async () => {
+    const cluster = new FakeCluster();
+    cluster.destroyServer("b");
+    cluster.destroyServer("c");
+    await expect(cluster.run("old").beforeCreate(cluster.node("b"))).rejects.toThrow("etcd has lost its quorum");
+    expect(cluster.journal).toEqual([]);
+  });
+
+  test("is rebuilt after a replacement that the engine made from old user-data", async () => {
+    const cluster = new FakeCluster();
+    const roll = cluster.run("new");
+    cluster.destroyServer("c");
+    await roll.beforeCreate(cluster.node("c"));
+    const machine = cluster.createServer("c", "old");
+    await roll.afterCreate(machine.node, machine.id, "definition=old");
+    expect(state(cluster)[2]).toBe("c new open member");
+  });
+
+  test("that never existed is made without a word: on a first creation there is nobody to ask", async () => {
+    const cluster = new FakeCluster();
+    cluster.neverFormed();
+    for (const name of ["a", "b", "c"]) cluster.destroyServer(name);
+    const roll = cluster.run("old");
+    await Promise.all(["a", "b", "c"].map((name) => roll.beforeCreate(cluster.node(name))));
+    for (const name of ["a", "b", "c"]) {
+      const machine = cluster.createServer(name, "old");
+      await roll.afterCreate(machine.node, machine.id, "definition=old");
+    }
+    await roll.settle();
+    expect(state(cluster)).toEqual(OLD);
+  });
+});
+
+describe("a replacement that the operator asked for", () => {
+  test("takes the node out first, and the turn lasts until the new one is well", async () => {
+    const cluster = new FakeCluster();
+    cluster.addPod("api-1", "honeydue-b");
+    const roll = cluster.run("old");
+    await roll.prepareReplacement(cluster.node("b"));
+    expect(cluster.members.has("honeydue-b")).toBe(false);
+    cluster.destroyServer("b");
+    await roll.beforeCreate(cluster.node("b"));
+    const machine = cluster.createServer("b", "old");
+    await roll.afterCreate(machine.node, machine.id, "definition=old# replaced");
+    expect(state(cluster)).toEqual(OLD);
+    expect(machine.rebuilds).toBe(0);
+    expect(cluster.fewestVoters).toBe(2);
+  });
+});
+
+describe("a new generation", () => {
+  const generation = { cluster: { generation: 2, restore: undefined } };
+
+  test("is refused without the operator's word for this run", async () => {
+    const cluster = new FakeCluster();
+    await expect(update(cluster, cluster.run("old", generation), "a", { generation: "2" })).rejects.toThrow(
+      "trivet rebuild",
+    );
+    expect(cluster.journal).toEqual([]);
+  });
+
+  test("rebuilds all nodes at once with it, once each, whichever the engine begins with", async () => {
+    const cluster = new FakeCluster();
+    const roll = cluster.run("old", { ...generation, consent: { rebuild: "2", restore: undefined } });
+    // One step at a time, as with --parallel 1: no node may wait for another one here.
+    for (const name of ["a", "b", "c"]) await update(cluster, roll, name, { generation: "2" });
+    expect(rebuilds(cluster)).toEqual([1, 1, 1]);
+    expect(cluster.journal.slice(0, 3).sort()).toEqual(["POST a rebuild", "POST b rebuild", "POST c rebuild"]);
+  });
+});
+
+describe("a restore", () => {
+  const restore = { cluster: { generation: 1, restore: "snap-1" }, consent: { rebuild: undefined, restore: "snap-1" } };
+
+  test("switches all servers off before the first is rebuilt, so that none joins the old cluster", async () => {
+    const cluster = new FakeCluster();
+    const roll = cluster.run("old", restore);
+    await update(cluster, roll, "a", { restore: "snap-1" });
+    expect(cluster.journal.slice(0, 3).sort()).toEqual(["POST a poweroff", "POST b poweroff", "POST c poweroff"]);
+    expect(rebuilds(cluster)).toEqual([1, 1, 1]);
+  });
+
+  test("leaves agents alone, whose disks the cluster that comes back still knows", async () => {
+    const cluster = new FakeCluster(honeyduePlatform({ pools: { general: 1 } }));
+    const roll = cluster.run("old", restore);
+    await update(cluster, roll, "b", { restore: "snap-1" });
+    expect(cluster.machine("general-1").rebuilds).toBe(0);
+  });
+
+  test("that is taken out of the settings again touches nothing", () => {
+    const labels = { definition: "old", generation: "1" };
+    const change = changeOf({ labels: { ...labels, restore: "snap-1" } }, { labels });
+    expect([change.restore, change.rebuild]).toEqual([undefined, false]);
+  });
+});
+
+describe("agents", () => {
+  test("roll one at a time by the same gate, without etcd", async () => {
+    const cluster = new FakeCluster(honeyduePlatform({ pools: { general: 2 } }));
+    cluster.addPod("worker-1", "honeydue-general-1");
+    expect(await up(cluster, "new", { only: ["general-1", "general-2"] })).toEqual([]);
+    expect(cluster.nodes.get("honeydue-general-1")?.definition).toBe("new");
+    expect(cluster.nodes.get("honeydue-general-2")?.definition).toBe("new");
+    expect(cluster.fewestVoters).toBe(3);
+    expect(cluster.journal.some((line) => line.startsWith("remove member"))).toBe(false);
+  });
+});
+
+test("what an earlier run left cordoned is taken back into scheduling, and nobody else's cordon is touched", async () => {
+  const cluster = new FakeCluster();
+  cluster.nodes.get("honeydue-a")!.cordoned = "by a roll";
+  cluster.nodes.get("honeydue-b")!.cordoned = "by somebody";
+  await cluster.run("old").settle();
+  expect(state(cluster)).toEqual([OLD[0], "b old by somebody member", OLD[2]]);
+});
