@@ -137,16 +137,20 @@ const keepProblems = ({ value, path }: Sourced<unknown>): Problem[] =>
     ? []
     : [{ code: "SN004", path, got: value, allowed: `a whole number from 1 to ${MOST_KEPT}` }];
 
-/** An emulator on this machine may do without TLS; nothing that leaves it in production. */
+/** Ranges that no packet leaves for: this machine, private networks, and those kept for documentation. */
+const NEVER_INTERNET = ["loopback", "private", "reserved"];
+
+/** An emulator may do without TLS; nothing that crosses the internet from production. */
 const clearTextProblems = ({ settings }: Draft, endpoint: Sourced<string> | undefined): Problem[] => {
   if (settings.snapshots?.insecure !== true || settings.environment !== "production") return [];
-  if (endpoint === undefined || /^(127\.\d+\.\d+\.\d+|localhost)(:\d+)?$/.test(endpoint.value)) return [];
+  const range = endpoint === undefined ? undefined : parseAddress(endpoint.value.replace(/:\d+$/, ""))?.range();
+  if (endpoint === undefined || (range !== undefined && NEVER_INTERNET.includes(range))) return [];
   return [
     {
       code: "SN005",
       path: "trivet:snapshots.insecure",
       got: true,
-      reason: "everything the cluster knows would cross the internet in clear",
+      reason: `everything the cluster knows would cross the internet to ${endpoint.value} in clear`,
       allowed: ["false"],
       action: "take it away, or set trivet:environment to staging",
     },

@@ -416,7 +416,7 @@ const MISTAKES: readonly Mistake[] = [
   {
     mistake: "snapshots in clear to another machine",
     settings: (s) => (s.values.snapshots = { insecure: true, endpoint: "s3.example" }),
-    problems: [["SN005", "trivet:snapshots.insecure", "would cross the internet in clear"]],
+    problems: [["SN005", "trivet:snapshots.insecure", "would cross the internet to s3.example in clear"]],
   },
   {
     mistake: "a restore without a place to restore from, and an override of what is not there",
