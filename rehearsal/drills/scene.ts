@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { KubernetesObject } from "../k3s/kubernetes-api";
-import type { Machines } from "../machines";
+import type { BootFault, Machines } from "../machines";
 import type { CloudClient, ServerView } from "../rehearse/cloud-client";
 import type { EngineEvent, EngineRun, RunOptions } from "../rehearse/engine";
 import type { Rehearsal } from "../rehearse/rehearsal";
@@ -34,19 +34,6 @@ export interface SceneParts {
   power: PowerLine;
   say: (line: string) => void;
   signal: AbortSignal;
-}
-
-interface MachineFault {
-  boots?: "never";
-  bootDelaySeconds?: number;
-  download?: "mirror away" | "wrong checksum";
-  clockSkewSeconds?: number;
-  kubelet?: "silent";
-}
-
-interface FaultyMachines {
-  faults: { set(name: string, fault: MachineFault): void; clear(name?: string): void };
-  saveSnapshot(id: number): Promise<string>;
 }
 
 /** Ends the drill, not the program: what follows would make no sense. The check that failed is noted already. */
@@ -220,24 +207,33 @@ export class Scene {
     await this.#settled();
   }
 
-  /** What is to go wrong with the machine of this node, also with a new one of the same name; undefined ends it. */
-  fault(node: string, fault: MachineFault | undefined): void {
-    const name = `${this.rehearsal.stack.name}-${node}`;
-    const { faults } = this.#machines;
-    if (fault) faults.set(name, fault);
-    else faults.clear(name);
+  /** What is to go wrong with each boot of this node's server; undefined ends it. */
+  async fault(node: string, fault: BootFault | undefined): Promise<void> {
+    this.rehearsal.machines.setFault((await this.server(node)).id, fault);
+  }
+
+  /** Machines of these nodes do not boot when they are switched on, whether they exist already or not. */
+  deadMachines(...nodes: readonly string[]): void {
+    this.rehearsal.deadMachines.clear();
+    for (const node of nodes) this.rehearsal.deadMachines.add(`${this.rehearsal.stack.name}-${node}`);
+  }
+
+  /** The kubelet of a node stops or goes on: no heartbeat, no status; everything else on the server runs. */
+  async kubelet(node: string, does: "hangs" | "goes on"): Promise<void> {
+    const { name } = await this.server(node);
+    const register = resolve(this.rehearsal.directory, "machines/processes.json");
+    const { processes } = JSON.parse(readFileSync(register, "utf8")) as { processes: { name: string; pid: number }[] };
+    const kubelet = processes.find((process) => process.name === `kwok ${name}`);
+    if (!kubelet) throw new Error(`no kubelet of ${name} runs`);
+    process.kill(kubelet.pid, does === "hangs" ? "SIGSTOP" : "SIGCONT");
   }
 
   /** `k3s etcd-snapshot save` on a server; the snapshot's name. */
   async saveSnapshot(node: string): Promise<string> {
-    const { id } = await this.server(node);
-    const snapshot = await this.#machines.saveSnapshot(id);
+    const machines = this.rehearsal.machines as Machines & { saveSnapshot(id: number): Promise<string> };
+    const snapshot = await machines.saveSnapshot((await this.server(node)).id);
     this.note(`on server ${node}: k3s etcd-snapshot save: ${snapshot}`);
     return snapshot;
-  }
-
-  get #machines(): Machines & FaultyMachines {
-    return this.rehearsal.machines as Machines & FaultyMachines;
   }
 
   /** What the server's console shows. */

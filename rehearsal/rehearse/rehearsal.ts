@@ -82,6 +82,8 @@ export class Rehearsal {
   readonly s3: S3Emulator | undefined;
   readonly machines: Machines;
   readonly engine: Engine;
+  /** Names of servers that do not boot when they are switched on: broken machines. */
+  readonly deadMachines: Set<string>;
   readonly #options: RehearsalOptions;
   readonly #tokens: CloudTokens;
   /** What stands in for a real part, by name. */
@@ -96,6 +98,7 @@ export class Rehearsal {
     s3: S3Emulator | undefined;
     machines: Machines;
     engine: Engine;
+    deadMachines: Set<string>;
     tokens: CloudTokens;
     standIns: readonly string[];
   }) {
@@ -105,13 +108,15 @@ export class Rehearsal {
     this.s3 = parts.s3;
     this.machines = parts.machines;
     this.engine = parts.engine;
+    this.deadMachines = parts.deadMachines;
     this.#tokens = parts.tokens;
     this.standIns = parts.standIns;
   }
 
   static async open(options: RehearsalOptions): Promise<Rehearsal> {
     const { stack, tools, directory, projectDirectory, loopbackPrefix = "127.20.0", plugins } = options;
-    const { onMachineEvent, onPower, delays = {} } = options;
+    const { onMachineEvent, onPower = () => undefined, delays = {} } = options;
+    const deadMachines = new Set<string>();
     const folder = (name: string): string => {
       const path = resolve(directory, name);
       mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -133,7 +138,7 @@ export class Rehearsal {
       const hetzner = await startHetznerEmulator({
         token: tokens.hetzner,
         publicIpv4Pool: { first: `${loopbackPrefix}.11`, last: `${loopbackPrefix}.254` },
-        machineHost: onPower ? observed(machines, onPower) : machines,
+        machineHost: powered(machines, deadMachines, onPower),
         serverCreateSeconds: delays.serverCreateSeconds ?? 0,
         rebuildSeconds: delays.rebuildSeconds ?? 0,
       });
@@ -190,7 +195,7 @@ export class Rehearsal {
         "cloudflare:apiToken": tokens.cloudflare,
       });
       const standIns = namesOfStandIns(Object.keys(real), s3 !== undefined);
-      return new Rehearsal({ options, hetzner, cloudflare, s3, machines, engine, tokens, standIns });
+      return new Rehearsal({ options, hetzner, cloudflare, s3, machines, engine, deadMachines, tokens, standIns });
     } catch (error) {
       await closeAll(started);
       throw error;
@@ -324,11 +329,12 @@ function namesOfStandIns(realPluginNames: readonly string[], hasSnapshots: boole
   ];
 }
 
-/** The same machines; somebody else hears of their power first. */
-function observed(machines: Machines, onPower: (event: PowerEvent) => void): MachineHost {
+/** The same machines, but for those that are broken; somebody else hears of their power first. */
+function powered(machines: Machines, dead: ReadonlySet<string>, onPower: (event: PowerEvent) => void): MachineHost {
   const off = ({ id }: { id: number }): void => onPower({ serverId: id, on: false });
   return {
     powerOn: async (machine) => {
+      if (dead.has(machine.name)) return;
       await machines.powerOn(machine);
       onPower({ serverId: machine.id, on: true });
     },

@@ -47,7 +47,7 @@ export const gateRefuses: Story = {
 
     scene.when(`the kubelet of node ${third} goes silent, and node ${other} is to be made anew`);
     const { name } = await scene.server(third);
-    scene.fault(third, { kubelet: "silent" });
+    await scene.kubelet(third, "hangs");
     try {
       await scene.kubernetes("PATCH", `/api/v1/nodes/${name}/status`, {
         type: "application/strategic-merge-patch+json",
@@ -55,7 +55,7 @@ export const gateRefuses: Story = {
       });
       refused(scene, await tryUp(scene, other, QUICK), [`node ${third}`, "not Ready"], "the node that is not Ready");
     } finally {
-      scene.fault(third, undefined);
+      await scene.kubelet(third, "goes on");
     }
     await scene.until(`${name} is Ready again`, async () => isReady(scene, name));
 
