@@ -19,6 +19,8 @@ export interface RestoreOptions {
 /** Every server at Hetzner, also one that the state does not have any more. */
 const ALL_SERVERS = "**hcloud:index/server:Server::**";
 
+const UP = ["up", "--yes", "--skip-preview", "--suppress-outputs"];
+
 /** `trivet restore`: the same cluster, as it was in a snapshot. */
 export async function restore(
   surroundings: Surroundings,
@@ -71,6 +73,10 @@ export async function restore(
   if (reasons.length > 0) {
     throw new Refusal(`${snapshot.name} cannot be restored: ${reasons.join("; ")}. Nothing was changed.`);
   }
+  if (state.servers.some((server) => server.restore !== undefined)) {
+    terminal.say("The servers still carry the label of a former restore. It goes first; no node is touched:");
+    await takeLabelAway(surroundings);
+  }
   const change = restoring(platform, state, snapshot.name, false);
   return restored(surroundings, {
     ...change,
@@ -107,9 +113,8 @@ export function restoring(platform: Platform, state: StackState, snapshot: strin
 async function restored(surroundings: Surroundings, change: Change): Promise<number> {
   const { stack, terminal, more } = surroundings;
   await carryOut(surroundings, change);
-  const up = ["up", "--yes", "--skip-preview", "--suppress-outputs"];
   terminal.say("\nThe cluster is back. Comparing its objects with the platform:");
-  let code = await stack.pulumi.run([...up, "--refresh", ...more], change.environment);
+  const code = await stack.pulumi.run([...UP, "--refresh", ...more], change.environment);
   if (code !== 0) {
     throw new Refusal(
       `The cluster is restored, but pulumi up --refresh did not end well. ${change.carryOn}`,
@@ -118,11 +123,19 @@ async function restored(surroundings: Surroundings, change: Change): Promise<num
   }
   await removeSetting(stack, "restore");
   terminal.say("\nThe setting restore is taken away; the servers' labels follow, no node is touched:");
-  code = await stack.pulumi.run([...up, "--target", ALL_SERVERS, ...more], change.environment);
-  if (code !== 0) {
-    throw new Refusal("The cluster is restored; only the servers' labels still say so. Do: pulumi up.", EXIT.problems);
-  }
+  await takeLabelAway(surroundings);
   return EXIT.well;
+}
+
+/** A label that stays would make the next restore of the same snapshot look like one that is done. */
+async function takeLabelAway({ stack, more }: Surroundings): Promise<void> {
+  const code = await stack.pulumi.run([...UP, "--target", ALL_SERVERS, ...more]);
+  if (code !== EXIT.well) {
+    throw new Refusal(
+      "The servers' label restore could not be taken away. Do: pulumi up, then this again if the restore is not done.",
+      code === EXIT.interrupted ? EXIT.interrupted : EXIT.problems,
+    );
+  }
 }
 
 /** Pure: the newest one that fits, so that a stray one does not stand in the way. */
