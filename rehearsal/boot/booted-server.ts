@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import type { Server } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -194,6 +194,7 @@ export class BootedServer {
   #seed(): void {
     const file = (name: string): string => this.at(`/var/lib/cloud/seed/nocloud/${name}`);
     if (existsSync(file("meta-data"))) return;
+    this.#makeDoors();
     mkdirSync(dirname(file("user-data")), { recursive: true, mode: 0o700 });
     writeFileSync(file("user-data"), this.machine.userData, { mode: 0o600 });
     writeFileSync(
@@ -203,6 +204,21 @@ export class BootedServer {
         mode: 0o600,
       },
     );
+  }
+
+  /** What the server may reach outside has the same loopback address in here: systemd listens there and passes on. */
+  #makeDoors(): void {
+    for (const { outside, address } of this.#options.network.doors) {
+      const name = `trivet-rehearsal-outside-${outside.port}`;
+      const units = this.at("/etc/systemd/system");
+      mkdirSync(join(units, "sockets.target.wants"), { recursive: true });
+      writeFileSync(join(units, `${name}.socket`), `[Socket]\nListenStream=${outside.host}:${outside.port}\n`);
+      writeFileSync(
+        join(units, `${name}.service`),
+        `[Service]\nExecStart=/lib/systemd/systemd-socket-proxyd ${address}:${outside.port}\n`,
+      );
+      symlinkSync(`../${name}.socket`, join(units, "sockets.target.wants", `${name}.socket`));
+    }
   }
 
   get #consoleFile(): string {

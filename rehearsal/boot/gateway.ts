@@ -5,7 +5,7 @@
  *  - the metadata service, as far as Hetzner's is used: it knows a server by the address it asks from;
  *  - the release site: the files of `<folder>/site`;
  *  - `<folder>/gateway.sock`: a proxy (HTTP CONNECT) through which the rehearsal reaches the servers. A Unix socket belongs to no network;
- *  - addresses of `<folder>/outside.json`: what listens there is the rehearsal's, behind a Unix socket each.
+ *  - `POST /outside` on the same socket: a door. What connects to an address in here gets to a Unix socket of the rehearsal's.
  */
 import { createReadStream, readFileSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -74,14 +74,16 @@ createServer((request: IncomingMessage, response) => {
   }
 }).listen(80, releaseSiteAddress);
 
-for (const { address, port, socket } of JSON.parse(readFileSync("outside.json", "utf8")) as {
-  address: string;
-  port: number;
-  socket: string;
-}[])
-  createTcpServer((client) => join2(client, connect(socket))).listen(port, address);
-
-const proxy = createServer((_, response) => text(response, 405, "CONNECT only\n"));
+const proxy = createServer((request, response) => {
+  let body = "";
+  request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+  request.on("end", () => {
+    const { address, port, socket } = JSON.parse(body) as { address: string; port: number; socket: string };
+    createTcpServer((client) => pass(client, connect(socket)))
+      .on("error", (error) => text(response, 500, error.message))
+      .listen(port, address, () => text(response, 200, "open\n"));
+  });
+});
 proxy.on("connect", (request, client: Socket, head) => {
   const [host = "", port = ""] = (request.url ?? "").split(":");
   const server = connect({ host, port: Number(port), noDelay: true, localAddress: ownAddress });
@@ -90,13 +92,13 @@ proxy.on("connect", (request, client: Socket, head) => {
   server.once("connect", () => {
     client.write("HTTP/1.1 200 OK\r\n\r\n");
     server.write(head);
-    join2(client, server);
+    pass(client, server);
   });
 });
 // By a relative path: the absolute one may be longer than a socket's name can be.
 proxy.listen("gateway.sock");
 
-function join2(one: Socket, other: Socket): void {
+function pass(one: Socket, other: Socket): void {
   for (const [from, to] of [
     [one, other],
     [other, one],

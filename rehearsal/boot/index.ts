@@ -21,8 +21,6 @@ export interface BootedMachinesOptions {
   tools: Readonly<Record<string, { path: string }>>;
   /** Logs, consoles and the release site's files. It is made when missing, and removed by `close`. */
   directory: string;
-  /** What servers may reach on this machine: an emulated S3, for example. See `BootedMachines.outside`. */
-  outside?: readonly Outside[];
   onEvent?: (event: MachineEvent) => void;
   onProgress?: (progress: BaseTreeProgress) => void;
   /** Aborting does what `close` does. */
@@ -35,8 +33,11 @@ export interface BootedMachines extends Machines {
   publish(name: string, file: string): { url: string; sha256: string };
   /** Takes it off the site again: a release site that is away. */
   withdraw(name: string): Promise<void>;
-  /** Under which addresses servers reach `options.outside`, in its order. */
-  readonly outside: readonly Outside[];
+  /**
+   * Lets servers that are made from now on reach something that listens on a loopback address of this machine, an emulated S3 for
+   * example, under the same address and port. Everything else of this machine is out of their reach.
+   */
+  letReach(outside: Outside): Promise<void>;
   /** Runs a command in a server, as root; gives its standard output. */
   run(id: number, command: string, ...args: readonly string[]): Promise<string>;
 }
@@ -49,7 +50,6 @@ export interface BootedMachines extends Machines {
 export async function createBootedMachines({
   tools,
   directory,
-  outside = [],
   onEvent = () => undefined,
   onProgress,
   signal,
@@ -59,7 +59,7 @@ export async function createBootedMachines({
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const register = new ProcessRegister(directory);
   const folder = realpathSync(directory);
-  const network = await Network.open(folder, register, outside);
+  const network = await Network.open(folder, register);
   const binds = Object.fromEntries(
     Object.entries({ node: { path: process.execPath }, ...tools }).map(([name, { path }]) => [
       join(TOOLS_FOLDER, name),
@@ -123,7 +123,7 @@ export async function createBootedMachines({
       return { url: `http://${RELEASE_SITE_ADDRESS}/${encodeURIComponent(name)}`, sha256 };
     },
     withdraw: (name) => rm(site(name), { force: true }),
-    outside: outside.map(({ port }, index) => ({ host: `198.51.100.${index + 2}`, port })),
+    letReach: (outside) => network.openDoor(outside),
     run: async (id, command, ...args) => {
       const server = servers.get(id);
       if (!server) throw new Error(`there is no server ${id}`);

@@ -31,6 +31,15 @@ export interface Outside {
   port: number;
 }
 
+export interface Door {
+  outside: Outside;
+  /** In the servers' network; the port is the same. */
+  address: string;
+}
+
+/** The last of the addresses that SETUP adds for doors. */
+const LAST_DOOR = 9;
+
 export type DownloadFault = "bad checksum" | "mirror away";
 
 /**
@@ -94,26 +103,17 @@ export class Network {
   readonly gateway: RunningProcess;
   readonly #faults = new Map<number, DownloadFault>();
   readonly #metadata = new Map<number, { address: string; machine: Machine }>();
-  readonly #outside: Server[];
+  readonly #doors: (Door & { server: Server })[] = [];
 
-  private constructor(folder: string, gateway: RunningProcess, outside: Server[]) {
+  private constructor(folder: string, gateway: RunningProcess) {
     this.folder = folder;
     this.gateway = gateway;
-    this.#outside = outside;
   }
 
-  /** @param outside gets the addresses 198.51.100.2, .3 and so on, with the ports they have outside */
-  static async open(folder: string, register: ProcessRegister, outside: readonly Outside[]): Promise<Network> {
-    if (outside.length > 8) throw new Error(`servers may reach at most 8 things outside, not ${outside.length}`);
+  static async open(folder: string, register: ProcessRegister): Promise<Network> {
     rmSync(join(folder, "gateway.sock"), { force: true }); // of a killed one: it is the sign that the gateway is there
     mkdirSync(join(folder, "site"), { recursive: true, mode: 0o700 });
     writeFileSync(join(folder, "metadata.json"), "[]", { mode: 0o600 });
-    const doors = outside.map(({ port }, index) => ({
-      address: `${OUTSIDE_ADDRESSES}${index + 2}`,
-      port,
-      socket: `outside-${index}.sock`,
-    }));
-    writeFileSync(join(folder, "outside.json"), JSON.stringify(doors), { mode: 0o600 });
     const gateway = register.start({
       name: "gateway of the booted servers' network",
       path: findCommand("unshare") ?? "unshare",
@@ -136,12 +136,23 @@ export class Network {
         throw new Error(`the network of the booted servers did not start:\n${gateway.logTail().join("\n")}`);
       await delay(POLL_MILLISECONDS);
     }
-    const servers = await Promise.all(
-      doors.map(async ({ socket }, index) => {
-        return await listen({ path: shortPath(gateway, socket) }, () => dialOutside(outside[index]!));
-      }),
-    );
-    return new Network(folder, gateway, servers);
+    return new Network(folder, gateway);
+  }
+
+  /** Opens a door to something that listens on this machine. */
+  async openDoor(outside: Outside): Promise<void> {
+    const number = this.#doors.length + 2;
+    if (number > LAST_DOOR) throw new Error(`servers may reach at most ${LAST_DOOR - 1} things outside`);
+    const address = `${OUTSIDE_ADDRESSES}${number}`;
+    const socket = `outside-${number}.sock`;
+    const server = await listen({ path: shortPath(this.gateway, socket) }, () => dialOutside(outside));
+    this.#doors.push({ outside, address, server });
+    await this.#tellGateway({ address, port: outside.port, socket });
+  }
+
+  /** What servers may reach outside, and at which address in here. */
+  get doors(): readonly Door[] {
+    return this.#doors;
   }
 
   /** Where a path of the servers' disks lies for this process: they are mounted in the gateway's namespace only. */
@@ -202,7 +213,7 @@ export class Network {
 
   async close(): Promise<void> {
     await this.gateway.stop("at once");
-    for (const server of this.#outside) server.close();
+    for (const { server } of this.#doors) server.close();
   }
 
   #writeMetadata(): void {
@@ -217,6 +228,24 @@ export class Network {
     // In one step: the gateway reads it at any moment.
     writeFileSync(join(this.folder, "metadata.json.new"), JSON.stringify(servers), { mode: 0o600 });
     renameSync(join(this.folder, "metadata.json.new"), join(this.folder, "metadata.json"));
+  }
+
+  async #tellGateway(door: object): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const asked = request({
+        socketPath: shortPath(this.gateway, "gateway.sock"),
+        method: "POST",
+        path: "/outside",
+        agent: false,
+      });
+      asked.once("response", (response) => {
+        response.resume();
+        if (response.statusCode === 200) resolve();
+        else reject(new Error(`the gateway did not open ${JSON.stringify(door)}`));
+      });
+      asked.once("error", reject);
+      asked.end(JSON.stringify(door));
+    });
   }
 
   /** A connection to an address in there, through the gateway. */

@@ -1,3 +1,5 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { BootedCluster, whyNotHere } from "./support/cluster";
 
@@ -31,13 +33,18 @@ nft 'add table ip pods; add chain ip pods leaving { type nat hook postrouting pr
 /** One bring-up, told in order: each test begins where the one before it ended. */
 (obstacle === undefined ? describe : describe.skip)("three servers that really boot", () => {
   let cluster: BootedCluster;
+  let outside: Server;
   const serves = (name: "a" | "b" | "c") => () =>
     /small k3s: serves (\S+) (.*) \{/.exec(cluster.bootOf(name))?.slice(1, 3);
 
   beforeAll(async () => {
     cluster = await BootedCluster.open("127.55.0", join(__dirname, "support/small-k3s.py"));
+    outside = createServer((_, response) => response.end("hello, server"));
+    await new Promise<void>((resolve) => outside.listen(0, "127.0.0.1", resolve));
+    await cluster.machines.letReach({ host: "127.0.0.1", port: (outside.address() as AddressInfo).port });
   }, 60_000);
   afterAll(async () => {
+    outside?.close();
     await cluster?.machines.close();
   }, 60_000);
 
@@ -116,6 +123,21 @@ nft 'add table ip pods; add chain ip pods leaving { type nat hook postrouting pr
     expect(await asPod(METADATA)).toBe("#cloud-config\n");
     await cluster.run("a", "nft -f /etc/trivet/host.nft");
     expect(await asPod(METADATA)).toMatch(/^refused:/);
+  }, 60_000);
+
+  test("a server reaches of this machine what it may, under the same address, and nothing else", async () => {
+    const { port } = outside.address() as AddressInfo;
+    expect(await cluster.run("b", ask(`http://127.0.0.1:${port}`))).toBe("hello, server\n");
+    const other = createServer((_, response) => response.end("not for servers"));
+    await new Promise<void>((resolve) => other.listen(0, resolve));
+    try {
+      for (const host of ["127.0.0.1", "172.31.1.1", "198.51.100.1"])
+        expect(await cluster.run("b", ask(`http://${host}:${(other.address() as AddressInfo).port}`))).toMatch(
+          /^refused:/,
+        );
+    } finally {
+      other.close();
+    }
   }, 60_000);
 
   test("after a power cut a server starts with its own data, and its firewall and kernel settings are back", async () => {

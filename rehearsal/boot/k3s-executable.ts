@@ -1,0 +1,32 @@
+import { execFile } from "node:child_process";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { TOOLS_FOLDER } from "./booted-server";
+import { commandPath } from "./requirements";
+
+const run = promisify(execFile);
+
+/**
+ * Builds the stand-in of K3s (../k3s/main.ts) as one file, as K3s itself is one: servers download it, check its sum and start it. Node
+ * and the real binaries that it runs are in the servers' `TOOLS_FOLDER` already.
+ * @param folder where the file is put; gives its path
+ */
+export async function buildK3s(folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const bundle = join(folder, "k3s.cjs");
+  // Its own command instead of its API, which refuses to run in a test's global scope.
+  await run(
+    require.resolve("esbuild/bin/esbuild"),
+    [
+      resolve(__dirname, "../k3s/main.ts"),
+      ...["--bundle", "--platform=node", "--target=node22", "--format=cjs", "--log-level=warning"],
+      `--outfile=${bundle}`,
+    ],
+    { env: { PATH: commandPath() } },
+  );
+  const executable = join(folder, "k3s");
+  await writeFile(executable, `#!${TOOLS_FOLDER}/node\n${await readFile(bundle, "utf8")}`);
+  await chmod(executable, 0o755);
+  return executable;
+}
