@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { Rehearsal, REHEARSAL_TOOLS } from "../rehearsal/rehearse/rehearsal";
 import { readStack } from "../rehearsal/rehearse/stack";
 import { ensureTools } from "../rehearsal/toolchain";
+import { criticalPath, renderPaths } from "./critical-path";
 
 /**
  * Benchmarks, as ratios within one run: absolute times differ from machine to machine, ratios far less.
@@ -12,6 +13,8 @@ import { ensureTools } from "../rehearsal/toolchain";
  */
 const PROJECT_DIRECTORY = resolve(__dirname, "..");
 const RUNS = 5;
+/** Of the delays of a cloud; less is quicker, but the emulation's own work then weighs more. */
+const SCALE = Number(process.env["TRIVET_BENCH_SCALE"] ?? "1");
 
 interface Figure {
   what: string;
@@ -79,6 +82,12 @@ async function main(): Promise<void> {
   for (const { what, against, seconds, ratio } of figures) {
     console.log(`| ${what} | ${seconds.toFixed(2)} | ${ratio.toFixed(2)} | ${against} |`);
   }
+  const paths = await criticalPath({
+    tools: await ensureTools(REHEARSAL_TOOLS),
+    projectDirectory: PROJECT_DIRECTORY,
+    scale: SCALE,
+  });
+  console.log(`\n${renderPaths(paths, SCALE)}`);
 }
 
 void main();

@@ -51,7 +51,9 @@ export async function tallied<T>(
 }
 
 function note({ reasons }: Tally, error: unknown): void {
-  const { code, cause, message, name } = error as Error & { code?: string; cause?: { code?: string } };
-  const reason = code ?? cause?.code ?? (name === "TimeoutError" ? "no answer in time" : message.slice(0, 120));
+  const { code, cause, message, name } = error as Error & { code?: string | number; cause?: { code?: string } };
+  // A time-out has a code too, but a number that says nothing.
+  const known = typeof code === "string" ? code : cause?.code;
+  const reason = name === "TimeoutError" ? "no answer in time" : (known ?? message.slice(0, 120));
   if (reason in reasons || Object.keys(reasons).length < KINDS_OF_REASONS) reasons[reason] = (reasons[reason] ?? 0) + 1;
 }
