@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { cisDocument } from "../components/cluster/cis";
 import { MANIFEST_PROBLEMS } from "../components/manifests";
 import { picture } from "../model/picture";
 import { PROBLEMS } from "../model/problem";
@@ -22,6 +23,7 @@ const generated: readonly { file: string; text: (old: string) => string }[] = [
       ),
   },
   { file: "docs/errors.md", text: errors },
+  { file: "docs/cis.md", text: () => cisDocument(platformOfStackFile("honeydue")) },
 ];
 
 function errors(): string {

@@ -3,46 +3,42 @@ import type * as pulumi from "@pulumi/pulumi";
 import { CI_GROUP } from "./certificates";
 
 /**
- * Everything Kubernetes and K3s know in their core group but Secrets, and what gets at their content: `pods/log`, `pods/exec`,
- * `serviceaccounts/token`. RBAC has no "all but", so all are named.
+ * Everything Kubernetes and K3s know but Secrets, and what gets at their content: `pods/log`, `pods/exec`,
+ * `serviceaccounts/token`, the values of Helm charts. RBAC has no "all but", and CIS wants no wildcards: so all are named.
  */
-const CORE_RESOURCES = [
-  "configmaps",
-  "endpoints",
-  "events",
-  "limitranges",
-  "namespaces",
-  "nodes",
-  "persistentvolumeclaims",
-  "persistentvolumes",
-  "pods",
-  "podtemplates",
-  "replicationcontrollers",
-  "resourcequotas",
-  "serviceaccounts",
-  "services",
-];
-
-/** Groups of which all may be read. `helm.cattle.io` is not among them: charts' values may hold anything. */
-const GROUPS = [
-  "admissionregistration.k8s.io",
-  "apiextensions.k8s.io",
-  "apiregistration.k8s.io",
-  "apps",
-  "autoscaling",
-  "batch",
-  "coordination.k8s.io",
-  "discovery.k8s.io",
-  "events.k8s.io",
-  "k3s.cattle.io",
-  "metrics.k8s.io",
-  "networking.k8s.io",
-  "node.k8s.io",
-  "policy",
-  "rbac.authorization.k8s.io",
-  "scheduling.k8s.io",
-  "storage.k8s.io",
-];
+const READABLE: Readonly<Record<string, readonly string[]>> = {
+  "": [
+    ...["configmaps", "endpoints", "events", "limitranges", "namespaces", "nodes", "persistentvolumeclaims"],
+    ...[
+      "persistentvolumes",
+      "pods",
+      "podtemplates",
+      "replicationcontrollers",
+      "resourcequotas",
+      "serviceaccounts",
+      "services",
+    ],
+  ],
+  "admissionregistration.k8s.io": [
+    ...["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
+    ...["validatingadmissionpolicies", "validatingadmissionpolicybindings"],
+  ],
+  "apiextensions.k8s.io": ["customresourcedefinitions"],
+  "apiregistration.k8s.io": ["apiservices"],
+  apps: ["controllerrevisions", "daemonsets", "deployments", "replicasets", "statefulsets"],
+  autoscaling: ["horizontalpodautoscalers"],
+  batch: ["cronjobs", "jobs"],
+  "coordination.k8s.io": ["leases"],
+  "discovery.k8s.io": ["endpointslices"],
+  "events.k8s.io": ["events"],
+  "k3s.cattle.io": ["addons", "etcdsnapshotfiles"],
+  "metrics.k8s.io": ["nodes", "pods"],
+  "networking.k8s.io": ["ingressclasses", "ingresses", "networkpolicies"],
+  policy: ["poddisruptionbudgets"],
+  "rbac.authorization.k8s.io": ["clusterrolebindings", "clusterroles", "rolebindings", "roles"],
+  "scheduling.k8s.io": ["priorityclasses"],
+  "storage.k8s.io": ["csidrivers", "csinodes", "storageclasses", "volumeattachments"],
+};
 
 /**
  * What the holder of `ciKubeconfig` may: read, nothing else. A preview with it works, and says so in its log: the provider would
@@ -51,15 +47,15 @@ const GROUPS = [
  * `--refresh` fails at the first Secret. Whoever wants server-side previews must trust CI with the administrator's kubeconfig.
  */
 export function grantCiAccess(name: string, opts: pulumi.CustomResourceOptions): void {
-  const read = ["get", "list", "watch"];
   const role = new kubernetes.rbac.v1.ClusterRole(
     `${name}-ci`,
     {
       metadata: { name: CI_GROUP },
-      rules: [
-        { apiGroups: [""], resources: CORE_RESOURCES, verbs: read },
-        { apiGroups: GROUPS, resources: ["*"], verbs: read },
-      ],
+      rules: Object.entries(READABLE).map(([group, resources]) => ({
+        apiGroups: [group],
+        resources: [...resources],
+        verbs: ["get", "list", "watch"],
+      })),
     },
     opts,
   );

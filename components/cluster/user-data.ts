@@ -99,10 +99,13 @@ export const ASPECTS = [
 ] as const;
 export type AspectName = (typeof ASPECTS)[number];
 
-interface NodeFile {
+export interface PlainFile {
   readonly path: string;
   readonly permissions: "0600" | "0644" | "0755";
   readonly content: string;
+}
+
+interface NodeFile extends PlainFile {
   /** Where a difference counts; undefined for what is a secret, or counted by its parts. */
   readonly aspect: AspectName | undefined;
 }
@@ -134,6 +137,10 @@ export function userData(platform: Platform, identity: NodeIdentity, secrets: No
   }
   return text;
 }
+
+/** The files of a node as they lie on its disk, with a name for each secret; for reviews. */
+export const plainFiles = (platform: Platform, identity: NodeIdentity): ReadonlyMap<string, PlainFile> =>
+  new Map(definitionFiles(platform, identity).map((file) => [file.path, file]));
 
 /**
  * What this node is, in 16 hex digits: everything but secrets, generation and restore. Secrets change with the generation only,
@@ -168,11 +175,7 @@ function definition(platform: Platform, identity: NodeIdentity): Readonly<Record
   const { cluster } = platform;
   const { node } = identity;
   const options = Object.entries(k3sOptions(platform, identity, NAMES_OF_SECRETS, nodeLabels(identity)));
-  const files = nodeFiles(platform, identity, NAMES_OF_SECRETS, {
-    definition: "",
-    restore: undefined,
-    configSecret: (name) => name,
-  });
+  const files = definitionFiles(platform, identity);
   const counted = (aspect: AspectName): unknown[] => [
     ...options.filter(([name]) => (OPTION_ASPECTS[name] ?? "config") === aspect),
     ...files
@@ -190,6 +193,13 @@ function definition(platform: Platform, identity: NodeIdentity): Readonly<Record
     revision: String(node.revision),
   };
 }
+
+const definitionFiles = (platform: Platform, identity: NodeIdentity): readonly NodeFile[] =>
+  nodeFiles(platform, identity, NAMES_OF_SECRETS, {
+    definition: "",
+    restore: undefined,
+    configSecret: (name) => name,
+  });
 
 const NAMES_OF_SECRETS: NodeSecrets = {
   authorities: Object.fromEntries(
