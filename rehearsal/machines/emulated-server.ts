@@ -1,27 +1,17 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Machine } from "../emulators/hetzner/machine-host";
-import { BootFailure, throwIfAny } from "./boot-failure";
-import { decideBoot, type Peer } from "./boot-decision";
-import { BootStatus } from "./boot-status";
-import { CREDENTIALS, writeClient } from "./control-plane/client-credentials";
-import { ControlPlane, type ControlPlaneTools } from "./control-plane/control-plane";
-import { notSimulated, packagedObjects } from "./control-plane/packaged-objects";
-import { simulateLocalPath } from "./control-plane/simulated-local-path";
-import { simulateTraefik } from "./control-plane/simulated-traefik";
-import { criticalMismatches } from "./k3s/config";
-import { KubernetesApi } from "./kubernetes-api";
-import type { MachineDisk, Role } from "./machine-disk";
-import { startKubelet } from "./nodes/kubelet";
-import { publishNodeHosts, registerNode, whenNodeReady } from "./nodes/node";
-import type { Exit, ProcessRegister, RunningProcess } from "./processes";
-import { checkCanListen, explainListenError, Relay } from "./relay";
-import { authorityFiles, readServerDefinition, type ServerDefinition } from "./server-definition";
+import { K3sAgent, type K3sHost, type K3sProgress, K3sServer, type K3sTools } from "../k3s";
+import { BootFailure, throwIfAny } from "../k3s/boot-failure";
+import { apiPort } from "../k3s/definition";
+import type { ProcessRegister } from "../k3s/processes";
+import { passwordOf } from "../k3s/token";
+import { decideAgent, decideBoot, type Peer } from "./boot-decision";
+import { BootStatus, type Stage } from "./boot-status";
+import { hardwareOf } from "./hardware";
+import type { MachineDisk } from "./machine-disk";
+import { readServerDefinition, type ServerDefinition } from "./server-definition";
 import { parseCloudConfig, USER_DATA_LIMIT_BYTES } from "./user-data/cloud-config";
 import { askCloudInit } from "./user-data/cloud-init";
-
-export interface MachineTools extends ControlPlaneTools {
-  kwok: string;
-}
 
 /** What happens on emulated servers, in order. Lines and problems hold no secrets. */
 export type MachineEvent = { machine: { id: number; name: string } } & (
@@ -34,7 +24,18 @@ export type MachineEvent = { machine: { id: number; name: string } } & (
 );
 type WithoutMachine<Event> = Event extends unknown ? Omit<Event, "machine"> : never;
 
-/** Servers look at one another through this: what a boot script learns by asking its peers. */
+/** How a boot may be made to fail. */
+export type BootFault = "bad checksum" | "mirror away" | "wrong token" | "clock behind";
+
+/** Seconds that a cloud and a real K3s need and an emulation does not. */
+export interface MachineDelays {
+  /** From power on to the first line of the user-data. */
+  bootSeconds: number;
+  /** From the end of the boot script to the first process of K3s. */
+  k3sStartSeconds: number;
+}
+
+/** Servers look at one another through this: what a boot script learns by asking its peers, and where they are reached. */
 export interface Neighbourhood {
   servers(): readonly EmulatedServer[];
 }
@@ -42,39 +43,42 @@ export interface Neighbourhood {
 /** How long a boot script waits for the private network: a server with a public address boots before it is attached. */
 const NETWORK_DEADLINE_MILLISECONDS = 300_000;
 const WAIT_PERIOD_MILLISECONDS = 100;
+/** After the first failure of a boot, the second, ...; the last one is kept. As in the boot script. */
+const BOOT_RETRY_SECONDS = [5, 10, 20, 30] as const;
 /** RestartSec of K3s' unit. */
 const RESTART_SECONDS = 5;
 const CONSOLE_LINES = 1_000;
+/** RKE2's port for the same thing. The API port belongs to kube-apiserver alone, so that no traffic goes through this process. */
+const SUPERVISOR_PORT = 9345;
+/** Where a server that does not exist is looked for: nobody listens there, and it is on loopback. */
+const NOWHERE = "127.255.255.254";
 
 /** One emulated server: its disk, its console, and what runs on it while it is switched on. */
 export class EmulatedServer {
   machine: Machine;
   readonly disk: MachineDisk;
   definition?: ServerDefinition;
-  role?: Role;
-  controlPlane?: ControlPlane;
+  /** Set by tests and drills: the next boots meet it until it is taken away. */
+  fault?: BootFault;
   readonly console: string[] = [];
-  readonly #tools: MachineTools;
+  readonly #tools: K3sTools;
   readonly #register: ProcessRegister;
   readonly #neighbourhood: Neighbourhood;
+  readonly #delays: MachineDelays;
   readonly #onEvent: (event: MachineEvent) => void;
   #power: AbortController | undefined;
   #life: Promise<void> = Promise.resolve();
-  #activity: AbortController | undefined;
-  #crash: (lines: readonly string[]) => void = () => undefined;
   #status: BootStatus | undefined;
-  #relay: Relay | undefined;
-  #kubelet: RunningProcess | undefined;
-  #supervisor: KubernetesApi | undefined;
-  #simulations: Promise<void>[] = [];
+  #k3s: K3sServer | K3sAgent | undefined;
   #startedAt = 0;
 
   constructor(options: {
     machine: Machine;
     disk: MachineDisk;
-    tools: MachineTools;
+    tools: K3sTools;
     register: ProcessRegister;
     neighbourhood: Neighbourhood;
+    delays: MachineDelays;
     onEvent: (event: MachineEvent) => void;
   }) {
     this.machine = options.machine;
@@ -82,11 +86,16 @@ export class EmulatedServer {
     this.#tools = options.tools;
     this.#register = options.register;
     this.#neighbourhood = options.neighbourhood;
+    this.#delays = options.delays;
     this.#onEvent = options.onEvent;
   }
 
   get isOn(): boolean {
     return this.#power !== undefined;
+  }
+
+  get server(): K3sServer | undefined {
+    return this.#k3s instanceof K3sServer ? this.#k3s : undefined;
   }
 
   /** Begins to boot and returns; what becomes of it shows on the console and in events. */
@@ -102,87 +111,49 @@ export class EmulatedServer {
     const power = this.#power;
     if (!power) return;
     power.abort();
+    // The processes first: what waits for them ends by itself then.
+    await this.#k3s?.stop(how);
     await this.#life;
     await this.#halt(how);
     this.#say("power off");
     this.#power = undefined;
   }
 
-  /** From power on to power off. A K3s that ends by itself is started again, as systemd does; one that never started is not. */
+  /** From power on to power off. A K3s that ends is started again, by way of the boot script, as systemd does. */
   async #live(power: AbortSignal): Promise<void> {
-    const off = new Promise<"off">((resolve) => power.addEventListener("abort", () => resolve("off"), { once: true }));
-    while (!power.aborted) {
+    try {
       this.#startedAt = Date.now();
-      const activity = new AbortController();
-      this.#activity = activity;
-      const crash = new Promise<readonly string[]>((resolve) => (this.#crash = resolve));
-      const run = this.#run(AbortSignal.any([power, activity.signal]));
-      try {
-        const ended = await Promise.race([run.then(() => crash), crash, off]);
-        activity.abort();
-        await run.catch(() => undefined);
-        if (ended === "off") return;
-        for (const line of ended) this.#say(line);
-        await this.#halt("at once");
+      await pause(this.#delays.bootSeconds, power);
+      const definition = await this.#configure(power);
+      if (!definition) return;
+      for (;;) {
+        await this.#boot(definition, power);
+        await this.#runK3s(definition, power);
         this.#say(`systemd: k3s.service: scheduled restart in ${RESTART_SECONDS} s`);
-        await delay(RESTART_SECONDS * 1000, undefined, { signal: power }).catch(() => undefined);
-      } catch (error) {
-        if (!power.aborted) await this.#fail(error);
-        return;
+        await delay(RESTART_SECONDS * 1000, undefined, { signal: power });
       }
+    } catch (error) {
+      if (!power.aborted) await this.#fail(error);
     }
   }
 
   async #fail(error: unknown): Promise<void> {
-    const problems =
-      error instanceof BootFailure
-        ? error.problems.map(({ where, what }) => `${where}: ${what}`)
-        : (error as Error).message.split("\n");
+    const problems = problemsOf(error);
     for (const problem of problems) this.#say(problem);
     this.#say("boot failed; the server stays on and does nothing");
     await this.#halt("at once");
-    await this.#answerFailure(problems);
+    // Where the user-data could be read at all, the operator who asks the API port hears why.
+    if (this.definition) {
+      this.#status = await this.#listen(this.definition).catch(() => undefined);
+      this.#status?.say("failed", problems.join("; "));
+    }
     this.#emit({ type: "failed", problems });
   }
 
   async #halt(how: "gently" | "at once"): Promise<void> {
-    this.#activity?.abort();
-    await Promise.all([
-      this.#kubelet?.stop(how),
-      this.#relay?.close(),
-      this.#supervisor?.close(),
-      this.#status?.close(),
-    ]);
-    await this.controlPlane?.stop(how);
-    await Promise.all(this.#simulations);
-    this.#kubelet = this.#relay = this.#supervisor = this.#status = undefined;
-    delete this.controlPlane;
-    this.#simulations = [];
-  }
-
-  async #run(signal: AbortSignal): Promise<void> {
-    const definition = await this.#configure(signal);
-    if (!definition) return;
-    this.#status = await BootStatus.listen(definition, apiPort(definition));
-    const role = await this.#enterCluster(definition, this.#status, signal);
-    if (role === "initialised") await this.#startControlPlane(definition, signal);
-    else await this.#joinCluster(definition, this.#status, signal);
-    await this.#startNode(definition, signal);
-  }
-
-  /** The boot script's place on the API port is given up right before something else takes it. */
-  async #leaveApiPort(): Promise<void> {
-    const status = this.#status;
-    this.#status = undefined;
-    await status?.close();
-  }
-
-  /** Where the user-data could be read at all, the operator who asks the API port hears why this server does nothing. */
-  async #answerFailure(problems: readonly string[]): Promise<void> {
-    if (!this.definition) return;
-    const status = await BootStatus.listen(this.definition, apiPort(this.definition)).catch(() => undefined);
-    status?.say("failed", problems.join("; "));
-    this.#status = status;
+    const [k3s, status] = [this.#k3s, this.#status];
+    this.#k3s = this.#status = undefined;
+    await Promise.all([k3s?.stop(how), status?.close()]);
   }
 
   /** cloud-init: judges the user-data, and at the first boot writes its files. A server without user-data is a plain server. */
@@ -216,12 +187,8 @@ export class EmulatedServer {
           : `cloud-init: its own schema command did not judge: ${verdict.why}`,
       );
     if (stored === undefined) await this.disk.install(userData, definition.files);
-    this.#say(
-      "boot script: its commands are read, not run; interfaces and who initialises are decided by the emulation",
-    );
+    this.#say("boot script: its commands are read, not run; what it decides is decided here by its rules");
     this.definition = definition;
-    const role = await this.disk.role();
-    if (role) this.role = role;
     return definition;
   }
 
@@ -232,184 +199,203 @@ export class EmulatedServer {
     while (this.machine.privateNetworks.length === 0) {
       if (Date.now() > deadline)
         throw new Error(`no private network was attached within ${NETWORK_DEADLINE_MILLISECONDS / 1000} s`);
-      if (!told) this.#say("boot script: waiting for an interface on the private network");
+      if (!told) this.#say("trivet: network: waiting for an interface on the private network");
       told = true;
       await delay(WAIT_PERIOD_MILLISECONDS, undefined, { signal });
     }
   }
 
-  /** Decides its part in the cluster and waits until it can play it. */
-  async #enterCluster(definition: ServerDefinition, status: BootStatus, signal: AbortSignal): Promise<Role> {
-    for (;;) {
-      const role = this.role;
-      const decision = decideBoot({ name: definition.nodeName, ...(role ? { role } : {}) }, this.#askPeers(definition));
-      switch (decision.action) {
-        case "start":
-          this.#say("k3s: has data here: it starts with what it has");
-          return role ?? "initialised";
-        case "join":
-          this.#say(`k3s: joining ${definition.node.cluster} through ${decision.through}`);
-          return "joined";
-        case "initialise":
-          // Noted before anything else can look, so that nobody takes this server for a fresh one any more.
-          this.role = "initialised";
-          await this.disk.setRole("initialised");
-          this.#say(
-            `k3s: all servers are fresh and this one has the lowest name: initialising cluster ${definition.node.cluster}`,
-          );
-          return "initialised";
-        case "wait":
-          if (status.reason !== decision.why) this.#say(`boot script: rendezvous: ${decision.why}`);
-          status.say("rendezvous", decision.why);
-          await delay(WAIT_PERIOD_MILLISECONDS, undefined, { signal });
+  #listen(definition: ServerDefinition): Promise<BootStatus> {
+    return BootStatus.listen(
+      definition,
+      apiPort(definition.config),
+      async () => !(await this.disk.hasData(definition.node.role)),
+    );
+  }
+
+  /** The boot script: tries until it succeeds. At its end the API port is free, and K3s may start. */
+  async #boot(definition: ServerDefinition, signal: AbortSignal): Promise<void> {
+    for (let failures = 0; ; failures++) {
+      this.#status ??= await this.#listen(definition);
+      try {
+        await this.#tryToBoot(definition, signal);
+        break;
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#stage("failed", (error as Error).message);
+        await delay((BOOT_RETRY_SECONDS[failures] ?? BOOT_RETRY_SECONDS.at(-1)!) * 1000, undefined, { signal });
       }
     }
+    const status = this.#status;
+    this.#status = undefined;
+    await status.close();
   }
 
-  /** What the boot script hears from the peers that its user-data names. */
-  #askPeers(own: ServerDefinition): Peer[] {
-    return own.node.peers
-      .filter(({ name }) => name !== own.node.node)
-      .map(({ name }): Peer => {
-        const found = this.#neighbourhood
-          .servers()
-          .find(
-            ({ definition, isOn }) =>
-              isOn && definition?.node.cluster === own.node.cluster && definition.node.node === name,
-          );
-        const peer = found?.definition;
-        if (!found || !peer) return { name, state: "away", reason: "it does not answer" };
-        if (peer.node.generation !== own.node.generation)
-          return {
-            name,
-            state: "foreign",
-            reason: `it is of generation ${peer.node.generation}, this server of ${own.node.generation}`,
-          };
-        const authority = ({ authorities }: ServerDefinition): string => authorities.byName["server-ca"].pem;
-        if (authority(peer) !== authority(own))
-          return { name, state: "foreign", reason: "its certificate is not of this cluster" };
-        if (found.serves) return { name, state: "serving", reason: "it serves" };
-        if (found.role) return { name, state: "starting", reason: "its K3s is not ready" };
-        return { name, state: "fresh", reason: "it is fresh too" };
-      });
+  async #tryToBoot(definition: ServerDefinition, signal: AbortSignal): Promise<void> {
+    const { role } = definition.node;
+    this.#meetFault();
+    const lines = [`node-ip: ${definition.privateAddress}`, "flannel-iface: eth1"];
+    if (role === "server") lines.push(`advertise-address: ${definition.privateAddress}`);
+    await this.disk.files.write(`${DROP_INS}/10-net.yaml`, `${lines.join("\n")}\n`);
+    if (role === "server" && (await this.disk.hasData(role)))
+      return this.#stage("start", "K3s has data here: it starts with what it has");
+    const { clusterFile, reason } = await this.#meet(definition, signal);
+    await this.disk.files.write(`${DROP_INS}/20-cluster.yaml`, clusterFile);
+    this.#stage("start", reason);
   }
 
-  /** Whether the Kubernetes API answers at this server's address. */
-  get serves(): boolean {
-    return this.controlPlane?.isReady === true || (this.#relay !== undefined && this.#findHost() !== undefined);
-  }
-
-  /** The server of this cluster whose control plane is ready. */
-  #findHost(): { definition: ServerDefinition; controlPlane: ControlPlane; server: EmulatedServer } | undefined {
-    for (const server of this.#neighbourhood.servers()) {
-      const { definition, controlPlane } = server;
-      if (definition && controlPlane?.isReady && definition.node.cluster === this.definition?.node.cluster)
-        return { definition, controlPlane, server };
-    }
-    return undefined;
-  }
-
-  async #startControlPlane(definition: ServerDefinition, signal: AbortSignal): Promise<void> {
-    const controlPlane = new ControlPlane(definition, this.disk, this.#tools, this.#register);
-    await this.#leaveApiPort();
-    await checkCanListen(definition.publicAddress, [controlPlane.port, 2379, 2380, 10257, 10259]);
-    this.controlPlane = controlPlane;
-    const onExit = (process: RunningProcess, exit: Exit): void => {
-      if (!signal.aborted) this.#crash(lastWords(process, exit));
-    };
-    await controlPlane.start(signal, onExit);
-    this.#say(`k3s: API server ready at ${controlPlane.url} (etcd with one member; further servers relay to it)`);
-    this.#emit({ type: "control plane ready", url: controlPlane.url, seconds: this.#seconds() });
-    for (const line of notSimulated(definition)) this.#say(line);
-    const { api } = controlPlane;
-    // K3s applies its packaged objects again at each start.
-    for (const { path, object } of packagedObjects(definition))
-      await api.apply(path, object, `deploy@${definition.nodeName}`);
-    const console = (line: string): void => this.#say(line);
-    this.#simulations = [simulateTraefik(api, signal, console)];
-    if (!definition.config.list("disable").includes("local-storage")) {
-      const storage = definition.config.stringOr("default-local-storage-path", "/var/lib/rancher/k3s/storage");
-      this.#simulations.push(simulateLocalPath(api, storage, signal, console));
-    }
-  }
-
-  /** A joining server must agree with the cluster; then its address relays to the API server of the one that runs it. */
-  async #joinCluster(definition: ServerDefinition, status: BootStatus, signal: AbortSignal): Promise<void> {
-    let host = this.#findHost();
-    while (!host) {
-      const reason = "waiting for the server that holds etcd (one member, until the emulation has three)";
-      if (status.reason !== reason) this.#say(`k3s: ${reason}`);
-      status.say("start", reason);
+  /** Asks the servers until the rule decides. */
+  async #meet(definition: ServerDefinition, signal: AbortSignal): Promise<{ clusterFile: string; reason: string }> {
+    const { node, nodeName } = definition;
+    for (;;) {
+      const peers = await this.#askPeers(definition);
+      const decision = node.role === "agent" ? decideAgent(peers) : decideBoot(nodeName, peers);
+      if (decision.action === "join") {
+        const { address } = node.peers.find(({ name }) => name === decision.through)!;
+        return {
+          clusterFile: `server: https://${address}:${apiPort(definition.config)}\n`,
+          reason: `joining through ${address}`,
+        };
+      }
+      if (decision.action === "initialise") {
+        const why =
+          node.peers.length > 1 ? "all servers are fresh and this one has the lowest name" : "this server is alone";
+        return { clusterFile: "cluster-init: true\n", reason: `${why}: initialising the cluster` };
+      }
+      this.#stage("rendezvous", decision.why);
       await delay(WAIT_PERIOD_MILLISECONDS, undefined, { signal });
-      host = this.#findHost();
     }
-    checkAgreement(host.definition, definition);
-    const { port } = host.controlPlane;
-    await this.#leaveApiPort();
-    this.#relay = await Relay.listen(definition.publicAddress, port, () => {
-      const now = this.#findHost();
-      return now && { host: now.definition.publicAddress, port: now.controlPlane.port };
-    }).catch((error: unknown) => {
-      throw explainListenError(error, definition.publicAddress, port);
-    });
-    const added = await host.controlPlane.addServingNames([
-      definition.nodeName,
-      definition.privateAddress,
-      definition.publicAddress,
-      ...definition.config.list("node-external-ip"),
-      ...definition.config.list("tls-san"),
-    ]);
-    this.role = "joined";
-    await this.disk.setRole("joined");
-    this.#say(
-      `k3s: ${definition.publicAddress}:${port} relays to the API server on ${host.definition.nodeName} (no etcd member of its own yet)`,
+  }
+
+  #meetFault(): void {
+    switch (this.fault) {
+      case "bad checksum":
+        throw new Error("https://mirror.example/k3s: sha256 is 0000, wanted another: thrown away");
+      case "mirror away":
+        throw new Error("https://mirror.example/k3s: <urlopen error [Errno 111] Connection refused>");
+      case "clock behind":
+        throw new Error(
+          "this server's clock says 2001-01-01T00:00:00Z, but the cluster's authority is not valid yet then: waiting for time synchronisation",
+        );
+    }
+  }
+
+  /** What the boot script hears from the servers that its user-data names. */
+  #askPeers(own: ServerDefinition): Promise<Peer[]> {
+    return Promise.all(
+      own.node.peers
+        .filter(({ name }) => name !== own.node.node)
+        .map(async ({ name, address }): Promise<Peer> => {
+          const found = this.#neighbour(address);
+          return { name, ...((await found?.answerPeer(own, name, this.#password(own))) ?? SILENCE) };
+        }),
     );
-    if (added.length > 0)
-      host.server.#say(`k3s: serving certificate renewed for ${definition.nodeName} (${added.join(", ")})`);
-    await this.#waitForOwnAddress(definition, `https://${definition.publicAddress}:${port}`, signal);
   }
 
-  /** The API server takes a renewed certificate up within a second; before, this server's address would not verify. */
-  async #waitForOwnAddress(definition: ServerDefinition, url: string, signal: AbortSignal): Promise<void> {
-    const admin = await writeClient("supervisor", definition, this.disk, url);
-    const api = new KubernetesApi(url, definition.authorities.byName["server-ca"].pem, admin);
-    try {
-      while (!(await api.ready())) await delay(WAIT_PERIOD_MILLISECONDS, undefined, { signal });
-    } finally {
-      await api.close();
-    }
+  /** The token as this server would show it. */
+  #password({ token }: ServerDefinition): string {
+    return this.fault === "wrong token" ? "wrong" : passwordOf(token);
   }
 
-  async #startNode(definition: ServerDefinition, signal: AbortSignal): Promise<void> {
-    const url = `https://${definition.publicAddress}:${apiPort(definition)}`;
-    const leaf = await writeClient("supervisor", definition, this.disk, url);
-    const supervisor = new KubernetesApi(url, definition.authorities.byName["server-ca"].pem, leaf);
-    this.#supervisor = supervisor;
-    await registerNode({
-      definition,
-      machine: this.machine,
-      disk: this.disk,
-      url,
-      supervisor,
-      signal,
-      console: (line) => this.#say(line),
+  /** What this server answers to a booting one that asks for it by name and shows a password. */
+  async answerPeer(asking: ServerDefinition, name: string, password: string): Promise<Omit<Peer, "name"> | undefined> {
+    const { definition } = this;
+    if (!this.isOn || !definition?.authorities || !(this.#status ?? this.#k3s)) return undefined;
+    if (definition.serverAuthorityPem !== asking.serverAuthorityPem)
+      return { state: "foreign", reason: "its certificate is not of this cluster" };
+    const knows =
+      asking.node.role === "agent"
+        ? definition.config.list("agent-token").map(passwordOf).includes(password)
+        : password === this.#password(definition);
+    if (this.#status && asking.node.role === "server" && knows) return await this.#answerRendezvous(asking, name);
+    if (!knows || this.#status) return { state: "starting", reason: "its K3s is not ready (401)" };
+    return (await this.server?.serves())
+      ? { state: "serving", reason: "it serves" }
+      : { state: "starting", reason: "its K3s is not ready (503)" };
+  }
+
+  async #answerRendezvous({ node: asking }: ServerDefinition, name: string): Promise<Omit<Peer, "name">> {
+    const { node } = this.definition!;
+    if (node.cluster !== asking.cluster || node.node !== name)
+      return { state: "foreign", reason: `it says it is ${node.node} of ${node.cluster}` };
+    if (node.generation !== asking.generation)
+      return {
+        state: "foreign",
+        reason: `it is of generation ${node.generation}, this server of ${asking.generation}`,
+      };
+    if (await this.disk.hasData("server")) return { state: "starting", reason: "it is not fresh" };
+    if (node.restore !== asking.restore)
+      return {
+        state: "foreign",
+        reason: `it is to begin with ${node.restore ?? "no snapshot"}, this server with ${asking.restore ?? "no snapshot"}`,
+      };
+    return { state: "fresh", reason: "it is fresh too" };
+  }
+
+  #neighbour(address: string): EmulatedServer | undefined {
+    const networks = new Set(this.machine.privateNetworks.map(({ networkId }) => networkId));
+    return this.#neighbourhood
+      .servers()
+      .find(({ machine }) =>
+        machine.privateNetworks.some(({ networkId, ip }) => networks.has(networkId) && ip === address),
+      );
+  }
+
+  /** Runs K3s until it ends by itself, and cleans up after it. Throws when the power goes. */
+  async #runK3s(definition: ServerDefinition, power: AbortSignal): Promise<void> {
+    await pause(this.#delays.k3sStartSeconds, power);
+    const host = this.#k3sHost(definition);
+    const onProgress = (progress: K3sProgress): void => this.#progress(progress);
+    const k3s = definition.node.role === "agent" ? new K3sAgent(host, onProgress) : new K3sServer(host, onProgress);
+    this.#k3s = k3s;
+    const off = new Promise<"off">((resolve) => power.addEventListener("abort", () => resolve("off"), { once: true }));
+    const run = k3s.start(power);
+    // A start that a power cut ends is nobody's business.
+    run.catch(() => undefined);
+    const ended = await Promise.race([run.then(() => k3s.ended), k3s.ended, off]).catch((error: unknown) => {
+      power.throwIfAborted();
+      const problems = problemsOf(error);
+      this.#emit({ type: "failed", problems });
+      return problems;
     });
-    this.#say(`k3s: node ${definition.nodeName} registered (kubelet and its Pods are simulated by kwok)`);
-    this.#emit({ type: "node registered", node: definition.nodeName });
-    if (!definition.config.list("disable").includes("coredns")) await publishNodeHosts(supervisor);
-    const kubeconfig = this.disk.at(`${CREDENTIALS}/supervisor.kubeconfig`);
-    this.#kubelet = await startKubelet(this.#tools.kwok, definition, this.disk, kubeconfig, this.#register);
-    const kubelet = this.#kubelet;
-    void kubelet.exited.then((exit) => {
-      if (!signal.aborted) this.#crash(lastWords(kubelet, exit));
-    });
-    await whenNodeReady(supervisor, definition.nodeName, signal);
-    this.#say(`k3s: node ${definition.nodeName} is Ready`);
-    this.#emit({ type: "node ready", node: definition.nodeName, seconds: this.#seconds() });
+    if (ended === "off") power.throwIfAborted();
+    else for (const line of ended) this.#say(line.startsWith("k3s: ") ? line : `k3s: ${line}`);
+    await this.#halt("at once");
+  }
+
+  #progress(progress: K3sProgress): void {
+    if (progress.type === "started") return;
+    this.#emit(progress.type === "node registered" ? progress : { ...progress, seconds: this.#seconds() });
+  }
+
+  #k3sHost(definition: ServerDefinition): K3sHost {
+    const { config, publicAddress, release } = definition;
+    return {
+      files: this.disk.files,
+      hardware: hardwareOf(this.machine),
+      tools: this.#tools,
+      processes: this.#register,
+      version: release.version,
+      hostname: definition.nodeName,
+      say: (line) => this.#say(line),
+      network: {
+        address: publicAddress,
+        api: { address: publicAddress, port: apiPort(config) },
+        supervisor: { address: publicAddress, port: SUPERVISOR_PORT, place: "beside" },
+        reach: (address) => this.#neighbour(address)?.machine.publicIpv4 ?? NOWHERE,
+        supervisorPort: () => SUPERVISOR_PORT,
+        loadBalancerPort: 0,
+      },
+    };
   }
 
   #seconds(): number {
     return (Date.now() - this.#startedAt) / 1000;
+  }
+
+  #stage(stage: Stage, reason: string): void {
+    const line = this.#status?.say(stage, reason);
+    if (line !== undefined) this.#say(line);
   }
 
   #say(line: string): void {
@@ -423,31 +409,13 @@ export class EmulatedServer {
   }
 }
 
-const lastWords = (process: RunningProcess, { code, signal }: Exit): string[] => [
-  `k3s: ${process.name} ended by itself (${signal ?? `code ${code}`}), and K3s with it. End of its log:`,
-  ...process.logTail(6),
-];
+const DROP_INS = "/etc/rancher/k3s/config.yaml.d";
+const SILENCE = { state: "away", reason: "it does not answer" } as const;
 
-const apiPort = ({ config }: ServerDefinition): number => Number(config.stringOr("https-listen-port", "6443"));
+const pause = (seconds: number, signal: AbortSignal): Promise<void> =>
+  seconds > 0 ? delay(seconds * 1000, undefined, { signal }) : Promise.resolve();
 
-/** What K3s compares when a server joins. Throws with K3s' own words. */
-export function checkAgreement(cluster: ServerDefinition, joining: ServerDefinition): void {
-  const problems: { where: string; what: string }[] = [];
-  if (cluster.token !== joining.token)
-    problems.push({ where: "token", what: "bootstrap data already found and encrypted with different token" });
-  const own = authorityFiles(joining);
-  for (const [path, content] of authorityFiles(cluster))
-    if (own.get(path)?.equals(content) !== true)
-      problems.push({
-        where: path,
-        what: "differs from the cluster's: newer than datastore and could cause a cluster outage",
-      });
-  for (const option of criticalMismatches(cluster.config, joining.config))
-    problems.push({
-      where: option,
-      what: `critical configuration value mismatch with ${cluster.nodeName}; it must be the same on all servers`,
-    });
-  if (cluster.nodeName === joining.nodeName)
-    problems.push({ where: "node-name", what: "duplicate node name found, please use a unique name for this node" });
-  if (problems.length > 0) throw new BootFailure(problems);
-}
+const problemsOf = (error: unknown): string[] =>
+  error instanceof BootFailure
+    ? error.problems.map(({ where, what }) => `${where}: ${what}`)
+    : (error as Error).message.split("\n");

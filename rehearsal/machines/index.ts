@@ -2,20 +2,23 @@ import { mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Machine, MachineHost } from "../emulators/hetzner/machine-host";
-import { EmulatedServer, type MachineEvent, type MachineTools } from "./emulated-server";
+import type { K3sTools } from "../k3s";
+import { endOrphans, ProcessRegister } from "../k3s/processes";
+import { type BootFault, EmulatedServer, type MachineDelays, type MachineEvent } from "./emulated-server";
 import { MachineDisk } from "./machine-disk";
-import { endOrphans, ProcessRegister } from "./processes";
 
-export { BootFailure, type Problem } from "./boot-failure";
-export type { MachineEvent, MachineTools } from "./emulated-server";
+export { BootFailure, type Problem } from "../k3s/boot-failure";
+export type { BootFault, MachineDelays, MachineEvent } from "./emulated-server";
 export { readServerDefinition, type ServerDefinition } from "./server-definition";
 
 export interface MachinesOptions {
   /** The real binaries; `ensureTools` of ../toolchain gives them in this form. */
-  tools: Readonly<Record<keyof MachineTools, { path: string }>>;
+  tools: Readonly<Record<keyof K3sTools, { path: string }>>;
   /** Disks and logs of the servers. It is made when missing, and removed by `close`. */
   directory: string;
   onEvent?: (event: MachineEvent) => void;
+  /** Default 0. */
+  delays?: Partial<MachineDelays>;
   /** Aborting does what `close` does. */
   signal?: AbortSignal;
 }
@@ -24,7 +27,9 @@ export interface MachinesOptions {
 export interface Machines extends MachineHost {
   /** What a server has printed since it exists; empty for an unknown one. */
   console(id: number): readonly string[];
-  /** Control planes that serve now, with the administrator's own kubeconfig (a file) for people who look around. */
+  /** Makes the boots of a server fail from now on, or (undefined) succeed again. */
+  setFault(id: number, fault: BootFault | undefined): void;
+  /** Servers whose API server serves, each with the administrator's own kubeconfig (a file) for people who look around. */
   controlPlanes(): readonly { cluster: string; node: string; url: string; adminKubeconfig: string }[];
   /** Ends every process and removes the folder. May be called twice. */
   close(): Promise<void>;
@@ -34,9 +39,15 @@ export interface Machines extends MachineHost {
  * Servers whose user-data is really interpreted, and the control plane that starts from it. See README.md for what the user-data
  * has to contain.
  *
- * Cost of three servers: etcd 45 MB, API server 280 MB, controller manager 90, scheduler 60, and kwok 40 each (2026-11).
+ * Each server runs etcd, API server, controller manager, scheduler and kwok.
  */
-export function createMachines({ tools, directory, onEvent = () => undefined, signal }: MachinesOptions): Machines {
+export function createMachines({
+  tools,
+  directory,
+  onEvent = () => undefined,
+  delays = {},
+  signal,
+}: MachinesOptions): Machines {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const register = new ProcessRegister(directory);
   const servers = new Map<number, EmulatedServer>();
@@ -52,13 +63,9 @@ export function createMachines({ tools, directory, onEvent = () => undefined, si
     );
     return turn;
   };
-  const paths: MachineTools = {
-    etcd: tools.etcd.path,
-    "kube-apiserver": tools["kube-apiserver"].path,
-    "kube-controller-manager": tools["kube-controller-manager"].path,
-    "kube-scheduler": tools["kube-scheduler"].path,
-    kwok: tools.kwok.path,
-  };
+  const paths = Object.fromEntries(
+    Object.entries(tools).map(([name, { path }]) => [name, path]),
+  ) as unknown as K3sTools;
   const serverFor = (machine: Machine): EmulatedServer => {
     const known = servers.get(machine.id);
     if (known) {
@@ -71,6 +78,7 @@ export function createMachines({ tools, directory, onEvent = () => undefined, si
       tools: paths,
       register,
       neighbourhood: { servers: () => [...servers.values()] },
+      delays: { bootSeconds: 0, k3sStartSeconds: 0, ...delays },
       onEvent,
     });
     servers.set(machine.id, server);
@@ -79,7 +87,6 @@ export function createMachines({ tools, directory, onEvent = () => undefined, si
   const wipe = async (server: EmulatedServer): Promise<void> => {
     await server.powerOff("at once");
     await server.disk.wipe();
-    delete server.role;
     delete server.definition;
   };
 
@@ -103,22 +110,22 @@ export function createMachines({ tools, directory, onEvent = () => undefined, si
         if (server) server.machine = { ...machine, userData: server.machine.userData };
       }),
     console: (id) => [...(servers.get(id)?.console ?? [])],
+    setFault: (id, fault) => {
+      const server = servers.get(id);
+      if (!server) throw new Error(`there is no server ${id}`);
+      if (fault === undefined) delete server.fault;
+      else server.fault = fault;
+    },
     controlPlanes: () =>
-      [...servers.values()].flatMap(({ controlPlane, definition }) =>
-        controlPlane?.isReady && definition
-          ? [
-              {
-                cluster: definition.node.cluster,
-                node: definition.nodeName,
-                url: controlPlane.url,
-                adminKubeconfig: controlPlane.adminKubeconfig,
-              },
-            ]
-          : [],
-      ),
+      [...servers.values()].flatMap(({ server, definition }) => {
+        const [url, adminKubeconfig] = [server?.url, server?.adminKubeconfig];
+        if (!server?.isReady || !definition || url === undefined || adminKubeconfig === undefined) return [];
+        return [{ cluster: definition.node.cluster, node: definition.nodeName, url, adminKubeconfig }];
+      }),
     close: () => {
       closing ??= (async () => {
-        await Promise.all([...servers.entries()].map(([id, server]) => inTurn(id, () => server.powerOff("gently"))));
+        // A power cut for all: nothing of their disks is kept.
+        await Promise.all([...servers.entries()].map(([id, server]) => inTurn(id, () => server.powerOff("at once"))));
         register.close();
         await rm(directory, { recursive: true, force: true });
       })();

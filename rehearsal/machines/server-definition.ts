@@ -1,24 +1,31 @@
+import { X509Certificate } from "node:crypto";
 import ipaddr from "ipaddr.js";
 import { parse } from "yaml";
 import { z } from "zod";
-import { BootFailure, type Problem, throwIfAny } from "./boot-failure";
-import { type Authorities, readAuthorities, TLS_DIRECTORY } from "./k3s/authorities";
-import { CONFIG_FILE, type K3sConfig, readK3sConfig } from "./k3s/config";
-import { readRelease } from "./k3s/release";
-import { authorityHash, checkToken } from "./k3s/token";
 import type { Machine } from "../emulators/hetzner/machine-host";
-import { nodeSize } from "./nodes/node";
+import { type Authorities, readAuthorities, TLS_DIRECTORY } from "../k3s/authorities";
+import { BootFailure, type Problem, throwIfAny } from "../k3s/boot-failure";
+import { CONFIG_FILE, type K3sConfig, readK3sConfig } from "../k3s/config";
+import { FILE_ARGUMENTS, WRITTEN_FILE_ARGUMENTS } from "../k3s/control-plane/control-plane";
+import type { FileTree } from "../k3s/file-tree";
+import { nodeSize } from "../k3s/nodes/node";
+import { authorityHash, checkAgentToken, checkToken } from "../k3s/token";
+import { hardwareOf } from "./hardware";
+import { readRelease } from "./release";
 import { parseCloudConfig } from "./user-data/cloud-config";
-import { applyWriteFiles, type FileTree } from "./user-data/file-tree";
 import { checkScriptSyntax } from "./user-data/script-syntax";
+import { applyWriteFiles } from "./user-data/write-files";
 
 export const NODE_FILE = "/etc/trivet/node.json";
 
 const nodeSchema = z.looseObject({
   cluster: z.string().min(1),
   node: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, "must be a Kubernetes node name"),
+  role: z.enum(["server", "agent"]).default("server"),
   generation: z.int().min(1),
   definition: z.string().min(1),
+  /** Name of the snapshot that the cluster is to begin with. */
+  restore: z.string().min(1).optional(),
   peers: z
     .array(
       z.looseObject({
@@ -37,8 +44,13 @@ export interface ServerDefinition {
   nodeName: string;
   release: { version: string };
   config: K3sConfig;
-  authorities: Authorities;
-  /** The full server token; never printed. */
+  /** A server's; an agent has only the two certificates below. */
+  authorities: Authorities | undefined;
+  serverAuthorityPem: string;
+  clientAuthorityPem: string;
+  /** An agent's certificate for the answers of its boot script. */
+  status: { certificatePem: string; keyPem: string } | undefined;
+  /** Of a server or of an agent; never printed. */
   token: string;
   files: FileTree;
   /** Address on the private network: `node-ip` and `advertise-address`. */
@@ -46,23 +58,6 @@ export interface ServerDefinition {
   /** Public address; in a rehearsal a loopback address on which this server's API server listens. */
   publicAddress: string;
 }
-
-/** Arguments of Kubernetes components that name a file which has to be there when they start. */
-export const FILE_ARGUMENTS: readonly string[] = [
-  "admission-control-config-file",
-  "audit-policy-file",
-  "audit-webhook-config-file",
-  "authentication-config",
-  "authentication-token-webhook-config-file",
-  "authorization-config",
-  "authorization-webhook-config-file",
-  "config",
-  "encryption-provider-config",
-  "oidc-ca-file",
-  "tracing-config-file",
-];
-/** Arguments that name a file the component writes: its directory has to be there. */
-export const WRITTEN_FILE_ARGUMENTS: readonly string[] = ["audit-log-path"];
 
 /** K3s makes these itself. */
 const DIRECTORIES_OF_K3S = ["/var/lib/rancher/k3s/server/logs", "/var/lib/rancher/k3s/server", "/var/log"];
@@ -82,16 +77,21 @@ export async function readServerDefinition(machine: Machine, now: Date): Promise
   const files = applied.tree;
 
   const all: Problem[] = [...(await checkScriptSyntax(cloudConfig, files))];
-  const k3s = readK3sConfig(files);
-  const release = readRelease(files, machine.architecture);
-  const authorities = readAuthorities(files, now);
   const identity = readNodeIdentity(files);
-  all.push(...k3s.problems, ...release.problems, ...authorities.problems, ...identity.problems);
+  const role = identity.node?.role ?? "server";
+  const k3s = readK3sConfig(files, role);
+  const release = readRelease(files, machine.architecture);
+  all.push(...k3s.problems, ...release.problems, ...identity.problems);
 
   const { config } = k3s;
   const at = (option: string): string => `${CONFIG_FILE}: ${option}`;
-  const serverCa = authorities.authorities?.byName["server-ca"];
-  all.push(...checkToken(config.string("token"), serverCa && authorityHash(serverCa.pem, serverCa.chain), at("token")));
+  const trust = role === "agent" ? readAgentTrust(files) : readServerTrust(files, now);
+  all.push(...trust.problems);
+  all.push(
+    ...(role === "agent"
+      ? checkAgentToken(config.string("token"), trust.hash, at("token"))
+      : checkToken(config.string("token"), trust.hash, at("token"))),
+  );
   const configFile = files.get(CONFIG_FILE);
   if (configFile && (configFile.mode & 0o077) !== 0)
     all.push({
@@ -133,7 +133,7 @@ export async function readServerDefinition(machine: Machine, now: Date): Promise
   }
 
   try {
-    nodeSize(machine.serverType, config.list("kubelet-arg"));
+    nodeSize(hardwareOf(machine), config.list("kubelet-arg"));
   } catch (error) {
     all.push({ where: at("kubelet-arg"), what: (error as Error).message });
   }
@@ -147,7 +147,10 @@ export async function readServerDefinition(machine: Machine, now: Date): Promise
         what: `says "${node.node}", but the node will be called "${nodeName}" (node-name, else hostname, else the server's name)`,
       });
     const self = node.peers.find((peer) => peer.name === node.node);
-    if (!self) all.push({ where: `${NODE_FILE}: peers`, what: `does not list this node, "${node.node}"` });
+    if (role === "agent") {
+      if (self)
+        all.push({ where: `${NODE_FILE}: peers`, what: `lists this agent, "${node.node}"; peers are the servers` });
+    } else if (!self) all.push({ where: `${NODE_FILE}: peers`, what: `does not list this node, "${node.node}"` });
     else if (privateAddress !== undefined && self.address !== privateAddress)
       all.push({
         where: `${NODE_FILE}: peers`,
@@ -163,11 +166,73 @@ export async function readServerDefinition(machine: Machine, now: Date): Promise
     nodeName,
     release: release.release!,
     config,
-    authorities: authorities.authorities!,
+    authorities: trust.authorities,
+    serverAuthorityPem: trust.serverAuthorityPem!,
+    clientAuthorityPem: trust.clientAuthorityPem!,
+    status: trust.status,
     token: config.string("token")!,
     files,
     privateAddress: privateAddress!,
     publicAddress: machine.publicIpv4!,
+  };
+}
+
+interface Trust {
+  authorities?: Authorities;
+  serverAuthorityPem?: string;
+  clientAuthorityPem?: string;
+  /** Of the server authority, as the token has it. */
+  hash?: string;
+  status?: { certificatePem: string; keyPem: string };
+  problems: Problem[];
+}
+
+function readServerTrust(files: FileTree, now: Date): Trust {
+  const { authorities, problems } = readAuthorities(files, now);
+  if (!authorities) return { problems };
+  const { "server-ca": server, "client-ca": client } = authorities.byName;
+  return {
+    authorities,
+    serverAuthorityPem: server.pem,
+    clientAuthorityPem: client.pem,
+    hash: authorityHash(server.pem, server.chain),
+    problems,
+  };
+}
+
+/** An agent checks servers and operators by certificates alone: it must not be able to sign anything. */
+function readAgentTrust(files: FileTree): Trust {
+  const problems: Problem[] = [];
+  const read = (path: string, why: string): string => {
+    const text = files.text(path);
+    if (text === undefined) problems.push({ where: path, what: `is missing (${why})` });
+    return text ?? "";
+  };
+  const serverAuthorityPem = read("/etc/trivet/server-ca.crt", "by it an agent knows the cluster's servers");
+  const clientAuthorityPem = read(
+    "/etc/trivet/client-ca.crt",
+    "by it an agent knows the operator who asks how it boots",
+  );
+  const certificatePem = read("/etc/trivet/status.crt", "under it an agent answers while it boots");
+  const keyPem = read("/etc/trivet/status.key", "of status.crt");
+  for (const path of files.directory(TLS_DIRECTORY))
+    problems.push({ where: path, what: "an agent must not have the authorities' files" });
+  let hash: string | undefined;
+  try {
+    const blocks = serverAuthorityPem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+    hash = authorityHash(
+      serverAuthorityPem,
+      blocks.map((block) => new X509Certificate(block)),
+    );
+  } catch {
+    problems.push({ where: "/etc/trivet/server-ca.crt", what: "holds a PEM block that is not a certificate" });
+  }
+  return {
+    serverAuthorityPem,
+    clientAuthorityPem,
+    ...(hash === undefined ? {} : { hash }),
+    status: { certificatePem, keyPem },
+    problems,
   };
 }
 
@@ -254,13 +319,4 @@ function checkAdmission(text: string, path: string, files: FileTree): Problem[] 
       ? []
       : [{ where: `${path}: ${plugin.name ?? "?"}`, what: `names ${target}, which write_files does not place` }];
   });
-}
-
-/** The authorities' files by path, for a byte-wise comparison between servers. */
-export function authorityFiles(definition: ServerDefinition): Map<string, Buffer> {
-  return new Map(
-    [...definition.files.entries()].flatMap(([path, file]) =>
-      path.startsWith(`${TLS_DIRECTORY}/`) ? [[path, file.content]] : [],
-    ),
-  );
 }

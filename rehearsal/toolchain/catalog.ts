@@ -7,6 +7,7 @@ export const TOOL_NAMES = [
   "pulumi",
   "etcd",
   "etcdctl",
+  "etcdutl",
   "kube-apiserver",
   "kube-controller-manager",
   "kube-scheduler",
@@ -120,7 +121,7 @@ const pulumiRelease = (platform: Platform, sha256: string): Release => ({
   ],
 });
 
-const etcdRelease = (platform: Platform, binary: "etcd" | "etcdctl"): Release => {
+const etcdRelease = (platform: Platform, binary: "etcd" | "etcdctl" | "etcdutl"): Release => {
   const folder = `etcd-v${ETCD}-${platform}`;
   const extension = platform.startsWith("linux") ? "tar.gz" : "zip";
   return {
@@ -139,7 +140,7 @@ const ETCD_SHA256: Record<Platform, string> = {
   "darwin-arm64": "fd154573a1f4c098c214d8233507d2766c43a164f7e339c0385aae71d9a1afaf",
 };
 
-const etcdReleases = (binary: "etcd" | "etcdctl"): ToolPin["releases"] => ({
+const etcdReleases = (binary: "etcd" | "etcdctl" | "etcdutl"): ToolPin["releases"] => ({
   "linux-amd64": etcdRelease("linux-amd64", binary),
   "linux-arm64": etcdRelease("linux-arm64", binary),
   "darwin-amd64": etcdRelease("darwin-amd64", binary),
@@ -221,6 +222,16 @@ export const CATALOG: Readonly<Record<ToolName, ToolPin>> = {
     versionArguments: ["version"],
     releases: etcdReleases("etcdctl"),
     go: { module: "kubernetes", package: "go.etcd.io/etcd/etcdctl/v3", ldflags: STRIP, packages: 386, seconds: 10 },
+  },
+  etcdutl: {
+    name: "etcdutl",
+    version: ETCD,
+    purpose: "makes a database from a snapshot",
+    fits: { from: "3.6.0", below: "3.7.0" },
+    versionArguments: ["version"],
+    releases: etcdReleases("etcdutl"),
+    // A module of its own: a change of the kubernetes module's go.mod would build all of its tools anew.
+    go: { module: "etcdutl", package: "go.etcd.io/etcd/etcdutl/v3", ldflags: STRIP, packages: 488, seconds: 45 },
   },
   "kube-apiserver": controlPlane("kube-apiserver", "the Kubernetes API"),
   "kube-controller-manager": controlPlane(

@@ -18,6 +18,8 @@ import {
 export const DEFAULT_TOOLS: readonly ToolName[] = [
   "pulumi",
   "etcd",
+  "etcdctl",
+  "etcdutl",
   "kube-apiserver",
   "kube-controller-manager",
   "kube-scheduler",

@@ -1,7 +1,7 @@
 import { parseDocument } from "yaml";
 import { z } from "zod";
-import type { Problem } from "../boot-failure";
-import { didYouMean } from "../did-you-mean";
+import type { Problem } from "../../k3s/boot-failure";
+import { didYouMean } from "../../k3s/did-you-mean";
 
 /** Hetzner refuses more at server creation (facts of the API, 2026). */
 export const USER_DATA_LIMIT_BYTES = 32 * 1024;

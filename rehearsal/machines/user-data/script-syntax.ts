@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
-import type { Problem } from "../boot-failure";
+import type { Problem } from "../../k3s/boot-failure";
 import type { CloudConfig } from "./cloud-config";
-import type { FileTree } from "./file-tree";
+import type { FileTree } from "../../k3s/file-tree";
 
 /** How an interpreter is asked to read a script without running any of it. */
 const READERS = {

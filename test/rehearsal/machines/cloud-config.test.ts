@@ -1,7 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { parseCloudConfig, USER_DATA_LIMIT_BYTES } from "../../../rehearsal/machines/user-data/cloud-config";
 import { askCloudInit } from "../../../rehearsal/machines/user-data/cloud-init";
-import { applyWriteFiles } from "../../../rehearsal/machines/user-data/file-tree";
+import { applyWriteFiles } from "../../../rehearsal/machines/user-data/write-files";
 import { checkScriptSyntax } from "../../../rehearsal/machines/user-data/script-syntax";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

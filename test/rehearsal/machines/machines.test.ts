@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { createMachines, type MachineEvent, type Machines } from "../../../rehearsal/machines";
-import { KubernetesApi, type KubernetesObject } from "../../../rehearsal/machines/kubernetes-api";
+import { KubernetesApi, type KubernetesObject } from "../../../rehearsal/k3s/kubernetes-api";
 import { isSameProcess } from "../../../rehearsal/processes/identity";
 import { type ClusterSecrets, makeAuthority, makeClient, makeClusterSecrets } from "./support/authorities";
 import { machineTools } from "./support/tools";

@@ -1,8 +1,9 @@
 import { type ClusterSecrets as ProgramSecrets, userData } from "../../../components/cluster/user-data";
 import type { Machine } from "../../../rehearsal/emulators/hetzner/machine-host";
+import { criticalMismatches, criticalValues } from "../../../rehearsal/k3s/config";
+import { nodeObject } from "../../../rehearsal/k3s/nodes/node";
 import { readServerDefinition } from "../../../rehearsal/machines";
-import { checkAgreement } from "../../../rehearsal/machines/emulated-server";
-import { nodeObject } from "../../../rehearsal/machines/nodes/node";
+import { hardwareOf } from "../../../rehearsal/machines/hardware";
 import { honeyduePlatform } from "../../support/platform";
 import { makeClusterSecrets } from "./support/authorities";
 
@@ -26,7 +27,7 @@ test("the emulated servers accept the user-data of the honeyDue platform, and th
     serverToken: token,
     agentToken: "0123456789abcdef0123456789abcdef",
   };
-  const apiAddresses = platform.cluster.nodes.map((_, index) => `127.21.0.${31 + index}`);
+  const apiAddresses = platform.cluster.nodes.map((_, index) => `127.50.0.${31 + index}`);
   const machines = platform.cluster.nodes.map((node, index): Machine => ({
     id: index + 1,
     name: node.hostname,
@@ -41,9 +42,12 @@ test("the emulated servers accept the user-data of the honeyDue platform, and th
   }));
   const definitions = await Promise.all(machines.map((machine) => readServerDefinition(machine, new Date())));
   const [first] = definitions as [(typeof definitions)[0]];
-  for (const definition of definitions.slice(1)) expect(() => checkAgreement(first, definition)).not.toThrow();
+  for (const definition of definitions.slice(1))
+    expect(criticalMismatches(criticalValues(first.config), definition.config)).toEqual([]);
   expect(definitions.map(({ nodeName }) => nodeName)).toEqual(platform.cluster.nodes.map(({ hostname }) => hostname));
-  expect(nodeObject(first, machines[0]!).metadata.labels).toMatchObject({
+  expect(
+    nodeObject({ ...first, version: first.release.version }, hardwareOf(machines[0]!)).metadata.labels,
+  ).toMatchObject({
     "topology.kubernetes.io/region": platform.cluster.nodes[0]!.location,
   });
 });

@@ -83,6 +83,7 @@ export interface ClusterSecrets {
   >;
   serviceKeyPem: string;
   token: string;
+  agentToken: string;
 }
 
 /** Everything secret that the program makes for one generation of a cluster. */
@@ -97,6 +98,7 @@ export async function makeClusterSecrets(): Promise<ClusterSecrets> {
     authorities,
     serviceKeyPem: privateKey.export({ type: "pkcs1", format: "pem" }).toString(),
     token: tokenFor(authorities["server-ca"].certificatePem),
+    agentToken: randomBytes(24).toString("hex"),
   };
 }
 

@@ -28,11 +28,11 @@ export interface TestNode {
   privateAddress: string;
 }
 
-/** Three nodes whose API servers listen on 127.21.0.0/24, apart from a rehearsal's own addresses. */
+/** Three nodes whose API servers listen on 127.50.0.0/24, apart from a rehearsal's own addresses. */
 export const testNodes = (lastPart: number): TestNode[] =>
   ["a", "b", "c"].map((name, index) => ({
     name,
-    publicAddress: `127.21.0.${lastPart + index}`,
+    publicAddress: `127.50.0.${lastPart + index}`,
     privateAddress: `10.0.1.${11 + index}`,
   }));
 
@@ -66,6 +66,7 @@ export function userDataParts(secrets: ClusterSecrets, node: TestNode, all: read
     hostname: node.name,
     k3s: {
       token: secrets.token,
+      "agent-token": secrets.agentToken,
       "cluster-cidr": "10.42.0.0/16",
       "service-cidr": "10.43.0.0/16",
       disable: ["traefik", "servicelb", "metrics-server"],

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Problem } from "../boot-failure";
+import type { Problem } from "./boot-failure";
 
 /**
  * Hash of the cluster's authority as it stands in a full token: of one certificate K3s hashes the PEM file's bytes, of a chain
@@ -31,3 +31,20 @@ export function checkToken(token: string | undefined, expectedHash: string | und
     );
   return [];
 }
+
+/** The same for an agent: `K10<hash>::node:<password>`, or the bare password. */
+export function checkAgentToken(token: string | undefined, expectedHash: string | undefined, where: string): Problem[] {
+  const problem = (what: string): Problem[] => [{ where, what }];
+  if (token === undefined || token === "") return problem("is missing; an agent cannot join without one");
+  const found = /^K10([0-9a-f]{64})::([^:]+):(.+)$/.exec(token);
+  if (!found) return token.startsWith("K10") ? problem("must be in format K10<CA-HASH>::<USERNAME>:<PASSWORD>") : [];
+  if (found[2] === "server") return problem("is the servers' token, which is cluster admin; give agents their own");
+  if (expectedHash !== undefined && found[1] !== expectedHash)
+    return problem(
+      "its hash does not match server-ca.crt: token CA hash does not match the Cluster CA certificate hash",
+    );
+  return [];
+}
+
+/** The password in `K10<hash>::<user>:<password>`, or the bare password itself. */
+export const passwordOf = (token: string): string => token.slice(token.lastIndexOf(":") + 1);

@@ -1,8 +1,8 @@
 import "reflect-metadata";
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import * as x509 from "@peculiar/x509";
-import type { Problem } from "../boot-failure";
-import type { FileTree } from "../user-data/file-tree";
+import type { Problem } from "./boot-failure";
+import type { FileTree } from "./file-tree";
 
 export const TLS_DIRECTORY = "/var/lib/rancher/k3s/server/tls";
 

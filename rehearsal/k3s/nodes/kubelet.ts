@@ -1,6 +1,6 @@
-import type { MachineDisk } from "../machine-disk";
-import type { ProcessRegister, RunningProcess } from "../processes";
-import type { ServerDefinition } from "../server-definition";
+import type { NodeDefinition } from "../definition";
+import type { K3sHost } from "../host";
+import type { RunningProcess } from "../processes";
 import { kwokStages } from "./kwok-stages";
 
 /** Renewed every quarter of it: 10 s, as a kubelet does. */
@@ -11,16 +11,14 @@ const LEASE_DURATION_SECONDS = 40;
  * that is switched off goes silent, and the controller manager finds out as it would in reality.
  */
 export async function startKubelet(
-  kwok: string,
-  definition: ServerDefinition,
-  disk: MachineDisk,
+  definition: NodeDefinition,
+  { files, processes, tools }: K3sHost,
   kubeconfig: string,
-  register: ProcessRegister,
 ): Promise<RunningProcess> {
-  const stages = await disk.write("/var/lib/rancher/k3s/agent/kwok-stages.yaml", kwokStages());
-  return register.start({
+  const stages = await files.write("/var/lib/rancher/k3s/agent/kwok-stages.yaml", kwokStages());
+  return processes.start({
     name: `kwok ${definition.nodeName}`,
-    path: kwok,
+    path: tools.kwok,
     args: [
       `--config=${stages}`,
       `--kubeconfig=${kubeconfig}`,
@@ -33,7 +31,7 @@ export async function startKubelet(
       // Only for pods placed before the node has its own range, which the scheduler does not do.
       `--cidr=${definition.config.listOr("cluster-cidr", ["10.42.0.0/16"])[0]}`,
     ],
-    cwd: disk.path,
-    logFile: disk.log("kubelet"),
+    cwd: files.root,
+    logFile: files.log("kubelet"),
   });
 }

@@ -1,6 +1,6 @@
-import type { Problem } from "../boot-failure";
-import { didYouMean } from "../did-you-mean";
-import type { FileTree } from "../user-data/file-tree";
+import type { Problem } from "../k3s/boot-failure";
+import { didYouMean } from "../k3s/did-you-mean";
+import type { FileTree } from "../k3s/file-tree";
 import releases from "./releases.json";
 
 export const RELEASE_FILE = "/etc/trivet/k3s.env";
@@ -14,7 +14,12 @@ export interface K3sRelease {
   version: string;
 }
 
-/** Reads the pinned K3s release, and refuses a checksum that the boot script would find wrong after the download. */
+const OFFICIAL = "https://github.com/k3s-io/k3s/releases/download/";
+
+/**
+ * Reads the pinned K3s release. From the project's own place it must be a published one, with the checksum that the boot script would
+ * find after the download; what another place has (`K3S_URL_...`) nobody knows here, so any checksum is accepted.
+ */
 export function readRelease(
   tree: FileTree,
   architecture: "x86" | "arm",
@@ -39,8 +44,14 @@ export function readRelease(
     add(version === undefined ? "is missing" : `got "${version}"; must be such as v1.36.4+k3s1`, "K3S_VERSION");
     return { problems };
   }
-  const known = PUBLISHED[version];
-  if (!known)
+  const own = architecture === "arm" ? "ARM64" : "AMD64";
+  const url = values.get(`K3S_URL_${own}`);
+  const isOfficial = url === undefined || url.startsWith(OFFICIAL);
+  if (url !== undefined && !/^https?:\/\//.test(url)) add("must be an http or https URL", `K3S_URL_${own}`);
+  if (url !== undefined && isOfficial && !url.startsWith(`${OFFICIAL}${encodeURIComponent(version)}/`))
+    add(`is not a file of ${version}`, `K3S_URL_${own}`);
+  const known = isOfficial ? PUBLISHED[version] : undefined;
+  if (!known && isOfficial)
     add(
       `${version}: no checksum of this release is known to the rehearsal (releases.json); known: ${Object.keys(PUBLISHED).join(", ")}.${didYouMean(version, Object.keys(PUBLISHED))}`,
       "K3S_VERSION",

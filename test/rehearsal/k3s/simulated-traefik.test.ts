@@ -3,7 +3,7 @@ import {
   flattenYaml,
   type Ingress,
   isServed,
-} from "../../../rehearsal/machines/control-plane/simulated-traefik";
+} from "../../../rehearsal/k3s/control-plane/simulated-traefik";
 
 const ingress = (spec: Ingress["spec"], annotations: Record<string, string> = {}, namespace = "apps"): Ingress => ({
   apiVersion: "networking.k8s.io/v1",

@@ -1,52 +1,7 @@
 import { gunzipSync } from "node:zlib";
-import type { Problem } from "../boot-failure";
+import type { Problem } from "../../k3s/boot-failure";
+import { FileTree } from "../../k3s/file-tree";
 import type { WrittenFile } from "./cloud-config";
-
-export interface TreeFile {
-  content: Buffer;
-  /** Permission bits, for example 0o600. */
-  mode: number;
-  owner: string;
-}
-
-/** The files of an emulated server, as `write_files` leaves them. */
-export class FileTree {
-  readonly #files = new Map<string, TreeFile>();
-
-  get(path: string): TreeFile | undefined {
-    return this.#files.get(path);
-  }
-
-  text(path: string): string | undefined {
-    return this.#files.get(path)?.content.toString("utf8");
-  }
-
-  has(path: string): boolean {
-    return this.#files.has(path);
-  }
-
-  /** Whether some file lies in this directory, at any depth. */
-  hasDirectory(path: string): boolean {
-    const prefix = path.endsWith("/") ? path : `${path}/`;
-    return [...this.#files.keys()].some((file) => file.startsWith(prefix));
-  }
-
-  put(path: string, file: TreeFile): void {
-    this.#files.set(path, file);
-  }
-
-  /** Paths directly in a directory, by name. */
-  directory(path: string): string[] {
-    const prefix = `${path}/`;
-    return [...this.#files.keys()]
-      .filter((file) => file.startsWith(prefix) && !file.slice(prefix.length).includes("/"))
-      .sort();
-  }
-
-  entries(): IterableIterator<[string, TreeFile]> {
-    return this.#files.entries();
-  }
-}
 
 /** Applies `write_files` in cloud-init's order: all in the given order, those with `defer: true` at the end. */
 export function applyWriteFiles(

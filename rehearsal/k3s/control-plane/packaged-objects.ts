@@ -1,5 +1,5 @@
+import type { ServerDefinition } from "../definition";
 import type { KubernetesObject } from "../kubernetes-api";
-import type { ServerDefinition } from "../server-definition";
 
 /** An object with the path at which it is applied. */
 export interface PackagedObject {
@@ -14,7 +14,7 @@ export const LOCAL_PATH_SERVICE_ACCOUNT = "local-path-provisioner-service-accoun
  * What K3s v1.36.4 installs by itself, as far as other objects can depend on it: its role bindings, CoreDNS with the `kube-dns` Service, and
  * the default StorageClass. Helm charts (Traefik), metrics-server and servicelb are left out: see `notSimulated`.
  */
-export function packagedObjects({ config }: ServerDefinition): PackagedObject[] {
+export function packagedObjects({ config }: Pick<ServerDefinition, "config">): PackagedObject[] {
   const disabled = config.list("disable");
   return [
     ...roleBindings(),
@@ -28,7 +28,7 @@ export function packagedObjects({ config }: ServerDefinition): PackagedObject[] 
 }
 
 /** Parts of K3s that this configuration would run on a real server and that nothing stands for here. */
-export function notSimulated({ config }: ServerDefinition): string[] {
+export function notSimulated({ config }: Pick<ServerDefinition, "config">): string[] {
   const disabled = config.list("disable");
   const parts = {
     traefik: "the bundled Traefik chart is not installed here (the platform ships its own: disable it)",

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { cleanUpMachines } from "../../../rehearsal/machines";
-import { endOrphans, ProcessRegister } from "../../../rehearsal/machines/processes";
+import { endOrphans, ProcessRegister } from "../../../rehearsal/k3s/processes";
 import { processStartTime } from "../../../rehearsal/processes/identity";
 
 let folder: string;
@@ -61,7 +61,7 @@ test("nothing of the caller's environment reaches a process", async () => {
 
 /** A rehearsal of its own, which starts a child and then waits to be killed. */
 const OWNER = `
-const { ProcessRegister } = require("./rehearsal/machines/processes.ts");
+const { ProcessRegister } = require("./rehearsal/k3s/processes.ts");
 const child = new ProcessRegister(process.argv[1]).start({
   name: "child", path: "/bin/sleep", args: ["60"], cwd: process.argv[1], logFile: process.argv[1] + "/log" });
 console.log(child.pid);

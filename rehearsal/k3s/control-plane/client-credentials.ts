@@ -1,7 +1,7 @@
-import { TLS_DIRECTORY } from "../k3s/authorities";
-import { issueLeaf, type Leaf, type LeafRequest } from "../k3s/leaf-certificates";
-import type { MachineDisk } from "../machine-disk";
-import type { ServerDefinition } from "../server-definition";
+import { TLS_DIRECTORY } from "../authorities";
+import { issueLeaf, type Leaf, type LeafRequest } from "../leaf-certificates";
+import type { ServerDefinition } from "../definition";
+import type { ServerFiles } from "../host";
 
 export const CREDENTIALS = "/var/lib/rancher/k3s/server/cred";
 
@@ -19,22 +19,32 @@ export type Client = keyof typeof CLIENTS;
 export async function writeClient(
   client: Client,
   definition: ServerDefinition,
-  disk: MachineDisk,
+  files: ServerFiles,
   url: string,
 ): Promise<Leaf> {
   const leaf = await issueLeaf(definition.authorities.byName["client-ca"], { ...CLIENTS[client], usage: "client" });
-  const certificate = await disk.write(`${TLS_DIRECTORY}/client-${client}.crt`, leaf.certificatePem);
-  const key = await disk.write(`${TLS_DIRECTORY}/client-${client}.key`, leaf.keyPem);
+  const certificate = await files.write(`${TLS_DIRECTORY}/client-${client}.crt`, leaf.certificatePem);
+  const key = await files.write(`${TLS_DIRECTORY}/client-${client}.key`, leaf.keyPem);
+  await writeKubeconfig(`${CREDENTIALS}/${client}.kubeconfig`, files, url, certificate, key);
+  return leaf;
+}
+
+/** A kubeconfig that names the files of a client certificate and its key. Returns where it lies. */
+export async function writeKubeconfig(
+  path: string,
+  files: ServerFiles,
+  url: string,
+  certificate: string,
+  key: string,
+  authority = files.at(`${TLS_DIRECTORY}/server-ca.crt`),
+): Promise<string> {
   const kubeconfig = {
     apiVersion: "v1",
     kind: "Config",
-    clusters: [
-      { name: "local", cluster: { server: url, "certificate-authority": disk.at(`${TLS_DIRECTORY}/server-ca.crt`) } },
-    ],
+    clusters: [{ name: "local", cluster: { server: url, "certificate-authority": authority } }],
     users: [{ name: "user", user: { "client-certificate": certificate, "client-key": key } }],
     contexts: [{ name: "Default", context: { cluster: "local", user: "user" } }],
     "current-context": "Default",
   };
-  await disk.write(`${CREDENTIALS}/${client}.kubeconfig`, JSON.stringify(kubeconfig));
-  return leaf;
+  return await files.write(path, JSON.stringify(kubeconfig));
 }

@@ -1,7 +1,7 @@
 import { stringify } from "yaml";
-import { mergeArguments } from "../../../rehearsal/machines/k3s/component-arguments";
-import { criticalMismatches, readK3sConfig } from "../../../rehearsal/machines/k3s/config";
-import { FileTree } from "../../../rehearsal/machines/user-data/file-tree";
+import { mergeArguments } from "../../../rehearsal/k3s/component-arguments";
+import { criticalMismatches, criticalValues, readK3sConfig } from "../../../rehearsal/k3s/config";
+import { FileTree } from "../../../rehearsal/k3s/file-tree";
 
 const tree = (files: Record<string, string>): FileTree => {
   const made = new FileTree();
@@ -189,13 +189,13 @@ test("a server that differs in what K3s compares is told in which options, defau
   const config = (text: string) => read(text).config;
   expect(
     criticalMismatches(
-      config("{}"),
+      criticalValues(config("{}")),
       config("cluster-cidr: 10.42.0.0/16\nflannel-backend: vxlan\nsecrets-encryption: false"),
     ),
   ).toEqual([]);
   expect(
     criticalMismatches(
-      config("{}"),
+      criticalValues(config("{}")),
       config("cluster-cidr: 10.52.0.0/16\nsecrets-encryption: true\ndisable: [servicelb]"),
     ),
   ).toEqual(["cluster-cidr", "secrets-encryption", "disable (servicelb)"]);

@@ -1,8 +1,8 @@
 import ipaddr from "ipaddr.js";
 import { parseDocument } from "yaml";
-import type { Problem } from "../boot-failure";
-import { didYouMean } from "../did-you-mean";
-import type { FileTree } from "../user-data/file-tree";
+import type { Problem } from "./boot-failure";
+import { didYouMean } from "./did-you-mean";
+import type { FileTree } from "./file-tree";
 import catalog from "./options.json";
 
 export const CONFIG_FILE = "/etc/rancher/k3s/config.yaml";
@@ -13,6 +13,13 @@ interface Option {
   default?: string | number | boolean;
 }
 const OPTIONS: Readonly<Record<string, Option>> = { ...catalog.server, ...catalog.agent } as Record<string, Option>;
+
+/** `k3s server` or `k3s agent`. Every option of an agent is one of a server too. */
+export type Role = "server" | "agent";
+
+/** The options of one command by name, and whether each takes a value. */
+export const optionsOf = (role: Role): Readonly<Record<string, Option>> =>
+  role === "server" ? OPTIONS : (catalog.agent as Record<string, Option>);
 
 /** Options whose values are arguments of another program: a comma belongs to the value there. */
 const ARGUMENT_LISTS = new Set([
@@ -62,9 +69,14 @@ export class K3sConfig {
 
 /**
  * Reads config.yaml and then config.yaml.d/*.yaml by name. K3s' rules: the last file that names a key wins as a whole;
- * `key+` appends to what came before.
+ * `key+` appends to what came before; the command line (`flags`) wins over all files.
  */
-export function readK3sConfig(tree: FileTree): { config: K3sConfig; problems: Problem[] } {
+export function readK3sConfig(
+  tree: FileTree,
+  role: Role = "server",
+  flags: Readonly<Record<string, readonly string[]>> = {},
+): { config: K3sConfig; problems: Problem[] } {
+  const known = optionsOf(role);
   const problems: Problem[] = [];
   const values = new Map<string, string[]>();
   if (!tree.has(CONFIG_FILE))
@@ -98,12 +110,15 @@ export function readK3sConfig(tree: FileTree): { config: K3sConfig; problems: Pr
     for (const [written, value] of Object.entries(data)) {
       const appends = written.endsWith("+");
       const key = appends ? written.slice(0, -1) : written;
-      const option = OPTIONS[key];
+      const option = known[key];
       const where = `${path}: ${key}`;
       if (!option) {
         problems.push({
           where,
-          what: `unknown K3s option.${didYouMean(key, Object.keys(OPTIONS))} (Known: the options of the K3s documentation of mid 2026; a newer K3s may have more.)`,
+          what:
+            key in OPTIONS
+              ? "is an option of servers; K3s skips it on an agent"
+              : `unknown K3s option.${didYouMean(key, Object.keys(known))} (Known: the options of the K3s documentation of mid 2026; a newer K3s may have more.)`,
         });
         continue;
       }
@@ -114,6 +129,7 @@ export function readK3sConfig(tree: FileTree): { config: K3sConfig; problems: Pr
       else values.set(key, appends ? [...(values.get(key) ?? []), ...texts] : texts);
     }
   }
+  for (const [key, texts] of Object.entries(flags)) values.set(key, [...texts]);
   const config = new K3sConfig(values);
   return { config, problems: [...problems, ...checkValues(config, tree)] };
 }
@@ -285,14 +301,21 @@ export function parseTaint(text: string): Taint | undefined {
 /** Options that K3s compares between servers; a joining server with another value exits. */
 export const CRITICAL_OPTIONS: readonly string[] = catalog.mustMatchOnAllServers.filter((name) => !name.includes(" "));
 
-/** The critical options in which a joining server differs from the cluster. Values stay out: agent-token is one of them. */
-export function criticalMismatches(cluster: K3sConfig, joining: K3sConfig): string[] {
-  const text = (config: K3sConfig, option: string): string =>
+/** The critical options of one server, for a comparison. agent-token is one of them: never print a value. */
+export function criticalValues(config: K3sConfig): Readonly<Record<string, string>> {
+  const text = (option: string): string =>
     OPTIONS[option]?.type === "list"
       ? config.listOr(option, [String(OPTIONS[option].default ?? "")]).join(",")
       : config.stringOr(option, String(OPTIONS[option]?.default ?? ""));
-  const differing = CRITICAL_OPTIONS.filter((option) => text(cluster, option) !== text(joining, option));
-  const disablesServiceLb = (config: K3sConfig): boolean => config.list("disable").includes("servicelb");
-  if (disablesServiceLb(cluster) !== disablesServiceLb(joining)) differing.push("disable (servicelb)");
-  return differing;
+  return {
+    ...Object.fromEntries(CRITICAL_OPTIONS.map((option) => [option, text(option)])),
+    "disable (servicelb)": String(config.list("disable").includes("servicelb")),
+  };
+}
+
+/** The critical options in which a joining server differs from the cluster. */
+export function criticalMismatches(cluster: Readonly<Record<string, string>>, joining: K3sConfig): string[] {
+  return Object.entries(criticalValues(joining)).flatMap(([option, value]) =>
+    cluster[option] === value ? [] : [option],
+  );
 }

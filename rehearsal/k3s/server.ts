@@ -1,0 +1,268 @@
+import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { type AuthorityName, TLS_DIRECTORY } from "./authorities";
+import { BootFailure, type Problem } from "./boot-failure";
+import { criticalMismatches } from "./config";
+import { CREDENTIALS } from "./control-plane/client-credentials";
+import { ControlPlane, ENCRYPTION_FILE, type MemberStart } from "./control-plane/control-plane";
+import { notSimulated } from "./control-plane/packaged-objects";
+import { readServer, type ServerDefinition } from "./definition";
+import { type SharedFiles, writeBootstrapData } from "./etcd/bootstrap-data";
+import type { EtcdApi } from "./etcd/etcd-api";
+import { hasEtcdData, joinCluster, memberName } from "./etcd/member";
+import type { K3sHost } from "./host";
+import { KubernetesApi } from "./kubernetes-api";
+import { LeaderDuties } from "./leader-duties";
+import { issueLeaf } from "./leaf-certificates";
+import { startKubelet } from "./nodes/kubelet";
+import { markServer, registerNode, whenNodeReady } from "./nodes/node";
+import { acceptNodePassword, NODE_PASSWORD_FILE, NODE_PASSWORD_REJECTED } from "./nodes/node-password";
+import { checkCanListen } from "./ports";
+import type { Exit, RunningProcess } from "./processes";
+import { kubeletIdentity, Supervisor } from "./supervisor";
+import { SupervisorClient } from "./supervisor-client";
+
+/** K3s asks again every few seconds while its node password is refused. */
+const PASSWORD_RETRY_MILLISECONDS = 1_000;
+
+export type K3sProgress =
+  | { type: "control plane ready"; url: string }
+  /** What a service manager waits for (sd_notify). */
+  | { type: "started" }
+  | { type: "node registered"; node: string }
+  | { type: "node ready"; node: string };
+
+/** `k3s server`: one server of a cluster, from its files to a Ready node. */
+export class K3sServer {
+  readonly #host: K3sHost;
+  readonly #flags: Readonly<Record<string, readonly string[]>>;
+  readonly #onProgress: (progress: K3sProgress) => void;
+  readonly #stopping = new AbortController();
+  readonly #background: Promise<void>[] = [];
+  /** Why it ended by itself; what a person needs of the logs. Never settles while it runs. */
+  readonly ended: Promise<readonly string[]>;
+  #end!: (lines: readonly string[]) => void;
+  #controlPlane: ControlPlane | undefined;
+  #supervisor: Supervisor | undefined;
+  #kubelet: RunningProcess | undefined;
+
+  constructor(
+    host: K3sHost,
+    onProgress: (progress: K3sProgress) => void = () => undefined,
+    flags: Readonly<Record<string, readonly string[]>> = {},
+  ) {
+    this.#host = host;
+    this.#flags = flags;
+    this.#onProgress = onProgress;
+    this.ended = new Promise((resolve) => (this.#end = resolve));
+  }
+
+  /** Whether its API server has been ready since it started. */
+  get isReady(): boolean {
+    return this.#controlPlane?.isReady ?? false;
+  }
+
+  get url(): string | undefined {
+    return this.#controlPlane?.url;
+  }
+
+  get adminKubeconfig(): string | undefined {
+    return this.#controlPlane?.adminKubeconfig;
+  }
+
+  /** Whether it would be taken as serving by `/v1-k3s/readyz`: its API server is ready now. */
+  async serves(): Promise<boolean> {
+    return this.isReady && (await this.#controlPlane!.api.ready());
+  }
+
+  /** Returns when the node is Ready. Throws when it cannot start; `ended` tells when it ends later on. */
+  async start(power: AbortSignal): Promise<void> {
+    const signal = AbortSignal.any([power, this.#stopping.signal]);
+    const definition = await readServer(this.#host, this.#flags);
+    const controlPlane = new ControlPlane(definition, this.#host, (process, exit) =>
+      this.#end(lastWords(process, exit)),
+    );
+    const { network } = this.#host;
+    await checkCanListen(network.api.address, [network.api.port]);
+    await checkCanListen(network.address, [2379, 2380, 10257, 10259]);
+    await controlPlane.prepare();
+    this.#controlPlane = controlPlane;
+    const { start, through } = await this.#enterCluster(definition, controlPlane, signal);
+    try {
+      signal.throwIfAborted();
+      controlPlane.startEtcd(start);
+      this.#supervisor = await Supervisor.listen(controlPlane, this.#host);
+      await controlPlane.whenEtcdServes(start, through && (() => isVoter(through, start.name)), signal);
+    } finally {
+      await through?.close();
+    }
+    await controlPlane.startApi(signal);
+    if (start.initialClusterState === "new")
+      await writeBootstrapData(controlPlane.etcd, definition.token, await this.#supervisor.sharedFiles());
+    this.#host.say(`k3s: API server ready at ${controlPlane.url} (etcd member ${start.name})`);
+    this.#onProgress({ type: "control plane ready", url: controlPlane.url });
+    for (const line of notSimulated(definition)) this.#host.say(line);
+    const duties = new LeaderDuties(controlPlane, await this.#etcdClient(definition), (line) => this.#host.say(line));
+    this.#background.push(duties.run(this.#stopping.signal));
+    this.#onProgress({ type: "started" });
+    await this.#startNode(definition, controlPlane, start.name, signal);
+  }
+
+  async stop(how: "gently" | "at once"): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all([this.#kubelet?.stop(how), this.#supervisor?.close()]);
+    // The duties call the API until they notice: not after it has gone, which would take them longer.
+    if (how === "gently") await Promise.all(this.#background);
+    await this.#controlPlane?.stop(how);
+    await Promise.all(this.#background);
+  }
+
+  /** With data: starts with it. Else joins where `server` says, or initialises with `cluster-init`. */
+  async #enterCluster(
+    definition: ServerDefinition,
+    controlPlane: ControlPlane,
+    signal: AbortSignal,
+  ): Promise<{ start: MemberStart; through?: EtcdApi }> {
+    const { files } = this.#host;
+    const { config, nodeName } = definition;
+    const alone = async (initialClusterState: MemberStart["initialClusterState"]): Promise<{ start: MemberStart }> => {
+      const name = await memberName(files, nodeName);
+      return { start: { name, initialCluster: `${name}=${controlPlane.peerUrl}`, initialClusterState } };
+    };
+    if (await hasEtcdData(files)) return await alone("existing");
+    const server = config.string("server");
+    if (server !== undefined) return await this.#join(definition, controlPlane, server, signal);
+    if (!config.bool("cluster-init"))
+      throw new BootFailure([
+        {
+          where: "cluster-init",
+          what: "neither cluster-init nor server is set; K3s would start with SQLite, which this stand-in does not have",
+        },
+      ]);
+    await controlPlane.makeEncryption();
+    return await alone("new");
+  }
+
+  async #join(
+    definition: ServerDefinition,
+    controlPlane: ControlPlane,
+    server: string,
+    signal: AbortSignal,
+  ): Promise<{ start: MemberStart; through: EtcdApi }> {
+    const { network, files, say } = this.#host;
+    const { hostname, port } = new URL(server);
+    const address = network.reach(hostname);
+    const url = `https://${address}:${network.supervisorPort(Number(port || "443"))}`;
+    const { client } = await SupervisorClient.connect(url, "server", definition.token);
+    try {
+      const shared = await client.get<SharedFiles>("/v1-k3s/server-bootstrap");
+      const critical = await client.get<Record<string, string>>("/v1-k3s/config");
+      checkAgreement(definition, shared, critical);
+      const encryption = shared[ENCRYPTION_FILE];
+      if (encryption !== undefined) await files.write(ENCRYPTION_FILE, encryption);
+    } finally {
+      await client.close();
+    }
+    const through = controlPlane.etcdAt(`https://${address}:2379`, await this.#etcdClient(definition));
+    try {
+      const { nodeName } = definition;
+      const start = await joinCluster({ controlPlane, files, through, nodeName, signal, say: (line) => say(line) });
+      return { start, through };
+    } catch (error) {
+      await through.close();
+      throw error;
+    }
+  }
+
+  #etcdClient({ authorities }: ServerDefinition) {
+    return issueLeaf(authorities.byName["etcd/server-ca"], { commonName: "etcd-client", usage: "client" });
+  }
+
+  async #startNode(
+    definition: ServerDefinition,
+    controlPlane: ControlPlane,
+    member: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { files, hardware, say } = this.#host;
+    const { nodeName, authorities } = definition;
+    const { api, url } = controlPlane;
+    const password = await nodePassword(this.#host);
+    for (let told = false; !(await acceptNodePassword(api, nodeName, password)); told = true) {
+      if (!told)
+        say(
+          `k3s: ${NODE_PASSWORD_REJECTED}. The Node "${nodeName}" was registered by another disk: waiting until it is deleted.`,
+        );
+      await delay(PASSWORD_RETRY_MILLISECONDS, undefined, { signal });
+    }
+    const leaf = await issueLeaf(authorities.byName["client-ca"], kubeletIdentity(nodeName));
+    const kubelet = new KubernetesApi(url, authorities.byName["server-ca"].pem, leaf);
+    try {
+      await registerNode(definition, hardware, kubelet, signal);
+    } finally {
+      await kubelet.close();
+    }
+    await markServer(definition, member, api);
+    say(`k3s: node ${nodeName} registered (kubelet and its Pods are simulated by kwok)`);
+    this.#onProgress({ type: "node registered", node: nodeName });
+    this.#kubelet = await startKubelet(definition, this.#host, files.at(`${CREDENTIALS}/supervisor.kubeconfig`));
+    const process = this.#kubelet;
+    void process.exited.then((exit) => {
+      if (!this.#stopping.signal.aborted) this.#end(lastWords(process, exit));
+    });
+    await whenNodeReady(api, nodeName, signal);
+    say(`k3s: node ${nodeName} is Ready`);
+    this.#onProgress({ type: "node ready", node: nodeName });
+  }
+}
+
+const isVoter = async (through: EtcdApi, name: string): Promise<boolean> =>
+  await through.members().then(
+    (members) => members.some((member) => member.name === name && !member.isLearner),
+    () => false,
+  );
+
+/** The password by which a node is known again, from its own disk. */
+export async function nodePassword({ files }: Pick<K3sHost, "files">): Promise<string> {
+  const known = await files.read(NODE_PASSWORD_FILE);
+  if (known !== undefined) return known;
+  const password = randomBytes(16).toString("hex");
+  await files.write(NODE_PASSWORD_FILE, password);
+  return password;
+}
+
+/** What K3s compares when a server joins. Throws with K3s' own words. */
+export function checkAgreement(
+  { config, authorities, nodeName }: ServerDefinition,
+  cluster: SharedFiles,
+  critical: Readonly<Record<string, string>>,
+): void {
+  const problems: Problem[] = [];
+  for (const [name, { pem }] of Object.entries(authorities.byName) as [AuthorityName, { pem: string }][]) {
+    const path = `${TLS_DIRECTORY}/${name}.crt`;
+    if (cluster[path] !== pem)
+      problems.push({
+        where: path,
+        what: "differs from the cluster's: newer than datastore and could cause a cluster outage",
+      });
+  }
+  for (const option of criticalMismatches(critical, config))
+    problems.push({
+      where: option,
+      what: `critical configuration value mismatch between ${nodeName} and the cluster; it must be the same on all servers`,
+    });
+  if (problems.length > 0) throw new BootFailure(problems);
+}
+
+const REMOVED = "the member has been permanently removed from the cluster";
+
+/** Why a component's end is the end of K3s. */
+export function lastWords(process: RunningProcess, { code, signal }: Exit): string[] {
+  const tail = process.logTail(60);
+  if (process.name === "etcd" && tail.some((line) => /permanently removed|removed from (the )?cluster/.test(line)))
+    return [`k3s: etcd: ${REMOVED}`];
+  return [
+    `k3s: ${process.name} ended by itself (${signal ?? `code ${code}`}), and K3s with it. End of its log:`,
+    ...tail.slice(-6),
+  ];
+}
