@@ -5,6 +5,7 @@ import { charts } from "./charts";
 import type { CloudApi } from "./cloud-api";
 import { cloudOptions } from "./cloud-options";
 import { Cluster } from "./cluster/cluster";
+import { consented } from "./cluster/roll/consented";
 import { Edge } from "./edge/edge";
 import { Ingress } from "./ingress/ingress";
 import { lostAnswerOptions, revokeTwins } from "./lost-answers";
@@ -34,6 +35,10 @@ export class Platform extends pulumi.ComponentResource {
   readonly addresses: Readonly<Record<ClusterNode["name"], pulumi.Output<string>>>;
   /** Secret. */
   readonly kubeconfig: pulumi.Output<string>;
+  /** Secret. For CI: reads, and no Secrets. */
+  readonly ciKubeconfig: pulumi.Output<string>;
+  /** Secret. For `trivet escrow`. */
+  readonly escrow: Cluster["escrow"];
 
   constructor(name: string, args: PlatformArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:platform:Platform", name, {}, opts);
@@ -42,10 +47,23 @@ export class Platform extends pulumi.ComponentResource {
     const manifests = manifestsOf(platform);
     const parent = { parent: this };
 
-    const installation = new random.RandomId(`${name}-installation`, { byteLength: 8 }, parent).hex;
+    const drawn = new random.RandomId(`${name}-installation`, { byteLength: 8 }, parent);
+    // Nearly everything carries this mark, so a run that is refused here has touched nothing.
+    const installation = consented(drawn.hex, { platform, hetzner });
     const options = cloudOptions(lostAnswerOptions({ hetzner, cloudflare, installation }));
 
-    const cluster = new Cluster(name, { platform, installation, cloudOptions: options, hetzner }, parent);
+    const cluster = new Cluster(
+      name,
+      {
+        platform,
+        installation,
+        cloudOptions: options,
+        hetzner,
+        configSecrets,
+        after: installation.apply(() => drawn),
+      },
+      parent,
+    );
     const edge = new Edge(
       name,
       {
@@ -75,6 +93,8 @@ export class Platform extends pulumi.ComponentResource {
 
     this.addresses = cluster.addresses;
     this.kubeconfig = cluster.kubeconfig;
+    this.ciKubeconfig = cluster.ciKubeconfig;
+    this.escrow = cluster.escrow;
     this.registerOutputs({ addresses: this.addresses, kubeconfig: this.kubeconfig });
   }
 }

@@ -23,6 +23,10 @@ export const nodes = platform.cluster.nodes.map(({ name, hostname, role, private
 }));
 /** For kubectl: `pulumi stack output --show-secrets kubeconfig > kubeconfig`. Ends after 30 days; `pulumi up` renews it. */
 export const kubeconfig = built.kubeconfig;
+/** The same for CI: it may read everything but Secrets. */
+export const ciKubeconfig = built.ciKubeconfig;
+/** For `trivet escrow`: authorities, keys and tokens, without which no snapshot can be read. */
+export const escrow = built.escrow;
 /** Servers and addresses at Hetzner, net, at the prices for new orders. */
 export const costPerMonth = (({ total, currency }) => ({ amount: total, currency }))(monthlyCost(platform));
 export const generation = platform.cluster.generation;

@@ -1,4 +1,5 @@
 import * as hcloud from "@pulumi/hcloud";
+import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode } from "../../model/platform";
 import type { Hetzner } from "./hetzner";
 
@@ -18,5 +19,6 @@ export const makeAddress = (
       location: node.location,
       labels: { ...labels, node: node.name },
     },
-    options({ parent, protect: platform.cluster.protect }),
+    // An address never moves. Another location of a node is refused where its server says so (see roll/change.ts).
+    pulumi.mergeOptions(options({ parent, protect: platform.cluster.protect }), { ignoreChanges: ["location"] }),
   );

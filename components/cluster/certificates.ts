@@ -31,6 +31,8 @@ export interface CertificatesArgs {
    * They are taken instead of new ones; the certificates that people use are made anew.
    */
   escrow?: pulumi.Input<string>;
+  /** Nothing is made before this is: a generation that nobody asked for must not have authorities. @default at once */
+  after?: pulumi.Input<pulumi.Resource>;
   /** Values of the config secrets that nodes need, by name (see `clusterConfigSecrets`). @default none */
   configSecrets?: Readonly<Record<SecretKeyName, pulumi.Input<string>>>;
 }
@@ -63,18 +65,19 @@ export class Certificates extends pulumi.ComponentResource {
 
   constructor(name: string, args: CertificatesArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:cluster:Certificates", name, {}, opts);
-    const { clusterName, generation, agents = false, escrow, configSecrets = {} } = args;
+    const { clusterName, generation, agents = false, escrow, after, configSecrets = {} } = args;
+    const child: pulumi.CustomResourceOptions = { parent: this, ...(after === undefined ? {} : { dependsOn: after }) };
 
     const secrets: pulumi.Output<ClusterSecrets> = pulumi.secret(
       escrow === undefined
-        ? this.#makeSecrets(name, args)
+        ? this.#makeSecrets(name, args, child)
         : pulumi.output(escrow).apply((text) => readEscrow(text, { platform: clusterName, generation }).secrets),
     );
     this.serverAuthorityPem = pulumi.unsecret(secrets.authorities.server.certificatePem);
 
     const signed = (role: string, by: Authority, certificate: LeafArgs): ClientCertificate => {
       const { validityHours, renewalHours, usage, commonName, organization, dnsName } = certificate;
-      const key = new tls.PrivateKey(`${name}-${role}`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, { parent: this });
+      const key = new tls.PrivateKey(`${name}-${role}`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, child);
       const request = new tls.CertRequest(
         `${name}-${role}`,
         {
@@ -82,7 +85,7 @@ export class Certificates extends pulumi.ComponentResource {
           subject: { commonName, organization },
           ...(dnsName === undefined ? {} : { dnsNames: [dnsName] }),
         },
-        { parent: this },
+        child,
       );
       const leaf = new tls.LocallySignedCert(
         `${name}-${role}`,
@@ -94,7 +97,7 @@ export class Certificates extends pulumi.ComponentResource {
           validityPeriodHours: validityHours,
           ...(renewalHours === undefined ? {} : { earlyRenewalHours: renewalHours }),
         },
-        { parent: this },
+        child,
       );
       return { certificatePem: leaf.certPem, privateKeyPem: pulumi.secret(key.privateKeyPem) };
     };
@@ -130,12 +133,15 @@ export class Certificates extends pulumi.ComponentResource {
     this.registerOutputs({ serverAuthorityPem: this.serverAuthorityPem });
   }
 
-  #makeSecrets(name: string, { clusterName, generation }: CertificatesArgs): pulumi.Output<ClusterSecrets> {
-    const parent = { parent: this };
+  #makeSecrets(
+    name: string,
+    { clusterName, generation }: CertificatesArgs,
+    child: pulumi.CustomResourceOptions,
+  ): pulumi.Output<ClusterSecrets> {
     const authorities = Object.fromEntries(
       (Object.keys(AUTHORITIES) as Authority[]).map((authority) => {
         const role = AUTHORITIES[authority].replace("/", "-");
-        const key = new tls.PrivateKey(`${name}-${role}`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, parent);
+        const key = new tls.PrivateKey(`${name}-${role}`, { algorithm: "ECDSA", ecdsaCurve: "P256" }, child);
         const certificate = new tls.SelfSignedCert(
           `${name}-${role}`,
           {
@@ -147,16 +153,16 @@ export class Certificates extends pulumi.ComponentResource {
             allowedUses: ["cert_signing", "crl_signing", "digital_signature", "key_encipherment"],
             validityPeriodHours: AUTHORITY_VALIDITY_HOURS,
           },
-          parent,
+          child,
         );
         return [authority, { certificatePem: certificate.certPem, privateKeyPem: key.privateKeyPem }];
       }),
     ) as Record<Authority, { certificatePem: pulumi.Output<string>; privateKeyPem: pulumi.Output<string> }>;
 
     // RSA: K3s, as upstream, signs service account tokens with RS256.
-    const serviceAccountKey = new tls.PrivateKey(`${name}-service`, { algorithm: "RSA", rsaBits: 2048 }, parent);
-    const serverPassword = new random.RandomPassword(`${name}-server-token`, { length: 48, special: false }, parent);
-    const agentPassword = new random.RandomPassword(`${name}-agent-token`, { length: 48, special: false }, parent);
+    const serviceAccountKey = new tls.PrivateKey(`${name}-service`, { algorithm: "RSA", rsaBits: 2048 }, child);
+    const serverPassword = new random.RandomPassword(`${name}-server-token`, { length: 48, special: false }, child);
+    const agentPassword = new random.RandomPassword(`${name}-agent-token`, { length: 48, special: false }, child);
     return pulumi
       .all([pulumi.output(authorities), serviceAccountKey.privateKeyPem, serverPassword.result, agentPassword.result])
       .apply(([made, serviceAccountKeyPem, password, agentToken]): ClusterSecrets => ({

@@ -5,14 +5,17 @@ import type { CloudApi } from "../cloud-api";
 import type { CloudOptions } from "../cloud-options";
 import { INSTALLATION_LABEL } from "../lost-answers";
 import { makeAddress } from "./addresses";
-import { Certificates } from "./certificates";
+import { Certificates, type ClientCertificate } from "./certificates";
+import { makeClusterObjects } from "./cluster-objects";
+import type { Escrow } from "./escrow";
 import { makeAgentFirewall, makeFirewall } from "./firewall";
 import type { Hetzner } from "./hetzner";
-import { answeringServer, askServer, kubeconfig } from "./kubernetes-api";
+import { answeringServer, askServer, type Credentials, kubeconfig } from "./kubernetes-api";
 import { makeNetwork, makeSubnet } from "./network";
 import { makePlacementGroup } from "./placement-group";
+import { Rolling } from "./roll/rolling";
 import { makeServer } from "./server";
-import { definitionDigest, type NodeIdentity, userData } from "./user-data";
+import { clusterConfigSecrets, definitionAspects, definitionDigest, type NodeIdentity, userData } from "./user-data";
 
 /** A server boots, K3s is downloaded (75 MB), three members meet: 2 to 3 minutes as a rule. */
 const API_DEADLINE_SECONDS = 600;
@@ -32,6 +35,10 @@ export interface ClusterArgs {
   cloudOptions: CloudOptions;
   /** For what no provider resource does. */
   hetzner: pulumi.Input<CloudApi>;
+  /** Secret values of the stack's configuration, by name. */
+  configSecrets: Readonly<Record<string, pulumi.Output<string>>>;
+  /** Nothing of a new generation is made before this is known. @default at once */
+  after?: pulumi.Input<pulumi.Resource>;
 }
 
 /**
@@ -43,12 +50,16 @@ export class Cluster extends pulumi.ComponentResource {
   readonly addresses: Readonly<Record<ClusterNode["name"], pulumi.Output<string>>>;
   /** Secret. Points at the first server that answers; valid for 30 days, renewed by every `pulumi up` after 15. */
   readonly kubeconfig: pulumi.Output<string>;
+  /** Secret. Reads everything but Secrets; for previews in CI. */
+  readonly ciKubeconfig: pulumi.Output<string>;
+  /** Secret. What must outlive the state, see escrow.ts. */
+  readonly escrow: pulumi.Output<Escrow>;
   /** For everything inside the cluster. */
   readonly provider: kubernetes.Provider;
 
   constructor(name: string, args: ClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:cluster:Cluster", name, {}, opts);
-    const { platform, installation, cloudOptions, hetzner: api } = args;
+    const { platform, installation, cloudOptions, hetzner: api, configSecrets, after } = args;
     const { servers: controlPlane, agents, nodes, placementGroups, generation } = platform.cluster;
     const hetzner: Hetzner = {
       platform,
@@ -72,16 +83,61 @@ export class Cluster extends pulumi.ComponentResource {
     const addresses = nodes.map((node) => makeAddress(`${name}-${node.name}`, node, hetzner));
     const certificates = new Certificates(
       `${name}-g${generation}`,
-      { clusterName: platform.name, generation },
+      {
+        clusterName: platform.name,
+        generation,
+        agents: agents.length > 0,
+        configSecrets: pick(configSecrets, clusterConfigSecrets(platform)),
+        ...(configSecrets["escrow"] === undefined ? {} : { escrow: configSecrets["escrow"] }),
+        ...(after === undefined ? {} : { after }),
+      },
       { parent: this },
     );
 
     // Servers come first among the nodes.
     const apiAddresses = pulumi.all(addresses.slice(0, controlPlane.length).map(({ ipAddress }) => ipAddress));
-    const servers = nodes.map((node, index) => {
+    const credentialsOf = (client: ClientCertificate): pulumi.Output<Credentials> =>
+      pulumi.secret(pulumi.output({ authorityPem: certificates.serverAuthorityPem, ...client }));
+    const credentials = credentialsOf(certificates.administrator);
+    const rolling = new Rolling({
+      platform,
+      component: this,
+      hetzner: api,
+      installation,
+      credentials,
+      addresses: pulumi.all(
+        Object.fromEntries(nodes.map(({ name: node }, index) => [node, addresses[index]!.ipAddress])),
+      ),
+    });
+
+    const definitions = nodes.map((node, index) => {
       const identity = pulumi
         .all([addresses[index]!.ipAddress, apiAddresses])
         .apply(([publicAddress, all]): NodeIdentity => ({ node, publicAddress, apiAddresses: all }));
+      const parts = {
+        definition: identity.apply((known) => definitionDigest(platform, known)),
+        aspects: identity.apply((known) => definitionAspects(platform, known)),
+        userData: pulumi.secret(
+          pulumi.all([identity, certificates.secrets]).apply(([known, secrets]) => userData(platform, known, secrets)),
+        ),
+      };
+      const { definition, userData: text } = parts;
+      rolling.add(
+        `${name}-${node.name}`,
+        node,
+        pulumi.all([definition, text]).apply(([digest, known]) => ({
+          definition: digest,
+          userData: known,
+          image: platform.cluster.image,
+        })),
+      );
+      return parts;
+    });
+    // A hook waits inside a step of the engine, whose other steps may all be waiting behind it (--parallel 1): what the hook of
+    // any server may need has to be known before the first server is registered.
+    const everything = pulumi.all([credentials, pulumi.all(definitions.map(({ userData: text }) => text))]);
+    const servers = nodes.map((node, index) => {
+      const { definition, aspects, userData: text } = definitions[index]!;
       return makeServer(
         `${name}-${node.name}`,
         {
@@ -90,39 +146,40 @@ export class Cluster extends pulumi.ComponentResource {
           subnet,
           firewall: node.role === "server" ? firewall : agentFirewall,
           placementGroup: groups.get(node.name)!,
-          definition: identity.apply((known) => definitionDigest(platform, known)),
-          userData: pulumi
-            .all([identity, certificates.secrets])
-            .apply(([known, secrets]) => userData(platform, known, secrets)),
+          definition,
+          aspects,
+          userData: pulumi.all([text, everything, rolling.registration(node)]).apply(([known]) => known),
+          rolling,
         },
         hetzner,
       );
     });
+    rolling.announce(servers);
 
-    const credentials = pulumi.secret(
-      pulumi.output({
-        authorityPem: certificates.serverAuthorityPem,
-        certificatePem: certificates.administrator.certificatePem,
-        privateKeyPem: certificates.administrator.privateKeyPem,
-      }),
-    );
-    this.kubeconfig = pulumi.secret(
-      pulumi
-        // The servers' ids say that they exist; before that nobody can answer.
-        .all([credentials, apiAddresses, pulumi.all(servers.map(({ id }) => id))])
-        .apply(async ([known, all]) => {
-          const preview = pulumi.runtime.isDryRun();
-          const address = await answeringServer({
-            servers: controlPlane.map(({ hostname }, index) => ({ name: hostname, address: all[index]! })),
-            ask: (asked) => askServer(asked, known, preview ? PREVIEW_TIMEOUT_SECONDS : API_TIMEOUT_SECONDS),
-            deadlineSeconds: preview ? 0 : API_DEADLINE_SECONDS,
-            graceSeconds: API_GRACE_SECONDS,
-            periodSeconds: API_PERIOD_SECONDS,
-            progress: everyFewSeconds((line) => void pulumi.log.info(line, this, undefined, true)),
-          });
-          return kubeconfig(platform.name, address, known);
-        }),
-    );
+    const answering = pulumi
+      // The servers' ids say that they exist; before that nobody can answer.
+      .all([credentials, apiAddresses, pulumi.all(servers.map(({ id }) => id))])
+      .apply(async ([known, all]) => {
+        const preview = pulumi.runtime.isDryRun();
+        const address = await answeringServer({
+          servers: controlPlane.map(({ hostname }, index) => ({ name: hostname, address: all[index]! })),
+          ask: (asked) => askServer(asked, known, preview ? PREVIEW_TIMEOUT_SECONDS : API_TIMEOUT_SECONDS),
+          deadlineSeconds: preview ? 0 : API_DEADLINE_SECONDS,
+          graceSeconds: API_GRACE_SECONDS,
+          periodSeconds: API_PERIOD_SECONDS,
+          progress: everyFewSeconds((line) => void pulumi.log.info(line, this, undefined, true)),
+        });
+        // What runs in the cluster finds every node that this run began.
+        if (!preview) await rolling.settled();
+        return address;
+      });
+    const kubeconfigOf = (client: pulumi.Output<Credentials>): pulumi.Output<string> =>
+      pulumi.secret(
+        pulumi.all([answering, client]).apply(([address, known]) => kubeconfig(platform.name, address, known)),
+      );
+    this.kubeconfig = kubeconfigOf(credentials);
+    this.ciKubeconfig = kubeconfigOf(credentialsOf(certificates.ci));
+    this.escrow = certificates.escrow;
     this.provider = new kubernetes.Provider(
       name,
       {
@@ -137,11 +194,15 @@ export class Cluster extends pulumi.ComponentResource {
       },
       { parent: this },
     );
+    makeClusterObjects(name, { platform, configSecrets }, { parent: this, provider: this.provider });
 
     this.addresses = Object.fromEntries(nodes.map((node, index) => [node.name, addresses[index]!.ipAddress]));
     this.registerOutputs({ addresses: this.addresses, kubeconfig: this.kubeconfig });
   }
 }
+
+const pick = <T>(from: Readonly<Record<string, T>>, names: readonly string[]): Record<string, T> =>
+  Object.fromEntries(names.flatMap((name) => (from[name] === undefined ? [] : [[name, from[name]]])));
 
 /** Lets a line through at most every ten seconds, so that a log without a terminal stays readable. */
 function everyFewSeconds(say: (line: string) => void): (line: string) => void {

@@ -1,9 +1,9 @@
 import * as hcloud from "@pulumi/hcloud";
 import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode } from "../../model/platform";
-import { refuseChangedServer } from "./definition-change";
 import type { Hetzner } from "./hetzner";
 import { attachMissingNetwork } from "./private-network";
+import type { Rolling } from "./roll/rolling";
 
 export interface ServerParts {
   readonly node: ClusterNode;
@@ -13,27 +13,35 @@ export interface ServerParts {
   readonly placementGroup: hcloud.PlacementGroup;
   /** Digest of what the server is; its label. */
   readonly definition: pulumi.Input<string>;
+  /** The same by aspect, a label each, so that a preview says what changed. */
+  readonly aspects: pulumi.Input<Readonly<Record<string, string>>>;
   /** Secret: authorities' keys and tokens. */
   readonly userData: pulumi.Input<string>;
+  readonly rolling: Rolling;
 }
 
 /** Which node it is, for people and for the provider's web pages. */
-const nodeLabels = ({ name, role, pool }: ClusterNode): Record<string, string> => ({
+const nodeLabels = ({ name, role, pool, location }: ClusterNode): Record<string, string> => ({
   node: name,
   role,
+  location,
   ...(pool === undefined ? {} : { pool }),
 });
 
 /**
  * One node's server at Hetzner. It depends on no other server: the engine would delete a dependent together with what it depends on.
+ * Its life after the first boot is in roll/: the provider could only replace the server for another user-data or image, and would
+ * replace all of them at once. So these are ignored here, and arrive as changed labels, whose hooks roll.
  * Cost: see `trivet cost`; the price follows server type and location.
  */
 export const makeServer = (
   name: string,
-  { node, address, subnet, firewall, placementGroup, definition, userData }: ServerParts,
+  { node, address, subnet, firewall, placementGroup, definition, aspects, userData, rolling }: ServerParts,
   { platform, labels, options, parent, api }: Hetzner,
 ): hcloud.Server => {
   const { cluster } = platform;
+  const replaced = rolling.isReplaced(node);
+  const restore = node.role === "server" ? cluster.restore : undefined;
   return new hcloud.Server(
     name,
     {
@@ -47,15 +55,26 @@ export const makeServer = (
       publicNets: [{ ipv4Enabled: true, ipv4: address.id.apply(Number), ipv6Enabled: false }],
       // Without the empty aliasIps the provider detaches and attaches the network on every run.
       networks: [{ subnetId: subnet.id, ip: node.privateAddress, aliasIps: [] }],
-      labels: { ...labels, ...nodeLabels(node), generation: String(cluster.generation), definition },
-      userData: pulumi.secret(userData),
+      labels: pulumi.output(aspects).apply((known) => ({
+        ...known,
+        ...labels,
+        ...nodeLabels(node),
+        generation: String(cluster.generation),
+        definition,
+        ...(restore === undefined ? {} : { restore }),
+      })),
+      // Other bytes are what makes the provider replace a server.
+      userData: pulumi.secret(
+        replaced
+          ? pulumi.output(userData).apply((text) => `${text}# replaced ${new Date().toISOString()}\n`)
+          : userData,
+      ),
     },
-    pulumi.mergeOptions(options({ parent, protect: cluster.protect }), {
-      // What these say arrives as the label `definition`; see definition-change.ts for why.
-      ignoreChanges: ["userData", "image"],
+    pulumi.mergeOptions(options({ parent, protect: cluster.protect && !replaced }), {
+      ignoreChanges: replaced ? ["location"] : ["userData", "image", "location"],
       hooks: {
-        beforeUpdate: [new pulumi.ResourceHook(`trivet-change-${name}`, refuseChangedServer)],
-        afterUpdate: [attachMissingNetwork(name, api)],
+        ...rolling.hooks,
+        afterUpdate: [attachMissingNetwork(name, api), ...(rolling.hooks.afterUpdate ?? [])],
       },
     }),
   );

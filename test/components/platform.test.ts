@@ -41,7 +41,10 @@ describe("the whole honeyDue platform", () => {
   test("makes every object of its charts and every Secret they name, and no other Kubernetes object", () => {
     const made = all.filter(({ type }) => type.startsWith("kubernetes:")).map(({ name }) => name);
     const secrets = honeyduePlatform().secrets.map(({ namespace, name }) => `secret/${namespace}/${name}`);
-    expect(made).toHaveLength(charts(honeyduePlatform()).length + secrets.length);
+    // The cluster's own: what CI may read (two), where snapshots go, and what is written beside them.
+    const own = ["honeydue-ci", "honeydue-ci", "honeydue-etcd-snapshots", "honeydue-etcd-snapshot-metadata"];
+    expect(made).toHaveLength(charts(honeyduePlatform()).length + secrets.length + own.length);
+    expect(made).toEqual(expect.arrayContaining(own));
     expect(made).toEqual(expect.arrayContaining(secrets));
   });
 

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { cloudApi } from "../../../components/cloud-api";
 import { cloudOptions } from "../../../components/cloud-options";
+import { ASPECTS } from "../../../components/cluster/user-data";
 import { Cluster } from "../../../components/cluster/cluster";
 import type { Platform } from "../../../model/platform";
 import {
@@ -13,7 +14,7 @@ import {
   secretValue,
   valueOf,
 } from "../../support/mocks";
-import { honeyduePlatform } from "../../support/platform";
+import { HONEYDUE_SECRETS, honeyduePlatform } from "../../support/platform";
 
 const NETWORK = "hcloud:index/network:Network";
 const SUBNET = "hcloud:index/networkSubnet:NetworkSubnet";
@@ -33,6 +34,7 @@ const build = (platform: Platform = honeyduePlatform()) => {
         installation: pulumi.output("00112233445566ff"),
         cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: { onError: [lostAnswer] } }),
         hetzner: cloudApi({ baseUrl: "http://127.0.0.1:1", token: "unused" }),
+        configSecrets: Object.fromEntries(HONEYDUE_SECRETS.map((key) => [key, pulumi.secret(`value of ${key}`)])),
       });
       return made;
     }, options);
@@ -122,9 +124,11 @@ describe("the cluster component", () => {
     });
     expect(publicNets).toEqual([{ ipv4Enabled: true, ipv4: expect.any(Number) as number, ipv6Enabled: false }]);
     expect(labels).toEqual({
+      ...Object.fromEntries(ASPECTS.map((aspect) => [aspect, expect.any(String) as string])),
       ...LABELS,
       node: "b",
       role: "server",
+      location: "nbg1",
       generation: "1",
       definition: expect.stringMatching(/^[0-9a-f]{16}$/) as string,
     });
@@ -190,15 +194,20 @@ describe("the options of what is at Hetzner", () => {
 
   test("delete before they replace, as names are unique, and clear up after a lost answer", async () => {
     for (const { name, type, options: own } of await options()) {
-      expect([type, name, own.deleteBeforeReplace, own.hooks["onError"]]).toEqual([type, name, true, ["lost-answer"]]);
+      const hooks = type === SERVER ? ["lost-answer", "trivet-roll-step-failed"] : ["lost-answer"];
+      expect([type, name, own.deleteBeforeReplace, own.hooks["onError"]]).toEqual([type, name, true, hooks]);
     }
   });
 
-  test("leave a running server alone when its definition changes, and ask its own hook alone", async () => {
+  test("leave a running server alone when its definition or location changes, and ask the roll alone", async () => {
+    const ignored: Readonly<Record<string, readonly string[]>> = {
+      [SERVER]: ["userData", "image", "location"],
+      [ADDRESS]: ["location"],
+    };
     for (const { type, name, options: own } of await options()) {
-      const server = type === SERVER;
-      expect([name, own.ignoreChanges]).toEqual([name, server ? ["userData", "image"] : []]);
-      expect([name, own.hooks["beforeUpdate"]]).toEqual([name, server ? [`trivet-change-${name}`] : []]);
+      expect([name, own.ignoreChanges]).toEqual([name, ignored[type] ?? []]);
+      const hooks = type === SERVER ? ["trivet-roll-before-update"] : [];
+      expect([name, own.hooks["beforeUpdate"]]).toEqual([name, hooks]);
     }
   });
 
