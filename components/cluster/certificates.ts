@@ -28,7 +28,8 @@ export interface CertificatesArgs {
   agents?: boolean;
   /**
    * What `trivet escrow` wrote, opened again (JSON): the cluster's authorities, keys and tokens, for a state that has lost them.
-   * They are taken instead of new ones; the certificates that people use are made anew.
+   * They are taken instead of new ones; the certificates that people use are made anew. It stays set as long as the
+   * generation lives: without it the next run would make new ones, which no node knows.
    */
   escrow?: pulumi.Input<string>;
   /** Nothing is made before this is: a generation that nobody asked for must not have authorities. @default at once */
