@@ -12,7 +12,9 @@ interface Demand {
   readonly copies: number;
   readonly resources: Resources;
   /** The agents it runs on; undefined for any node without taints. */
-  readonly pool: string | undefined;
+  readonly pool?: string | undefined;
+  /** What keeps data on its node's disk runs on servers alone. */
+  readonly isKept?: boolean;
 }
 
 interface Room {
@@ -27,7 +29,7 @@ export const checkCapacity: Check = (draft) => {
   const rooms = nodes.map((node): Room => ({ node, ...roomOn(node.role, SERVER_TYPES[node.serverType.value]!) }));
   const demands = demandsOf(draft);
 
-  const tooLarge = demands.flatMap((demand) => largestProblems(demand, homesOf(demand.pool, rooms)));
+  const tooLarge = demands.flatMap((demand) => largestProblems(demand, homesOf(demand, rooms)));
   if (tooLarge.length > 0) return tooLarge;
 
   const pools = [...new Set(demands.flatMap(({ pool }) => pool ?? []))];
@@ -35,13 +37,13 @@ export const checkCapacity: Check = (draft) => {
     // What may run anywhere, and what runs in pools that are open to everybody, share the nodes without taints.
     ...sumProblems(
       demands.filter(({ pool }) => pool === undefined || !isTainted(draft, pool)),
-      homesOf(undefined, rooms),
+      homesOf({}, rooms),
       serverTypeOf(draft),
     ),
     ...pools.flatMap((pool) =>
       sumProblems(
         demands.filter((demand) => demand.pool === pool),
-        homesOf(pool, rooms),
+        homesOf({ pool }, rooms),
         { value: pool, path: `cluster.pools.${pool}` },
       ),
     ),
@@ -59,19 +61,20 @@ const demandsOf = ({ definition }: Draft): Demand[] => [
     path: `stores.${name}.maxMemory`,
     copies: 1,
     resources: redisResources(store),
-    pool: undefined,
+    isKept: store.keep === true,
   })),
-  ...(definition.metrics === undefined ? [] : [{ path: "metrics", copies: 1, resources: VMAGENT, pool: undefined }]),
+  ...(definition.metrics === undefined ? [] : [{ path: "metrics", copies: 1, resources: VMAGENT }]),
 ];
 
 const isTainted = ({ definition }: Draft, pool: string): boolean =>
   (definition.cluster.pools?.[pool]?.taints ?? []).some(keepsAway);
 
 /** Where a pod may run: in its pool, or wherever no taint keeps it away. */
-const homesOf = (pool: string | undefined, rooms: readonly Room[]): Room[] =>
-  rooms.filter(({ node }) =>
-    pool === undefined ? !(node.pool?.taints ?? []).some(keepsAway) : node.pool?.name === pool,
-  );
+const homesOf = ({ pool, isKept = false }: Pick<Demand, "pool" | "isKept">, rooms: readonly Room[]): Room[] =>
+  rooms.filter(({ node }) => {
+    if (pool !== undefined) return node.pool?.name === pool;
+    return !(node.pool?.taints ?? []).some(keepsAway) && !(isKept && node.role === "agent");
+  });
 
 const largestProblems = ({ path, resources, pool }: Demand, homes: readonly Room[]): Problem[] => {
   const memory = amountOf(resources.memory);

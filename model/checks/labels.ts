@@ -24,10 +24,15 @@ const prefixOf = (key: string): string | undefined => (key.includes("/") ? key.s
 
 const isUnder = (prefix: string, domain: string): boolean => prefix === domain || prefix.endsWith(`.${domain}`);
 
+/** What Trivet (topology) and the kubelet say of every node themselves. */
+const OWN_LABELS =
+  /^((failure-domain\.beta|topology)\.kubernetes\.io\/(region|zone)|(beta\.)?kubernetes\.io\/(hostname|os|arch|instance-type))$/;
+
 /** Why a node may not give itself this label, or undefined. (kubelet --node-labels; admission plugin NodeRestriction.) */
 const labelOwner = (key: string): string | undefined => {
   const prefix = prefixOf(key);
   if (prefix === undefined) return undefined;
+  if (OWN_LABELS.test(key)) return "every node has that label already, with the value that is true";
   if (isUnder(prefix, "trivet")) return "labels under trivet/ are Trivet's own";
   if (isUnder(prefix, "node.kubernetes.io") || isUnder(prefix, "kubelet.kubernetes.io")) return undefined;
   return isUnder(prefix, "kubernetes.io") || isUnder(prefix, "k8s.io")

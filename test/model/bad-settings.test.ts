@@ -297,6 +297,7 @@ const MISTAKES: readonly Mistake[] = [
             city: "Nürnberg",
             "node-role.kubernetes.io/worker": "true",
             "trivet/pool": "x",
+            "topology.kubernetes.io/zone": "nbg1-2",
             "node.kubernetes.io/fast": "yes",
             "example.com/team": "",
           },
@@ -308,6 +309,7 @@ const MISTAKES: readonly Mistake[] = [
       ["LB001", "cluster.pools.general.labels.city", "up to 63 letters"],
       ["LB002", "cluster.pools.general.labels.node-role.kubernetes.io/worker", "K3s would not start"],
       ["LB002", "cluster.pools.general.labels.trivet/pool", "Trivet's own"],
+      ["LB002", "cluster.pools.general.labels.topology.kubernetes.io/zone", "every node has that label already"],
     ],
   },
   {

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import type { PlatformDefinition, PoolDefinition } from "../../model/definition";
+import { type PlatformDefinition, type PoolDefinition, redis } from "../../model/definition";
 import { monthlyCost } from "../../model/cost";
 import { FIXED_KERNEL_SETTINGS, kernelSettingName } from "../../model/kernel";
 import { picture } from "../../model/picture";
@@ -142,6 +142,18 @@ describe("room for pods", () => {
     const own = { api: { ...api, pool: "big" } };
     expect(codes({ big: { count: 3, serverType: "cx43", taints } }, own)).toEqual([]);
     expect(codes({ big: { count: 2, serverType: "cx33", taints } }, own)).toEqual(["HZ005 cluster.pools.big"]);
+  });
+
+  test("for data that are kept is on servers alone", () => {
+    const cache = redis({ maxMemory: "4096Mi", eviction: "noeviction", keep: true });
+    const large = {
+      ...withPools({ general: { count: 3, serverType: "cx53" } }),
+      stores: { ...honeydue.stores, cache },
+    };
+    expect(attempt(large).problems?.map(({ code, path }) => `${code} ${path}`)).toEqual([
+      "HZ006 stores.cache.maxMemory",
+    ]);
+    expect(attempt(large, { serverType: "cx43" }).problems).toBeUndefined();
   });
 
   test("of a single server is all of it: with that one away nothing runs anyway", () => {

@@ -6,7 +6,7 @@ import { image } from "../../../model/image-reference";
 import { IMAGES } from "../../../model/images";
 import type { Platform } from "../../../model/platform";
 import { TRAEFIK } from "../../../model/sizes";
-import { configDigest, containerResources } from "../../pods/charts/hardening";
+import { configDigest, containerResources, onServers } from "../../pods/charts/hardening";
 import { labelsOf, selectorOf } from "../../pods/charts/labels";
 import { CERTIFICATE_FOLDER, dynamicConfig } from "./middlewares";
 
@@ -158,7 +158,7 @@ const podSpec = (platform: Platform): k8s.PodSpec => {
     enableServiceLinks: false,
     priorityClassName: "platform-ingress",
     // Agents have no public door, and no DNS record leads to them.
-    nodeSelector: { "node-role.kubernetes.io/control-plane": "true" },
+    ...onServers,
     hostNetwork: true,
     dnsPolicy: "ClusterFirstWithHostNet",
     terminationGracePeriodSeconds: STILL_ACCEPTING_SECONDS + FINISHING_SECONDS + 5,

@@ -85,6 +85,9 @@ export const sleepBeforeStop = (object: ApiObject): void =>
     JsonPatch.add("/spec/template/spec/containers/0/lifecycle", { preStop: { sleep: { seconds: PRE_STOP_SECONDS } } }),
   );
 
+/** The servers and no agent: these come and go with their pool's count. K3s itself sets the label. */
+export const onServers = { nodeSelector: { "node-role.kubernetes.io/control-plane": "true" } };
+
 /** The pool's agents and no others, whose taints it tolerates; without a pool, any node without taints. */
 export const placement = (
   platform: Platform,

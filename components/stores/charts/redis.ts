@@ -3,7 +3,7 @@ import { k8s } from "cdk8s-plus-28";
 import type { Construct } from "constructs";
 import type { Platform, Store } from "../../../model/platform";
 import { amountOf } from "../../../model/units";
-import { configDigest, containerResources, containerSecurity, podBasics } from "../../pods/charts/hardening";
+import { configDigest, containerResources, containerSecurity, onServers, podBasics } from "../../pods/charts/hardening";
 import { KEEP_ANNOTATION, labelsOf, selectorOf } from "../../pods/charts/labels";
 
 /** Of the official image (Debian and Alpine variants differ in the group). */
@@ -117,6 +117,8 @@ const podSpec = (platform: Platform, store: Store): k8s.PodSpec => {
       priorityClassName: "platform-store",
       graceSeconds: 30,
     }),
+    // Kept data live and die with their node's disk, and an agent goes when its pool shrinks.
+    ...(store.keep ? onServers : {}),
     containers: [
       {
         name: "redis",

@@ -44,6 +44,10 @@ test("has one capability, because port 443 of the host takes it, and no other ri
   expect(pod).toMatchObject({ hostNetwork: true, dnsPolicy: "ClusterFirstWithHostNet" });
 });
 
+test("runs on the servers alone, which the DNS records name", () => {
+  expect(traefikOf(honeydue).pod).toMatchObject({ nodeSelector: { "node-role.kubernetes.io/control-plane": "true" } });
+});
+
 test("is replaced one server at a time, never two on one host port", () => {
   expect(traefikOf(honeydue).spec["updateStrategy"]).toEqual({
     type: "RollingUpdate",

@@ -37,6 +37,12 @@ test("the queue refuses writes rather than lose a job, and keeps them on a volum
   expect(pod.containers[0]!.resources?.limits?.["memory"]).toBe("256Mi");
 });
 
+test("what is kept stays on the servers: an agent takes its disk along when its pool shrinks", () => {
+  const selector = (name: string) => (pods(name).pod as unknown as { nodeSelector?: object }).nodeSelector;
+  expect(selector("redis-queue")).toEqual({ "node-role.kubernetes.io/control-plane": "true" });
+  expect(selector("redis-cache")).toBeUndefined();
+});
+
 test("the password is in a file that the configuration includes, first of all", () => {
   for (const name of ["redis-cache", "redis-queue"]) {
     expect(config(name)[0]).toBe("include /run/secrets/redis/auth.conf");
