@@ -90,6 +90,12 @@ export async function findBaseTree(cache = cacheRoot()): Promise<string | undefi
   return text === undefined ? undefined : join(folder, "tree");
 }
 
+/** @throws CannotBoot with what keeps this machine from booting servers, the base tree built or not */
+export async function checkCanBoot(cache = cacheRoot()): Promise<void> {
+  const reasons = obstacles({ baseTree: (await findBaseTree(cache)) === undefined });
+  if (reasons.length > 0) throw new CannotBoot(reasons);
+}
+
 /**
  * The Debian user land that all servers share, read-only: from the cache, else built with debootstrap and apt (about a minute, needs a
  * Debian archive). Safe to interrupt: packages already fetched are kept for the next try. Of two at once, one builds and the other waits.
@@ -100,9 +106,8 @@ export async function ensureBaseTree(options: BaseTreeOptions = {}): Promise<str
   const began = Date.now();
   const tell = (phase: BaseTreeProgress["phase"], detail: string, estimateSeconds: number): void =>
     onProgress({ phase, detail, elapsedSeconds: (Date.now() - began) / 1000, estimateSeconds });
+  await checkCanBoot(cache);
   const present = await findBaseTree(cache);
-  const reasons = obstacles({ baseTree: present === undefined });
-  if (reasons.length > 0) throw new CannotBoot(reasons);
   if (present !== undefined) return present;
 
   return withLock(

@@ -11,9 +11,11 @@ import { BootedServer, TOOLS_FOLDER } from "./booted-server";
 import { removeOrphanedCgroups } from "./cgroup";
 import { Network, type Outside } from "./network";
 
-export { type BaseTreeProgress, BASE_IMAGE, ensureBaseTree, findBaseTree } from "./base-tree";
+export { type BaseTreeProgress, BASE_IMAGE, checkCanBoot, ensureBaseTree, findBaseTree } from "./base-tree";
 export { TOOLS_FOLDER } from "./booted-server";
+export { buildK3s } from "./k3s-executable";
 export type { Outside } from "./network";
+export { askFromPod, askFromServer, USER_DATA_URL } from "./pod";
 export { CannotBoot, obstacles } from "./requirements";
 
 export interface BootedMachinesOptions {

@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { checkCanBoot } from "../boot";
 import { checkLoopback } from "../rehearse/loopback";
 import { REHEARSAL_TOOLS } from "../rehearse/rehearsal";
 import { rehearsalsFolder, RunFolder } from "../rehearse/run-folder";
@@ -36,6 +37,7 @@ export async function drill(options: DrillOptions): Promise<number> {
     stories = findStories(options.drill);
     readStack(PROJECT_DIRECTORY, options.stack);
     await checkLoopback(options.loopback);
+    if (options.boot) await checkCanBoot();
     folder = await RunFolder.claim(resolve(rehearsalsFolder(), options.loopback), options.stack, cleanUpFolder);
   } catch (error) {
     console.error((error as Error).message);

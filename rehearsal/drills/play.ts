@@ -122,7 +122,7 @@ export class Company {
   }
 
   async #open(config: Readonly<Record<string, unknown>>): Promise<Stage> {
-    const { stack, tools, projectDirectory, directory, loopbackPrefix, plugins } = this.#options;
+    const { stack, tools, projectDirectory, directory, loopbackPrefix, plugins, boot = false } = this.#options;
     const folder = join(directory, `stage-${++this.#opened}`);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const stage = await Stage.open(folder, (onPower) =>
@@ -133,6 +133,7 @@ export class Company {
         directory: folder,
         loopbackPrefix,
         onPower,
+        boot,
         ...(plugins === undefined ? {} : { plugins }),
       }),
     );

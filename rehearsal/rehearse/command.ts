@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Listr, ListrLogger, ProcessOutput } from "listr2";
+import { checkCanBoot } from "../boot";
 import { cleanUpFolder } from "../drills/clean-up";
 import { isSameProcess } from "../processes/identity";
 import { ensureTools } from "../toolchain";
@@ -20,6 +21,7 @@ export interface RehearseOptions {
   keep?: string;
   plugins?: string;
   loopback: string;
+  boot?: boolean;
   down?: boolean;
 }
 
@@ -55,6 +57,7 @@ export async function rehearse(options: RehearseOptions): Promise<number> {
   try {
     stack = readStack(PROJECT_DIRECTORY, options.stack);
     await checkLoopback(options.loopback);
+    if (options.boot) await checkCanBoot();
     folder = await RunFolder.claim(parent, options.stack, cleanUpFolder);
   } catch (error) {
     console.error((error as Error).message);
@@ -139,6 +142,11 @@ async function bringUp({ options, stack, folder, context, signal }: BringUp): Pr
             directory: folder.path,
             loopbackPrefix: options.loopback,
             ...(options.plugins === undefined ? {} : { plugins: options.plugins }),
+            boot: options.boot === true,
+            onBootProgress: ({ phase, detail, elapsedSeconds, estimateSeconds }) => {
+              const left = Math.max(0, Math.round(estimateSeconds - elapsedSeconds));
+              task.output = `Debian user land of the servers: ${phase} ${detail}${left > 0 ? `, about ${left} s left` : ""}`;
+            },
           });
           setup = seconds();
           task.title = `Emulated Hetzner at ${ctx.rehearsal.hetzner.url}, Cloudflare at ${ctx.rehearsal.cloudflare.url}`;

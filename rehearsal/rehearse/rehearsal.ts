@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { copyFileSync, cpSync, mkdirSync } from "node:fs";
 import { resolve } from "node:path";
+import { type BaseTreeProgress, type BootedMachines, buildK3s, createBootedMachines } from "../boot";
 import { type CloudflareEmulator, startCloudflareEmulator } from "../emulators/cloudflare";
 import { type HetznerEmulator, type MachineHost, startHetznerEmulator } from "../emulators/hetzner";
 import { type S3Emulator, startS3Emulator } from "../emulators/s3";
@@ -49,6 +50,9 @@ export interface RehearsalOptions {
   loopbackPrefix?: string;
   /** Folder with executables of real plugins, used instead of the stand-ins. Those in the person's own plugin cache are found without it. */
   plugins?: string;
+  /** Servers really boot (../boot): needs root on Linux. `delays` of machines are not added then. */
+  boot?: boolean;
+  onBootProgress?: (progress: BaseTreeProgress) => void;
   /** What a cloud needs and an emulation does not. Default: nothing. */
   delays?: Partial<CloudDelays>;
   onMachineEvent?: (event: MachineEvent) => void;
@@ -81,6 +85,8 @@ export class Rehearsal {
   /** Undefined where the platform keeps no snapshots. */
   readonly s3: S3Emulator | undefined;
   readonly machines: Machines;
+  /** The machines again, where servers really boot. */
+  readonly booted: BootedMachines | undefined;
   readonly engine: Engine;
   /** Names of servers that do not boot when they are switched on: broken machines. */
   readonly deadMachines: Set<string>;
@@ -97,6 +103,7 @@ export class Rehearsal {
     cloudflare: CloudflareEmulator;
     s3: S3Emulator | undefined;
     machines: Machines;
+    booted: BootedMachines | undefined;
     engine: Engine;
     deadMachines: Set<string>;
     tokens: CloudTokens;
@@ -107,6 +114,7 @@ export class Rehearsal {
     this.cloudflare = parts.cloudflare;
     this.s3 = parts.s3;
     this.machines = parts.machines;
+    this.booted = parts.booted;
     this.engine = parts.engine;
     this.deadMachines = parts.deadMachines;
     this.#tokens = parts.tokens;
@@ -115,7 +123,7 @@ export class Rehearsal {
 
   static async open(options: RehearsalOptions): Promise<Rehearsal> {
     const { stack, tools, directory, projectDirectory, loopbackPrefix = "127.20.0", plugins } = options;
-    const { onMachineEvent, onPower = () => undefined, delays = {} } = options;
+    const { onMachineEvent, onPower = () => undefined, delays = {}, boot = false, onBootProgress } = options;
     const deadMachines = new Set<string>();
     const folder = (name: string): string => {
       const path = resolve(directory, name);
@@ -128,12 +136,15 @@ export class Rehearsal {
     };
     const started: { close(): Promise<void> }[] = [];
     try {
-      const machines = createMachines({
+      const machineOptions = {
         tools,
         directory: folder("machines"),
-        delays,
         ...(onMachineEvent ? { onEvent: onMachineEvent } : {}),
-      });
+      };
+      const booted = boot
+        ? await createBootedMachines({ ...machineOptions, ...(onBootProgress ? { onProgress: onBootProgress } : {}) })
+        : undefined;
+      const machines = booted ?? createMachines({ ...machineOptions, delays });
       started.push(machines);
       const hetzner = await startHetznerEmulator({
         token: tokens.hetzner,
@@ -152,6 +163,8 @@ export class Rehearsal {
       started.push(cloudflare);
       const s3 = stack.snapshots && (await startS3Emulator(snapshotService(stack.snapshots)));
       if (s3) started.push(s3);
+      const k3s = booted && booted.publish("k3s", await buildK3s(folder("k3s")));
+      if (booted && s3) await booted.letReach({ host: "127.0.0.1", port: Number(s3.endpoint.split(":").at(-1)) });
       const passphrase = randomBytes(16).toString("hex");
       const projectCopy = folder("project");
       copyFileSync(resolve(projectDirectory, "Pulumi.yaml"), resolve(projectCopy, "Pulumi.yaml"));
@@ -160,6 +173,8 @@ export class Rehearsal {
         "hcloud:endpoint": `${hetzner.url}/v1`,
         "hcloud:pollInterval": "100ms", // the default of 500 ms suits a cloud, whose actions take longer
         "cloudflare:baseUrl": cloudflare.baseUrl,
+        // One stand-in for every release: it says of itself what the user-data says.
+        ...(k3s ? { "trivet:k3sBinaries": { x86: k3s, arm: k3s } } : {}),
         ...(s3 && stack.snapshots
           ? {
               "trivet:snapshots": {
@@ -194,8 +209,19 @@ export class Rehearsal {
         "hcloud:token": tokens.hetzner,
         "cloudflare:apiToken": tokens.cloudflare,
       });
-      const standIns = namesOfStandIns(Object.keys(real), s3 !== undefined);
-      return new Rehearsal({ options, hetzner, cloudflare, s3, machines, engine, deadMachines, tokens, standIns });
+      const standIns = namesOfStandIns(Object.keys(real), s3 !== undefined, boot);
+      return new Rehearsal({
+        options,
+        hetzner,
+        cloudflare,
+        s3,
+        machines,
+        booted,
+        engine,
+        deadMachines,
+        tokens,
+        standIns,
+      });
     } catch (error) {
       await closeAll(started);
       throw error;
@@ -315,7 +341,7 @@ export class Rehearsal {
 }
 
 /** Named in the output: what is not the real thing in a rehearsal. */
-function namesOfStandIns(realPluginNames: readonly string[], hasSnapshots: boolean): string[] {
+function namesOfStandIns(realPluginNames: readonly string[], hasSnapshots: boolean, boot: boolean): string[] {
   const plugins = PLUGIN_NAMES.filter((name) => !realPluginNames.includes(name)).map((name) =>
     name.replace(/^pulumi-(resource|language)-/, ""),
   );
@@ -324,7 +350,12 @@ function namesOfStandIns(realPluginNames: readonly string[], hasSnapshots: boole
     "Cloudflare API (emulated)",
     ...(hasSnapshots ? ["S3 of the etcd snapshots (emulated)"] : []),
     ...(plugins.length > 0 ? [`Pulumi plugins ${plugins.join(", ")} (stand-ins)`] : []),
-    "servers (their user-data is applied, no machine runs)",
+    ...(boot
+      ? [
+          "servers (Debian user lands under systemd-nspawn, with copies of kernel settings)",
+          "k3s (stand-in; what it starts is real)",
+        ]
+      : ["servers (their user-data is applied, no machine runs)"]),
     "pods (simulated by kwok, no container runs)",
   ];
 }

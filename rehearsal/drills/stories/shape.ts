@@ -1,3 +1,4 @@
+import { askFromPod, askFromServer, USER_DATA_URL } from "../../boot";
 import { inventoryOf } from "../inventory";
 import type { Story } from "../story";
 import { callsSoFar, QUICK } from "./roll";
@@ -134,7 +135,28 @@ export const metadata: Story = {
       ? undefined
       : "it needs real network namespaces: npm run rehearse -- --boot --drill metadata, as root on Linux",
   async play(scene) {
-    scene.given("servers with a real user land");
-    scene.must("there is a booted server to ask from", false, "the booted servers offer no pod yet");
+    const { booted } = scene.rehearsal;
+    scene.given("three servers with a Debian user land each");
+    const up = await scene.up({ args: ["--exclude", "**kubernetes**", "--skip-preview"], environment: QUICK });
+    scene.must("pulumi up ended well", up.ok, up.errors.join("\n"));
+    for (const [node, { id }] of Object.entries(await scene.servers())) {
+      const pod = await askFromPod(booted!, id, USER_DATA_URL);
+      scene.then(`a pod on ${node} gets no answer`, pod.startsWith("refused:"), pod);
+      const hostPod = await askFromServer(booted!, id, USER_DATA_URL);
+      scene.then(`nor does one in the network of ${node} itself`, hostPod.startsWith("refused:"), hostPod);
+    }
+    scene.when("node a loses its power and comes back");
+    await scene.powerOff("a");
+    await scene.powerOn("a");
+    const { id } = await scene.server("a");
+    await scene.thenSoon(
+      "its K3s runs again",
+      async () => (await booted!.run(id, "sh", "-c", "systemctl is-active k3s || true")) === "active\n",
+    );
+    const again = await askFromPod(booted!, id, USER_DATA_URL);
+    scene.then("a pod on a gets no answer now either", again.startsWith("refused:"), again);
+    await booted!.run(id, "nft", "delete", "table", "inet", "trivet");
+    const open = await askFromPod(booted!, id, USER_DATA_URL);
+    scene.then("it is the firewall alone that keeps it from the keys", open === "#cloud-config", open);
   },
 };

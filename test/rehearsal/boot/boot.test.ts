@@ -1,41 +1,24 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { askFromPod, askFromServer, USER_DATA_URL } from "../../../rehearsal/boot";
 import { BootedCluster, whyNotHere } from "./support/cluster";
 
 const obstacle = whyNotHere();
 if (obstacle !== undefined) console.warn(`Skipped: ${obstacle}`);
 
-const METADATA = "http://169.254.169.254/hetzner/v1/userdata";
+/** Somewhere else in the internet, as servers see it. */
 const ELSEWHERE = "http://198.51.100.1/k3s";
-
-/** Says what an address answers: its first bytes, or why it does not. */
-const ASK = `import sys, urllib.request
-try:
-    print(urllib.request.urlopen(sys.argv[1], timeout=1.5).read(13).decode())
-except OSError as error:
-    print("refused:", error)
-`;
-const ask = (url: string): string => `python3 -c '${ASK}' ${url}`;
-
-/** What flannel makes for a pod: a namespace behind the node, which forwards and masquerades. */
-const MAKE_POD = `
-ip netns add pod
-ip link add pod0 type veth peer name eth0 netns pod
-ip address add 10.42.0.1/24 dev pod0
-ip link set pod0 up
-ip -n pod address add 10.42.0.5/24 dev eth0
-ip -n pod link set eth0 up
-ip -n pod route add default via 10.42.0.1
-nft 'add table ip pods; add chain ip pods leaving { type nat hook postrouting priority srcnat; }; add rule ip pods leaving ip saddr 10.42.0.0/24 oifname "eth0" masquerade'
-`;
 
 /** One bring-up, told in order: each test begins where the one before it ended. */
 (obstacle === undefined ? describe : describe.skip)("three servers that really boot", () => {
   let cluster: BootedCluster;
   let outside: Server;
-  const serves = (name: "a" | "b" | "c") => () =>
-    /small k3s: serves (\S+) (.*) \{/.exec(cluster.bootOf(name))?.slice(1, 3);
+  /** Which cluster a server's K3s serves since its last power on, and how it came into it. */
+  const serves = (name: "a" | "b" | "c") => (): [cluster: string, how: string] | undefined => {
+    const [, identity, how] = /small k3s: serves (\S+) (.*) \{/.exec(cluster.bootOf(name)) ?? [];
+    return identity !== undefined && how !== undefined ? [identity, how] : undefined;
+  };
 
   beforeAll(async () => {
     cluster = await BootedCluster.open("127.55.0", join(__dirname, "support/small-k3s.py"));
@@ -84,7 +67,7 @@ nft 'add table ip pods; add chain ip pods leaving { type nat hook postrouting pr
     });
     expect(waiting.reason).not.toContain("honeydue-b");
     await cluster.machines.powerOn(cluster.server("a"));
-    const [identity, how] = (await cluster.until("a serves", serves("a"))) as string[];
+    const [identity, how] = await cluster.until("a serves", serves("a"));
     expect(how).toBe("as the first member");
     for (const name of ["b", "c"] as const)
       expect(await cluster.until(`${name} serves`, serves(name))).toEqual([identity, "joined https://10.0.1.11:6443"]);
@@ -114,48 +97,46 @@ nft 'add table ip pods; add chain ip pods leaving { type nat hook postrouting pr
   }, 60_000);
 
   test("neither a pod nor the server itself can ask the metadata service, for nothing but the firewall", async () => {
-    await cluster.run("a", MAKE_POD);
-    const asPod = (url: string): Promise<string> => cluster.run("a", `ip netns exec pod ${ask(url)}`);
-    expect(await asPod(METADATA)).toMatch(/^refused:/);
-    expect(await cluster.run("a", ask(METADATA))).toMatch(/^refused:/);
-    expect(await asPod(ELSEWHERE)).toBe("#!/usr/bin/en\n");
+    const { id } = cluster.server("a");
+    const asPod = (url: string): Promise<string> => askFromPod(cluster.machines, id, url);
+    expect(await asPod(USER_DATA_URL)).toMatch(/^refused:/);
+    expect(await askFromServer(cluster.machines, id, USER_DATA_URL)).toMatch(/^refused:/);
+    expect(await asPod(ELSEWHERE)).toBe("#!/usr/bin/en");
     await cluster.run("a", "nft delete table inet trivet");
-    expect(await asPod(METADATA)).toBe("#cloud-config\n");
+    expect(await asPod(USER_DATA_URL)).toBe("#cloud-config");
     await cluster.run("a", "nft -f /etc/trivet/host.nft");
-    expect(await asPod(METADATA)).toMatch(/^refused:/);
+    expect(await asPod(USER_DATA_URL)).toMatch(/^refused:/);
   }, 60_000);
 
   test("a server reaches of this machine what it may, under the same address, and nothing else", async () => {
     const { port } = outside.address() as AddressInfo;
-    expect(await cluster.run("b", ask(`http://127.0.0.1:${port}`))).toBe("hello, server\n");
+    const asked = (url: string): Promise<string> => askFromServer(cluster.machines, cluster.server("b").id, url);
+    expect(await asked(`http://127.0.0.1:${port}`)).toBe("hello, server");
     const other = createServer((_, response) => response.end("not for servers"));
     await new Promise<void>((resolve) => other.listen(0, resolve));
     try {
       for (const host of ["127.0.0.1", "172.31.1.1", "198.51.100.1"])
-        expect(await cluster.run("b", ask(`http://${host}:${(other.address() as AddressInfo).port}`))).toMatch(
-          /^refused:/,
-        );
+        expect(await asked(`http://${host}:${(other.address() as AddressInfo).port}`)).toMatch(/^refused:/);
     } finally {
       other.close();
     }
   }, 60_000);
 
   test("after a power cut a server starts with its own data, and its firewall and kernel settings are back", async () => {
-    const [identity] = (await cluster.until("a serves", serves("a"))) as string[];
+    const [identity] = await cluster.until("a serves", serves("a"));
     const { id } = cluster.server("a");
     await cluster.machines.powerOff({ id });
     await cluster.machines.powerOn(cluster.server("a"));
     expect(await cluster.until("a serves again", serves("a"))).toEqual([identity, "with its own data"]);
-    await cluster.run("a", MAKE_POD);
-    expect(await cluster.run("a", `ip netns exec pod ${ask(METADATA)}; ip netns exec pod ${ask(ELSEWHERE)}`)).toMatch(
-      /^refused: .*\n#!\/usr\/bin\/en\n$/,
-    );
+    expect(await askFromPod(cluster.machines, id, USER_DATA_URL)).toMatch(/^refused:/);
+    expect(await askFromServer(cluster.machines, id, USER_DATA_URL)).toMatch(/^refused:/);
+    expect(await askFromPod(cluster.machines, id, ELSEWHERE)).toBe("#!/usr/bin/en");
     expect(await cluster.run("a", "cat /proc/sys/vm/overcommit_memory")).toBe("1\n");
     expect(cluster.bootOf("a")).toContain("trivet: start: K3s has data here: it starts with what it has");
   }, 60_000);
 
   test("a, rebuilt while b and c are down, never begins a second cluster; it joins the first that is back", async () => {
-    const [identity] = (await cluster.until("b serves", serves("b"))) as string[];
+    const [identity] = await cluster.until("b serves", serves("b"));
     for (const name of ["a", "b", "c"] as const) await cluster.machines.powerOff({ id: cluster.server(name).id });
     await cluster.machines.rebuild(cluster.server("a"));
     await cluster.machines.powerOn(cluster.server("a"));
