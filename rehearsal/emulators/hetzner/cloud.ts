@@ -15,7 +15,7 @@ export interface CloudOptions {
   machineHost: MachineHost | undefined;
   actionDurationMilliseconds: number;
   /** Of actions that take longer than others, by their command. */
-  durationsByCommand: Readonly<Record<string, number | undefined>>;
+  durationsByCommand: Readonly<Record<string, number>>;
   limits: Readonly<Record<LimitedKind, number>>;
   stock: Stock;
 }

@@ -33,9 +33,9 @@ export interface HetznerEmulatorOptions {
   machineHost?: MachineHost;
   /** How long an action is `running`. Default 200; the real API takes seconds to minutes. */
   actionDurationMilliseconds?: number;
-  /** How long the making of a server takes, until it starts. Default: as any action. The real API: about 12. */
+  /** How long the making of a server takes, until it starts; never shorter than any action. Default: 0. The real API: about 12. */
   serverCreateSeconds?: number;
-  /** How long a rebuild takes, from the power cut until the server starts again. Default: as any action. The real API: about 15. */
+  /** How long a rebuild takes, from the power cut until the server starts again. Default: 0, as above. The real API: about 15. */
   rebuildSeconds?: number;
   /** Default 3600, the project's default at Hetzner. */
   requestsPerHour?: number;
@@ -84,6 +84,7 @@ export async function startHetznerEmulator(options: HetznerEmulatorOptions): Pro
     soldOut = [],
     project = createProject(),
   } = options;
+  const duration = (seconds = 0): number => Math.max(seconds * 1000, actionDurationMilliseconds);
   const stock = new Stock();
   for (const { serverType, location } of soldOut) stock.setAvailable(serverType, location, false);
   const rateLimit = new RateLimit(requestsPerHour);
@@ -93,8 +94,8 @@ export async function startHetznerEmulator(options: HetznerEmulatorOptions): Pro
     machineHost,
     actionDurationMilliseconds,
     durationsByCommand: {
-      create_server: milliseconds(serverCreateSeconds),
-      rebuild_server: milliseconds(rebuildSeconds),
+      create_server: duration(serverCreateSeconds),
+      rebuild_server: duration(rebuildSeconds),
     },
     limits: { ...DEFAULT_LIMITS, ...limits },
     stock,
@@ -160,9 +161,6 @@ export async function startHetznerEmulator(options: HetznerEmulatorOptions): Pro
     },
   };
 }
-
-const milliseconds = (seconds: number | undefined): number | undefined =>
-  seconds === undefined ? undefined : seconds * 1000;
 
 function checkOptions({
   token,
