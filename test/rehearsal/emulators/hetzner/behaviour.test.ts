@@ -23,7 +23,7 @@ afterEach(() => client.emulator.close());
 
 describe("actions", () => {
   test("are running first, show progress, and then succeed", async () => {
-    const slow = await startClient({ actionDurationMilliseconds: 150 });
+    const slow = await startClient({ actionDurationMilliseconds: 600 });
     try {
       const { action, next_actions: next, server } = await slow.post("/servers", { ...SERVER, name: "a" });
       expect([action.command, action.status, action.finished, server.status]).toEqual([
@@ -33,9 +33,10 @@ describe("actions", () => {
         "initializing",
       ]);
       expect(next.map(({ command, status }: Json) => [command, status])).toEqual([["start_server", "running"]]);
-      await new Promise((resolve) => setTimeout(resolve, 80));
-      const { action: later } = await slow.get(`/actions/${action.id}`);
-      expect([later.status, later.progress > 20 && later.progress < 100]).toEqual(["running", true]);
+      let later: Json;
+      do ({ action: later } = await slow.get(`/actions/${action.id}`));
+      while (later.progress === 0);
+      expect([later.status, later.progress < 100]).toEqual(["running", true]);
       await slow.done({ action, next_actions: next });
       const { action: last } = await slow.get(`/actions/${next[0].id}`);
       expect([last.status, last.progress, last.error, (await slow.get(`/servers/${server.id}`)).server.status]).toEqual(
