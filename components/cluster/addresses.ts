@@ -3,7 +3,10 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode } from "../../model/platform";
 import type { Hetzner } from "./hetzner";
 
-/** A public IPv4 of its own for a server: DNS records, certificates and allow-lists outlive the server that has it today. */
+/**
+ * A public IPv4 of its own for a node: DNS records, certificates and allow-lists outlive the server that has it today. An agent's goes
+ * with the agent.
+ */
 export const makeAddress = (
   name: string,
   node: ClusterNode,
@@ -20,5 +23,7 @@ export const makeAddress = (
       labels: { ...labels, node: node.name },
     },
     // An address never moves. Another location of a node is refused where its server says so (see roll/change.ts).
-    pulumi.mergeOptions(options({ parent, protect: platform.cluster.protect }), { ignoreChanges: ["location"] }),
+    pulumi.mergeOptions(options({ parent, protect: platform.cluster.protect && node.role === "server" }), {
+      ignoreChanges: ["location"],
+    }),
   );

@@ -70,7 +70,8 @@ export const makeServer = (
           : userData,
       ),
     },
-    pulumi.mergeOptions(options({ parent, protect: cluster.protect && !replaced }), {
+    // An agent comes and goes with its pool's count.
+    pulumi.mergeOptions(options({ parent, protect: cluster.protect && node.role === "server" && !replaced }), {
       ignoreChanges: replaced ? ["location"] : ["userData", "image", "location"],
       hooks: {
         ...rolling.hooks,

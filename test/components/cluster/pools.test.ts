@@ -55,6 +55,13 @@ describe("a cluster with pools", () => {
     expect(ids.map(members)).toEqual([3, 2, 10, 1]);
   });
 
+  test("protects the servers and their addresses, and lets agents go when their pool shrinks", () => {
+    const protectedNames = (type: string) =>
+      ofType(all, type).flatMap(({ name, options }) => (options.protect === true ? [name] : []));
+    for (const type of [SERVER, ADDRESS])
+      expect(protectedNames(type)).toEqual(["honeydue-a", "honeydue-b", "honeydue-c"]);
+  });
+
   test("lets nobody to an agent but operators, who ask how far it has booted", () => {
     const rules = (name: string) =>
       (only(all, FIREWALL, name).inputs as { rules: { port: string; sourceIps: string[] }[] }).rules;
