@@ -308,8 +308,8 @@ export class EmulatedServer {
         ? definition.config.list("agent-token").map(passwordOf).includes(password)
         : password === this.#password(definition);
     if (this.#status && asking.node.role === "server" && knows) return await this.#answerRendezvous(asking, name);
-    if (!knows || this.#status) return { state: "starting", reason: "its K3s is not ready (401)" };
-    return (await this.server?.serves())
+    if (!knows) return { state: "foreign", reason: "it does not know this server's token (401)" };
+    return !this.#status && (await this.server?.serves())
       ? { state: "serving", reason: "it serves" }
       : { state: "starting", reason: "its K3s is not ready (503)" };
   }

@@ -42,6 +42,7 @@ ROOT = os.environ.get("TRIVET_ROOT", "/")
 BIND_ADDRESS = os.environ.get("TRIVET_BIND_ADDRESS", "0.0.0.0")
 API_PORT = 6443
 RENDEZVOUS_PATH = "/trivet/v1/rendezvous"
+READY_PATH = "/v1-k3s/readyz"  # K3s' own: whether it takes members
 PEER_TIMEOUT_SECONDS = 5
 ASK_AGAIN_SECONDS = 2
 INTERFACE_DEADLINE_SECONDS = 300
@@ -279,6 +280,11 @@ def rendezvous_key(token):
     return hmac.new(password_of(token).encode(), b"trivet rendezvous v1", hashlib.sha256).hexdigest()
 
 
+def membership(agent_password):
+    """What K3s lets in as a node."""
+    return f"Basic {base64.b64encode(f'node:{agent_password}'.encode()).decode()}"
+
+
 def serving_certificate(node, directory):
     """A server signs one for itself, by the authority that peers and the operator already trust; an agent was given one."""
     if node["role"] == "agent":
@@ -301,7 +307,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.0"
     timeout = PEER_TIMEOUT_SECONDS
     node = {}
-    key = None
+    accepted = {}
 
     def setup(self):
         self.request.settimeout(PEER_TIMEOUT_SECONDS)
@@ -309,8 +315,9 @@ class Answers(http.server.BaseHTTPRequestHandler):
         super().setup()
 
     def do_GET(self):
-        if self.path == RENDEZVOUS_PATH and self.is_peer():
-            self.answer(200, rendezvous_of(self.node))
+        if self.path in self.accepted and self.shows(self.accepted[self.path]):
+            # Whoever asks for K3s hears what K3s would say now; only a wrong token is refused.
+            self.answer(*((200, rendezvous_of(self.node)) if self.path == RENDEZVOUS_PATH else (503, {})))
         elif self.is_operator():
             # 503: whoever only looks at the code of /readyz is told the truth as well.
             self.answer(503, {"trivet": {
@@ -320,9 +327,8 @@ class Answers(http.server.BaseHTTPRequestHandler):
         else:
             self.answer(401, {"error": "unauthorized"})
 
-    def is_peer(self):
-        shown = self.headers.get("authorization", "").removeprefix("Bearer ")
-        return self.key is not None and hmac.compare_digest(shown.encode(), self.key.encode())
+    def shows(self, authorization):
+        return hmac.compare_digest(self.headers.get("authorization", "").encode(), authorization.encode())
 
     def is_operator(self):
         subject = (self.request.getpeercert() or {}).get("subject", ())
@@ -358,8 +364,9 @@ def answering(node):
         context.load_cert_chain(*serving_certificate(node, directory))
         context.load_verify_locations(authority(node, "client-ca"))
         context.verify_mode = ssl.CERT_OPTIONAL
-        key = None if node["role"] == "agent" else rendezvous_key(option("token"))
-        server = ApiPort((BIND_ADDRESS, API_PORT), type("Handler", (Answers,), {"node": node, "key": key}))
+        accepted = {} if node["role"] == "agent" else {
+            RENDEZVOUS_PATH: f"Bearer {rendezvous_key(option('token'))}", READY_PATH: membership(option("agent-token"))}
+        server = ApiPort((BIND_ADDRESS, API_PORT), type("Handler", (Answers,), {"node": node, "accepted": accepted}))
         # The handshake belongs to the connection's own thread: a silent client must not block the others.
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -396,8 +403,9 @@ class Peer:
 
     def k3s_state(self, node, agent_password):
         """K3s takes members and agents once it is ready."""
-        basic = base64.b64encode(f"node:{agent_password}".encode()).decode()
-        status, _ = self.get(node, "/v1-k3s/readyz", f"Basic {basic}")
+        status, _ = self.get(node, READY_PATH, membership(agent_password))
+        if status in (401, 403):
+            return "foreign", f"it does not know this server's token ({status})"
         return ("serving", "it serves") if status == 200 else ("starting", f"its K3s is not ready ({status})")
 
     def rendezvous_state(self, node, said):
