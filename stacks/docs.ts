@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cisDocument } from "../components/cluster/cis";
 import { MANIFEST_PROBLEMS } from "../components/manifests";
+import { clusterPicture } from "../model/cluster-picture";
 import { picture } from "../model/picture";
 import { PROBLEMS } from "../model/problem";
 import { platformOfStackFile } from "./stack-file";
@@ -13,18 +14,19 @@ import { platformOfStackFile } from "./stack-file";
 const ROOT = join(__dirname, "..");
 
 const generated: readonly { file: string; text: (old: string) => string }[] = [
-  {
-    file: "README.md",
-    text: (old) =>
-      old.replace(
-        /(<!-- picture:.*?-->\n)[\s\S]*?(<!-- \/picture -->)/,
-        (_, begin: string, end: string) =>
-          `${begin}\n\`\`\`mermaid\n${picture(platformOfStackFile("honeydue"))}\`\`\`\n\n${end}`,
-      ),
-  },
+  { file: "README.md", text: (old) => withPicture(old, picture(platformOfStackFile("honeydue"))) },
+  { file: "docs/cluster.md", text: (old) => withPicture(old, clusterPicture(platformOfStackFile("honeydue"))) },
   { file: "docs/errors.md", text: errors },
   { file: "docs/cis.md", text: () => cisDocument(platformOfStackFile("honeydue")) },
 ];
+
+/** The picture stands between two comments. */
+function withPicture(old: string, mermaid: string): string {
+  return old.replace(
+    /(<!-- picture:.*?-->\n)[\s\S]*?(<!-- \/picture -->)/,
+    (_, begin: string, end: string) => `${begin}\n\`\`\`mermaid\n${mermaid}\`\`\`\n\n${end}`,
+  );
+}
 
 function errors(): string {
   return [
