@@ -128,19 +128,21 @@ export class Scene {
 
   /** What a run says while it waits, and nothing of what Pulumi prints besides. */
   #shown(options: RunOptions): RunOptions {
-    let last = "";
+    const told = new Map<string, string>();
     return {
       signal: this.signal,
       ...options,
       onEvent: (event: EngineEvent) => {
         options.onEvent?.(event);
         const { diagnosticEvent: said } = event;
-        const text = said?.message.trim() ?? "";
-        if (!said || text === "" || text === last) return;
-        if (said.ephemeral === true || said.severity === "error" || said.severity === "warning") {
-          last = text;
-          this.note(text);
-        }
+        if (said?.ephemeral !== true && said?.severity !== "error" && said?.severity !== "warning") return;
+        const text = said.message.trim();
+        // What differs from the last line in its seconds alone is no news.
+        const gist = text.replaceAll(/\d+/g, "");
+        const about = `${said.urn ?? ""} ${/^node \S+/.exec(text)?.[0] ?? ""}`;
+        if (text === "" || told.get(about) === gist) return;
+        told.set(about, gist);
+        this.note(text);
       },
     };
   }
@@ -163,23 +165,20 @@ export class Scene {
   async deleteServer(node: string): Promise<void> {
     const { id, name } = await this.server(node);
     this.when(`somebody deletes server ${name} in Hetzner's console`);
-    await this.#hetzner.send("DELETE", `/servers/${id}`);
-    await this.#settled();
+    await this.#act("DELETE", `/servers/${id}`);
   }
 
   /** Cuts the power of a server, as a broken machine would. */
   async powerOff(node: string): Promise<void> {
     const { id, name } = await this.server(node);
     this.when(`server ${name} loses its power`);
-    await this.#hetzner.send("POST", `/servers/${id}/actions/poweroff`);
-    await this.#settled();
+    await this.#act("POST", `/servers/${id}/actions/poweroff`);
   }
 
   async powerOn(node: string): Promise<void> {
     const { id, name } = await this.server(node);
     this.note(`server ${name} is switched on`);
-    await this.#hetzner.send("POST", `/servers/${id}/actions/poweron`);
-    await this.#settled();
+    await this.#act("POST", `/servers/${id}/actions/poweron`);
   }
 
   /**
@@ -193,18 +192,16 @@ export class Scene {
     const servers = await this.servers();
     const ids = order.map(([node]) => servers[node]?.id);
     // All are off before the first one is on again: those that begin anew must not meet those that have data.
-    for (const id of order.length > 1 ? ids : []) await this.#hetzner.send("POST", `/servers/${id}/actions/poweroff`);
-    await this.#settled();
+    for (const id of order.length > 1 ? ids : []) await this.#act("POST", `/servers/${id}/actions/poweroff`);
     await Promise.all(
       order.map(async ([node, afterMilliseconds]) => {
         await delay(afterMilliseconds, undefined, { signal: this.signal });
         const id = servers[node]?.id ?? 0;
         const { userData = "", imageId } = this.rehearsal.hetzner.project.servers.get(id) ?? {};
         const body = { image: String(imageId), user_data: change(userData) };
-        await this.#hetzner.send("POST", `/servers/${id}/actions/rebuild`, body);
+        await this.#act("POST", `/servers/${id}/actions/rebuild`, body);
       }),
     );
-    await this.#settled();
   }
 
   /** What is to go wrong with each boot of this node's server; undefined ends it. */
@@ -245,11 +242,12 @@ export class Scene {
     return this.rehearsal.client("hetzner");
   }
 
-  /** Actions take a moment; nothing else may be asked of a server meanwhile. */
-  async #settled(): Promise<void> {
-    await this.until("Hetzner's actions have ended", async () => {
-      const { actions } = await this.#hetzner.get<{ actions?: { status: string }[] }>("/actions?status=running");
-      return (actions ?? []).length === 0;
+  /** Does something in Hetzner's console, and waits until its action has ended: nothing else may be asked of a server meanwhile. */
+  async #act(method: string, path: string, body?: unknown): Promise<void> {
+    const { action } = await this.#hetzner.send<{ action: { id: number } }>(method, path, body);
+    await this.until(`Hetzner has done ${method} ${path}`, async () => {
+      const { action: now } = await this.#hetzner.get<{ action: { status: string } }>(`/actions/${action.id}`);
+      return now.status === "success";
     });
   }
 
