@@ -22,7 +22,7 @@ export function consented(
   if (pulumi.runtime.isDryRun()) return installation;
   return pulumi.unsecret(
     pulumi.all([installation, hetzner]).apply(async ([mark, api]) => {
-      const cloud = new HetznerServers(api as CloudApi, systemClock, timeLimits());
+      const cloud = new HetznerServers(api, systemClock, timeLimits());
       try {
         await checkConsent(cluster, readConsent(), cloud, mark);
       } catch (error) {

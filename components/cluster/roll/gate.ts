@@ -13,7 +13,7 @@ export interface Refusal {
 }
 
 export interface Turn {
-  readonly node: ClusterNode;
+  readonly node: Pick<ClusterNode, "name" | "role" | "pool">;
   readonly kind: TurnKind;
   /** How many servers the definition has: the quorum is counted of them. */
   readonly servers: number;
@@ -125,7 +125,7 @@ export const apiReason = (api: Exclude<ServerApi, { state: "ready" }>): string =
 
 const blocks = ({ pods, disruptionsAllowed }: BudgetView): boolean => pods.length > 0 && disruptionsAllowed <= 0;
 
-const budgetRefusal = (node: ClusterNode, budget: BudgetView): Refusal => ({
+const budgetRefusal = (node: Turn["node"], budget: BudgetView): Refusal => ({
   node: node.name,
   what:
     `the disruption budget ${budget.namespace}/${budget.name} lets no pod go now ` +
@@ -155,7 +155,7 @@ export const claimsThatMayBeLost = (environment: NodeJS.ProcessEnv = process.env
   );
 
 /** One text for people: what is wrong, where, and what to do, line by line. */
-export const reportRefusals = (node: ClusterNode, refusals: readonly Refusal[]): string =>
+export const reportRefusals = (node: Turn["node"], refusals: readonly Refusal[]): string =>
   [
     `node ${node.name} stays as it is, ${refusals.length === 1 ? "for one reason" : `for ${refusals.length} reasons`}; nothing was changed on it:`,
     ...refusals.flatMap(({ node: where, what, remedy }) => [

@@ -54,7 +54,7 @@ export class Roll {
       const turn = new NodeTurn(this.#tools, node);
       if (change.rebuild) await turn.rebuild(serverId, await this.#tools.wanted(node));
       if (change.resize === undefined) return "over";
-      await turn.prepareResize(change.resize.to);
+      await turn.prepareResize({ serverType: change.resize.to, location: node.location });
       return "goes on"; // while the provider resizes
     });
   }
@@ -128,7 +128,7 @@ export class Roll {
     await this.#inTurn(node, async () => {
       if ((await this.#reach()) === "nothing to guard") return "goes on";
       await this.#deadOnesFirst(node);
-      await new NodeTurn(this.#tools, node).prepareReplacement();
+      await new NodeTurn(this.#tools, node).prepareReplacement(node);
       return "goes on";
     });
   }
@@ -149,6 +149,7 @@ export class Roll {
         if (restored) await access.setDefinition(node.hostname, definition);
       }),
     );
+    await this.#retire();
     const objects = await access.nodes();
     for (const node of nodes) {
       const object = objects.get(node.hostname);
@@ -159,10 +160,19 @@ export class Roll {
     }
   }
 
-  /** Nodes of the model that the cluster does not have, or has but not ready. */
-  async absent(): Promise<readonly string[]> {
-    const objects = await this.#tools.access.nodes();
-    return this.#tools.nodes.filter(({ hostname }) => objects.get(hostname)?.ready !== true).map(({ name }) => name);
+  /**
+   * Agents that the model has no more, as a pool became smaller. The engine deletes their servers at the end of the run, when the
+   * program is done; so this is the time for their pods to go in good order.
+   */
+  async #retire(): Promise<void> {
+    const { access, nodes } = this.#tools;
+    const known = new Set(nodes.map(({ hostname }) => hostname));
+    for (const [hostname, { definition, member }] of await access.nodes()) {
+      // Ours carry a definition. A server's member is never taken out without being asked for.
+      if (known.has(hostname) || definition === undefined || member !== undefined) continue;
+      const left = { name: hostname, hostname, role: "agent", pool: undefined } as const;
+      await new NodeTurn(this.#tools, left).leave();
+    }
   }
 
   /** Everything begins anew, at once: there is nothing to guard, and no node can come up before the others do. */

@@ -198,8 +198,8 @@ export class Rolling {
     const servers = cluster.servers.map(({ name }) => ({ node: name, address: all[name]! }));
     return new Roll({
       nodes: cluster.nodes,
-      access: new KubernetesAccess(new ApiServers(servers, secrets as Credentials, limits.answer)),
-      cloud: new HetznerServers(api as CloudApi, systemClock, limits),
+      access: new KubernetesAccess(new ApiServers(servers, secrets, limits.answer)),
+      cloud: new HetznerServers(api, systemClock, limits),
       clock: systemClock,
       limits,
       say: progressLines(component),
@@ -212,10 +212,10 @@ export class Rolling {
       cluster,
       installation: known,
       consent: readConsent(),
-      wanted: async (node) => {
+      wanted: (node) => {
         const found = [...this.#nodes.values()].find(({ node: { name } }) => name === node.name);
         if (found === undefined) throw new Error(`nobody knows what node ${node.name} is to be`);
-        return (await outputValue(found.wanted)) as Wanted;
+        return outputValue(found.wanted);
       },
     });
   }

@@ -8,6 +8,9 @@ import type { TimeLimits } from "./limits";
 import { patience, type Say } from "./patience";
 import type { ClusterView, NodeLoad, NodeView, PodView } from "./view";
 
+/** As much of a node as its turn needs: one that left the model has no more. */
+export type TurnNode = Pick<ClusterNode, "name" | "hostname" | "role" | "pool">;
+
 /** What a node is to become. */
 export interface Wanted {
   readonly node: ClusterNode;
@@ -42,9 +45,9 @@ const NOTHING: NodeLoad = { pods: [], budgets: [], volumes: [] };
  */
 export class NodeTurn {
   readonly #tools: TurnTools;
-  readonly #node: ClusterNode;
+  readonly #node: TurnNode;
 
-  constructor(tools: TurnTools, node: ClusterNode) {
+  constructor(tools: TurnTools, node: TurnNode) {
     this.#tools = tools;
     this.#node = node;
   }
@@ -68,8 +71,8 @@ export class NodeTurn {
   }
 
   /** Gate and drain before the provider powers the server off; it stays a member and keeps its disk. */
-  async prepareResize(serverType: string): Promise<void> {
-    await this.#tools.cloud.checkAvailable(serverType, this.#node.location);
+  async prepareResize({ serverType, location }: Pick<ClusterNode, "serverType" | "location">): Promise<void> {
+    await this.#tools.cloud.checkAvailable(serverType, location);
     // The only server takes its cluster with it for a minute and comes back with its disk: there is nowhere to drain to.
     if (this.#tools.nodes.length === 1) return;
     await this.passGate("resize");
@@ -83,8 +86,8 @@ export class NodeTurn {
   }
 
   /** Gate, drain, and out of the cluster, before its server is deleted. */
-  async prepareReplacement(): Promise<void> {
-    await this.#tools.cloud.checkAvailable(this.#node.serverType, this.#node.location);
+  async prepareReplacement({ serverType, location }: Pick<ClusterNode, "serverType" | "location">): Promise<void> {
+    await this.#tools.cloud.checkAvailable(serverType, location);
     await this.passGate("replace");
     await this.leave();
   }

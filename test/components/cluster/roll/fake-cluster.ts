@@ -67,7 +67,7 @@ export class Killed extends Error {}
  * is still there, does not come up, as with K3s.
  */
 export class FakeCluster {
-  readonly platform: Platform;
+  platform: Platform;
   readonly machines = new Map<string, Machine>();
   readonly nodes = new Map<string, FakeNode>();
   readonly members = new Set<string>();
@@ -122,6 +122,11 @@ export class FakeCluster {
     });
   }
 
+  /** The settings ask for fewer nodes than there are. */
+  shrinkTo(platform: Platform): void {
+    this.platform = platform;
+  }
+
   /** The server is gone from the cloud; its member and Node stay behind. */
   destroyServer(name: string): void {
     this.machines.delete(this.node(name).hostname);
@@ -174,7 +179,7 @@ export class FakeCluster {
           if (typeof value !== "function") return value;
           return async (...given: unknown[]): Promise<unknown> => {
             if (++calls > (options.killAfter ?? Number.POSITIVE_INFINITY)) throw new Killed(`killed at call ${calls}`);
-            return (await (value as (...all: unknown[]) => unknown).apply(object, given)) as unknown;
+            return Reflect.apply(value as (...all: unknown[]) => unknown, object, given);
           };
         },
       });
@@ -210,7 +215,7 @@ export class FakeCluster {
   };
 
   readonly cloud: CloudApi = {
-    get: <T>(path: string) => Promise.resolve(this.#get(path) as T | undefined),
+    get: async <T>(path: string) => (await this.#get(path)) as T | undefined,
     send: <T>(method: string, path: string, body?: unknown) => {
       const [, id, action] = /^\/servers\/(\d+)\/actions\/(\w+)$/.exec(path) ?? [];
       const machine = [...this.machines.values()].find((one) => one.id === Number(id));
@@ -283,7 +288,8 @@ export class FakeCluster {
       this.#change(hostname, "set definition", (node) => void (node.definition = definition)),
   };
 
-  #get(path: string): unknown {
+  async #get(path: string): Promise<unknown> {
+    await Promise.resolve();
     if (path.startsWith("/servers?"))
       return {
         servers: [...this.machines.values()].map((machine) => this.#view(machine)),

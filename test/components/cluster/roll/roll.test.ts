@@ -32,19 +32,20 @@ async function up(
   const { parallel = 16, only = ["a", "b", "c"], ...rest } = options;
   const roll = cluster.run(to, rest);
   const errors: string[] = [];
-  const one = async (name: string): Promise<void> => {
+  const noted = async (work: Promise<void>): Promise<void> => {
     try {
-      await update(cluster, roll, name, { definition: to });
+      await work;
     } catch (error) {
       errors.push(error instanceof Killed ? "killed" : (error as Error).message);
     }
   };
+  const one = (name: string): Promise<void> => noted(update(cluster, roll, name, { definition: to }));
   if (parallel > 1) await Promise.all(only.map(one));
   else
     for (const name of only) {
       if (errors.length === 0) await one(name);
     }
-  if (errors.length === 0) await roll.settle();
+  if (errors.length === 0) await noted(roll.settle());
   return errors;
 }
 
@@ -385,6 +386,16 @@ describe("agents", () => {
     expect(cluster.nodes.get("honeydue-general-2")?.definition).toBe("new");
     expect(cluster.fewestVoters).toBe(3);
     expect(cluster.journal.some((line) => line.startsWith("remove member"))).toBe(false);
+  });
+
+  test("that left the model give their pods away before the engine deletes their servers", async () => {
+    const cluster = new FakeCluster(honeyduePlatform({ pools: { general: 2 } }));
+    cluster.addPod("worker-1", "honeydue-general-2");
+    cluster.shrinkTo(honeyduePlatform({ pools: { general: 1 } }));
+    await cluster.run("old").settle();
+    expect(cluster.pods).toEqual([]);
+    expect([...cluster.nodes.keys()]).toEqual(["honeydue-a", "honeydue-b", "honeydue-c", "honeydue-general-1"]);
+    expect(cluster.machines.has("honeydue-general-2")).toBe(true); // that is the engine's part
   });
 });
 
