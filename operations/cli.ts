@@ -62,7 +62,7 @@ command("status", "nodes, etcd members, API servers, certificates, the last snap
 
 change("replace", "makes one node anew: a new image on its server, or a new server where it is gone")
   .argument("<node>", "a, b, c, or an agent such as general-1")
-  .option("--new-server", "a new server in any case: for another location or architecture, or a broken host")
+  .option("--new-server", "a new server in any case: for another architecture, or away from a broken host")
   .action(async (node: string, options: ChangeOptions & replaceCommand.ReplaceOptions) => {
     const { replace } = require("./commands/replace") as typeof replaceCommand;
     process.exitCode = await replace(await surroundings(options), node, options);

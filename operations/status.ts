@@ -8,14 +8,14 @@ import type { Terminal } from "./terminal";
 
 const DAY_MILLISECONDS = 86_400_000;
 
-/** Fewer days left than this, and the certificate is worth a word. */
-const CERTIFICATE_DAYS = {
+/** Fewer days left than `least`, and a certificate is worth a word. */
+const CERTIFICATES = {
   /** Lasts 30, renewed by every `pulumi up` after 15. */
-  client: 7,
+  client: { title: "certificate of", least: 7, renewal: "pulumi up renews it" },
   /** Lasts 365, renewed when K3s starts within 120 of its end. */
-  serving: 60,
-  /** Lasts ten years; only a rebuild makes a new one. */
-  authority: 365,
+  serving: { title: "serving certificate of", least: 60, renewal: "K3s renews it when it starts (trivet roll)" },
+  /** Lasts ten years. */
+  authority: { title: "authority", least: 365, renewal: "only trivet rebuild makes a new one" },
 } as const;
 
 /** A snapshot takes a while to be made, sent and recorded. */
@@ -58,7 +58,9 @@ export interface NodeStatus {
 }
 
 export interface CertificateStatus {
-  readonly what: string;
+  readonly kind: keyof typeof CERTIFICATES;
+  /** Whose, or which. */
+  readonly name: string;
   readonly daysLeft: number;
   readonly ok: boolean;
 }
@@ -100,9 +102,7 @@ export function judge(seen: Observations): StatusReport {
     attention: [
       ...nodes.flatMap((node) => nodeAttention(node, seen)),
       ...strangers(seen),
-      ...certificates.flatMap(({ ok, what, daysLeft }) =>
-        ok ? [] : [daysLeft < 0 ? `${what} has ended` : `${what} ends in ${daysLeft} days: ${renewal(what)}`],
-      ),
+      ...certificates.flatMap(certificateAttention),
       ...snapshotAttention(snapshot, seen),
       ...generationAttention(generation, seen.state),
       ...(seen.platform.cluster.restore === undefined
@@ -200,31 +200,28 @@ function strangers({ nodes = [], platform }: Observations): string[] {
 }
 
 function certificateStatus({ now, clientCertificates, state, answers }: Observations): CertificateStatus[] {
-  const status = (what: string, ends: Date, least: number): CertificateStatus => {
+  const status = (kind: CertificateStatus["kind"], name: string, ends: Date): CertificateStatus => {
     const daysLeft = Math.floor((ends.getTime() - now.getTime()) / DAY_MILLISECONDS);
-    return { what, daysLeft, ok: daysLeft >= least };
+    return { kind, name, daysLeft, ok: daysLeft >= CERTIFICATES[kind].least };
   };
   return [
     ...Object.entries(clientCertificates).map(([name, pem]) =>
-      status(`certificate of ${name}`, new X509Certificate(pem).validToDate, CERTIFICATE_DAYS.client),
-    ),
-    ...state.authorities.map(({ name, certificatePem }) =>
-      status(`authority ${name}`, new X509Certificate(certificatePem).validToDate, CERTIFICATE_DAYS.authority),
+      status("client", name, new X509Certificate(pem).validToDate),
     ),
     ...Object.entries(answers).flatMap(([node, { certificateEnds }]) =>
-      certificateEnds === undefined
-        ? []
-        : [status(`serving certificate of ${node}`, certificateEnds, CERTIFICATE_DAYS.serving)],
+      certificateEnds === undefined ? [] : [status("serving", node, certificateEnds)],
+    ),
+    ...state.authorities.map(({ name, certificatePem }) =>
+      status("authority", name, new X509Certificate(certificatePem).validToDate),
     ),
   ];
 }
 
-const renewal = (what: string): string =>
-  what.startsWith("authority")
-    ? "only trivet rebuild makes a new one"
-    : what.startsWith("serving")
-      ? "K3s renews it when it starts (trivet roll)"
-      : "pulumi up renews it";
+function certificateAttention({ kind, name, daysLeft, ok }: CertificateStatus): string[] {
+  const { title, renewal } = CERTIFICATES[kind];
+  if (ok) return [];
+  return [`${title} ${name} ${daysLeft < 0 ? "has ended" : `ends in ${daysLeft} days`}: ${renewal}`];
+}
 
 function lastSnapshot({ now, platform, snapshotFiles }: Observations): StatusReport["snapshot"] {
   const bucket = platform.cluster.snapshots !== undefined;
@@ -296,7 +293,14 @@ export function renderStatus(report: StatusReport, paint: Terminal["paint"]): st
       node.definition.running ?? "?",
     ]),
   ];
-  const soonest = [...certificates].sort((one, other) => one.daysLeft - other.daysLeft);
+  const soonest = (Object.keys(CERTIFICATES) as CertificateStatus["kind"][]).flatMap((kind) => {
+    const [first, ...rest] = certificates
+      .filter((one) => one.kind === kind)
+      .sort((one, other) => one.daysLeft - other.daysLeft);
+    if (first === undefined) return [];
+    const others = rest.length === 0 ? "" : ` (the first of ${rest.length + 1} to end)`;
+    return [`${CERTIFICATES[kind].title} ${first.name}: ${first.daysLeft} days${others}`];
+  });
   return [
     `${report.platform} (stack ${report.stack}), generation ${generation.running ?? "?"}` +
       (generation.running === generation.wanted ? "" : `, wanted ${generation.wanted}`),
@@ -306,7 +310,7 @@ export function renderStatus(report: StatusReport, paint: Terminal["paint"]): st
     snapshot.name === undefined
       ? `last snapshot  ${snapshot.bucket ? "none in the bucket" : "no bucket is set: they stay on the servers' own disks"}`
       : `last snapshot  ${snapshot.name}, ${age(snapshot.ageSeconds ?? 0)} old${snapshot.bucket ? "" : " (on the server's own disk)"}`,
-    "certificates   " + soonest.map(({ what, daysLeft }) => `${what}: ${daysLeft} days`).join("\n               "),
+    `certificates   ${soonest.join("\n               ")}`,
     "",
     ...attention.map((line) => `${paint("red", "attention")}  ${line}`),
     ...unknown.map((line) => `${paint("yellow", "unknown")}    ${line}`),

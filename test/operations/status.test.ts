@@ -130,7 +130,7 @@ describe("needs attention, with what to do, and ends with 1:", () => {
       seen({ clientCertificates: { "the administrator": await certificate(days) } }).attention;
     expect(await attention(7)).toEqual([]);
     expect(await attention(6)).toEqual(["certificate of the administrator ends in 6 days: pulumi up renews it"]);
-    expect(await attention(-2)).toEqual(["certificate of the administrator has ended"]);
+    expect(await attention(-2)).toEqual(["certificate of the administrator has ended: pulumi up renews it"]);
   });
 });
 
@@ -163,5 +163,6 @@ test("people see one line a node, then what needs attention", () => {
     "honeydue-b  server  NotReady    unhealthy  203.0.113.12  v1.36.4+k3s1  definition-of-b",
   ]);
   expect(lines).toContain("last snapshot  etcd-snapshot-honeydue-a-30, 30 min old");
+  expect(lines).toContain("certificates   certificate of the administrator: 20 days (the first of 2 to end)");
   expect(lines.at(-1)).toBe("attention  node b is not Ready: if it stays so, trivet replace b");
 });
