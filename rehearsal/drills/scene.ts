@@ -135,7 +135,8 @@ export class Scene {
       onEvent: (event: EngineEvent) => {
         options.onEvent?.(event);
         const { diagnosticEvent: said } = event;
-        if (said?.ephemeral !== true && said?.severity !== "error" && said?.severity !== "warning") return;
+        // "info#err" is what the program and the plug-ins print by themselves.
+        if (!said || !["info", "warning", "error"].includes(said.severity)) return;
         const text = said.message.trim();
         // What differs from the last line in its seconds alone is no news.
         const gist = text.replaceAll(/\d+/g, "");
