@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import { stringify } from "yaml";
 import { type AuthorityName, TLS_DIRECTORY } from "./authorities";
 import { BootFailure, type Problem } from "./boot-failure";
 import { criticalMismatches } from "./config";
@@ -24,6 +25,8 @@ import { SupervisorClient } from "./supervisor-client";
 
 /** K3s asks again every few seconds while its node password is refused. */
 const PASSWORD_RETRY_MILLISECONDS = 1_000;
+
+const KUBECONFIG = "/etc/rancher/k3s/k3s.yaml";
 
 export type K3sProgress =
   | { type: "control plane ready"; url: string }
@@ -99,6 +102,7 @@ export class K3sServer {
     await controlPlane.startApi(signal);
     if (start.initialClusterState === "new")
       await writeBootstrapData(controlPlane.etcd, definition.token, await this.#supervisor.sharedFiles());
+    await this.#writeKubeconfig(definition, controlPlane);
     this.#host.say(`k3s: API server ready at ${controlPlane.url} (etcd member ${start.name})`);
     this.#onProgress({ type: "control plane ready", url: controlPlane.url });
     for (const line of notSimulated(definition)) this.#host.say(line);
@@ -172,6 +176,40 @@ export class K3sServer {
       await through.close();
       throw error;
     }
+  }
+
+  /** The administrator's, for people on the server. */
+  async #writeKubeconfig({ config, authorities }: ServerDefinition, { admin }: ControlPlane): Promise<void> {
+    const { network, files } = this.#host;
+    const { address, port } =
+      network.supervisor.place === "in front" ? { ...network.supervisor, address: "127.0.0.1" } : network.api;
+    const base64 = (pem: string): string => Buffer.from(pem).toString("base64");
+    const kubeconfig = {
+      apiVersion: "v1",
+      kind: "Config",
+      clusters: [
+        {
+          name: "default",
+          cluster: {
+            server: `https://${address}:${port}`,
+            "certificate-authority-data": base64(authorities.byName["server-ca"].pem),
+          },
+        },
+      ],
+      users: [
+        {
+          name: "default",
+          user: {
+            "client-certificate-data": base64(admin.certificatePem),
+            "client-key-data": base64(admin.keyPem),
+          },
+        },
+      ],
+      contexts: [{ name: "default", context: { cluster: "default", user: "default" } }],
+      "current-context": "default",
+    };
+    const mode = Number.parseInt(config.stringOr("write-kubeconfig-mode", "600"), 8);
+    await files.write(config.stringOr("write-kubeconfig", KUBECONFIG), stringify(kubeconfig), mode);
   }
 
   #etcdClient({ authorities }: ServerDefinition) {

@@ -8,9 +8,12 @@ import type { SharedFiles } from "./etcd/bootstrap-data";
 import type { K3sHost } from "./host";
 import type { KubernetesObject } from "./kubernetes-api";
 import { issueLeaf } from "./leaf-certificates";
+import { ApiProxy } from "./api-proxy";
 import { acceptNodePassword, NODE_PASSWORD_REJECTED } from "./nodes/node-password";
 import { explainListenError } from "./ports";
 import { passwordOf } from "./token";
+
+const KEEP_ALIVE_MILLISECONDS = 120_000;
 
 /** The user kwok acts as on an agent. Its own kubelet certificate would not do: a kubelet may not delete pods as kwok does it. */
 const SIMULATED_KUBELET = { commonName: "system:k3s-standin-kubelet", organizations: ["system:masters"] };
@@ -23,10 +26,12 @@ export class Supervisor {
   readonly #controlPlane: ControlPlane;
   readonly #host: K3sHost;
   readonly #server: Server;
+  readonly #passOn: ApiProxy | undefined;
 
   private constructor(controlPlane: ControlPlane, host: K3sHost) {
     this.#controlPlane = controlPlane;
     this.#host = host;
+    this.#passOn = host.network.supervisor.place === "in front" ? new ApiProxy(controlPlane, host) : undefined;
     const { serving, definition } = controlPlane;
     this.#server = createServer({
       cert: serving.certificatePem,
@@ -41,6 +46,9 @@ export class Supervisor {
         response.end();
       });
     });
+    // Clients of the API keep their connections; Node would close them after five seconds.
+    this.#server.keepAliveTimeout = KEEP_ALIVE_MILLISECONDS;
+    this.#server.requestTimeout = 0;
     // A port scan is no news.
     this.#server.on("tlsClientError", () => undefined);
   }
@@ -58,6 +66,7 @@ export class Supervisor {
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeAllConnections();
+    this.#passOn?.close();
     await closed;
   }
 
@@ -71,7 +80,8 @@ export class Supervisor {
     const { definition } = this.#controlPlane;
     if (path === "/ping") return send(200, "pong");
     if (path === "/cacerts") return send(200, definition.authorities.byName["server-ca"].pem);
-    if (!path.startsWith("/v1-k3s/")) return send(404, "not found");
+    if (!path.startsWith("/v1-k3s/"))
+      return this.#passOn ? this.#passOn.pass(request, response) : send(404, "not found");
     const who = this.#whoAsks(request);
     if (who === undefined) return send(401, "Unauthorized");
     const forServers = ["/v1-k3s/server-bootstrap", "/v1-k3s/config"].includes(path);

@@ -57,6 +57,8 @@ export class ControlPlane {
   readonly #onExit: (process: RunningProcess, exit: Exit) => void;
   readonly #processes: RunningProcess[] = [];
   #serving!: Leaf;
+  #authProxy!: Leaf;
+  #admin!: Leaf;
   #stopping = false;
   #ready = false;
 
@@ -87,6 +89,15 @@ export class ControlPlane {
     return this.#serving;
   }
 
+  /** By which kube-apiserver knows its front proxy. */
+  get authProxy(): Leaf {
+    return this.#authProxy;
+  }
+
+  get admin(): Leaf {
+    return this.#admin;
+  }
+
   get peerUrl(): string {
     return `https://${this.#host.network.address}:2380`;
   }
@@ -106,7 +117,7 @@ export class ControlPlane {
       ),
     );
     const etcdNames = ["localhost", "127.0.0.1", nodeName, ...this.#ownAddresses()];
-    const [etcdClient, serving] = await Promise.all([
+    const [etcdClient, serving, authProxy] = await Promise.all([
       this.#leaf("etcd/server-ca", "etcd/client", { commonName: "etcd-client", usage: "client" }),
       this.#leaf("server-ca", "serving-kube-apiserver", {
         commonName: "kube-apiserver",
@@ -134,7 +145,10 @@ export class ControlPlane {
       ),
     ]);
     this.#serving = serving;
-    const supervisor = new Map(await clients).get("supervisor")!;
+    this.#authProxy = authProxy;
+    const leaves = new Map(await clients);
+    this.#admin = leaves.get("admin")!;
+    const supervisor = leaves.get("supervisor")!;
     this.api = new KubernetesApi(url, authorities.byName["server-ca"].pem, supervisor);
     this.etcd = new EtcdApi(this.clientUrl, authorities.byName["etcd/server-ca"].pem, etcdClient);
   }
@@ -200,7 +214,7 @@ export class ControlPlane {
     this.#stopping = true;
     // etcd last: the others write to it while they end.
     const etcd = this.#processes.find(({ name }) => name === "etcd");
-    await Promise.all(this.#processes.map((process) => (process === etcd ? undefined : process.stop(how))));
+    await Promise.all(this.#processes.filter((process) => process !== etcd).map((process) => process.stop(how)));
     await etcd?.stop(how);
     await Promise.all([this.api?.close(), this.etcd?.close()]);
   }

@@ -62,7 +62,7 @@ export async function joinCluster({ controlPlane, files, through, nodeName, sign
       if (why !== told) say(`k3s: ${why}`);
       told = why;
       if (Date.now() - answeredAt > NO_ANSWER_MILLISECONDS)
-        throw new Error(`etcd at ${through.url} does not answer: ${(error as Error).message}`);
+        throw new Error(`etcd at ${through.url} does not answer: ${(error as Error).message}`, { cause: error });
     }
     await delay(RETRY_MILLISECONDS, undefined, { signal });
   }
