@@ -130,8 +130,31 @@ export const nodeLabels = ({ node }: NodeIdentity): readonly string[] => [
   ...Object.entries(node.labels).map(([key, value]) => `${key}=${value}`),
 ];
 
+/**
+ * What K3s wants equal on all servers ("critical configuration value mismatch"): a server that differs in one of these cannot
+ * join the others, so no roll can bring a new value. Of `disable` it is servicelb alone.
+ */
+export const CRITICAL_OPTIONS: readonly string[] = [
+  "agent-token",
+  "cluster-cidr",
+  "cluster-dns",
+  "cluster-domain",
+  "disable-cloud-controller",
+  "disable-helm-controller",
+  "disable-network-policy",
+  "egress-selector-mode",
+  "embedded-registry",
+  "flannel-backend",
+  "flannel-external-ip",
+  "flannel-ipv6-masq",
+  "secrets-encryption",
+  "secrets-encryption-provider",
+  "service-cidr",
+];
+
 /** What a difference in an option is called in a preview; everything else is `config`. */
 export const OPTION_ASPECTS: Readonly<Record<string, AspectName>> = {
+  ...Object.fromEntries(CRITICAL_OPTIONS.map((name) => [name, "critical" as const])),
   "node-name": "names",
   "node-external-ip": "names",
   "tls-san": "names",

@@ -82,7 +82,7 @@ export interface NodeSecrets extends ClusterSecrets {
   readonly config?: Readonly<Record<SecretKeyName, string>> | undefined;
 }
 
-/** A change of a node, by what a person would call it; see `definitionAspects`. */
+/** A change of a node, by what a person would call it; see `definitionAspects`. No roll can bring what is `critical`. */
 export const ASPECTS = [
   "image",
   "k3s",
@@ -92,6 +92,7 @@ export const ASPECTS = [
   "labels",
   "snapshots",
   "registries",
+  "critical",
   "config",
   "boot",
   "system",
@@ -189,6 +190,10 @@ function definition(platform: Platform, identity: NodeIdentity): Readonly<Record
     k3s: cluster.k3s.version.replace("+", "_"),
     binary: cluster.k3s.binaries[node.architecture],
     names: [hostname, placeOf(platform, identity), counted("names")],
+    critical: [
+      options.some(([name, value]) => name === "disable" && [value].flat().includes("servicelb")),
+      counted("critical"),
+    ],
     boot: [rest, counted("boot")],
     revision: String(node.revision),
   };

@@ -12,7 +12,7 @@ export interface Change {
   readonly restore: string | undefined;
   /** What cannot be done to a server while it stays the same server. */
   readonly impossible: readonly string[];
-  /** Why K3s may not be taken from the old version to the new one. */
+  /** Why K3s may not be taken from the old version, or the old settings, to the new ones. */
   readonly forbiddenStep: string | undefined;
   /** For people: what the definition changed in, old and new. */
   readonly reasons: readonly string[];
@@ -35,6 +35,14 @@ const OWN_LABELS: ReadonlySet<string> = new Set([
 
 /** The aspect whose value is K3s' version, with the plus sign that a label may not have as an underscore. */
 const K3S_LABEL = "k3s";
+
+/** The aspect of what all servers must agree on: one that comes back with other values is turned away by those that have the old. */
+const CRITICAL_LABEL = "critical";
+
+const CRITICAL_PROBLEM =
+  "K3s wants some settings equal on all servers (ranges of pods and services, DNS, flannel, encryption of Secrets), and a server " +
+  "made anew with others could not join those that still have the old ones. Undo the change, or raise the generation and run " +
+  "`trivet rebuild`";
 
 const stepProblem = (from: string, to: string): string | undefined => {
   const step = k3sStep(from.replace("_", "+"), to.replace("_", "+"));
@@ -81,8 +89,13 @@ export function changeOf(oldInputs: Inputs, newInputs: Inputs): Change {
       ...(rearchitected ? [`from ${architectures[0]} (${types.from}) to ${architectures[1]} (${types.to})`] : []),
       ...(differs("location") ? [`from ${before["location"]} to ${after["location"]}`] : []),
     ],
-    forbiddenStep:
-      differs(K3S_LABEL) && !differs("generation") ? stepProblem(before[K3S_LABEL]!, after[K3S_LABEL]!) : undefined,
+    forbiddenStep: differs("generation")
+      ? undefined
+      : differs(CRITICAL_LABEL)
+        ? CRITICAL_PROBLEM
+        : differs(K3S_LABEL)
+          ? stepProblem(before[K3S_LABEL]!, after[K3S_LABEL]!)
+          : undefined,
     reasons: reasons.length === 0 && differs("definition") ? ["definition"] : reasons,
   };
 }

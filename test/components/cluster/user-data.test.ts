@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { parse } from "yaml";
 import { fullToken } from "../../../components/cluster/certificates";
+import { CRITICAL_OPTIONS } from "../../../components/cluster/k3s-config";
 import {
   AUTHORITIES,
   type Authority,
@@ -158,6 +159,7 @@ describe("the user-data of a server", () => {
     const { mustMatchOnAllServers } = JSON.parse(
       readFileSync(join(__dirname, "../../../rehearsal/k3s/options.json"), "utf8"),
     ) as { mustMatchOnAllServers: string[] };
+    expect(mustMatchOnAllServers.filter((name) => name !== "disable (servicelb only)")).toEqual(CRITICAL_OPTIONS);
     const configs = platform.cluster.servers.map((_server, index) => configOf(index));
     for (const name of mustMatchOnAllServers) {
       const values = configs.map((config) => JSON.stringify(config[name.replace(" (servicelb only)", "")]));
@@ -449,7 +451,11 @@ describe("the digest of a definition", () => {
       "a mirror",
       withCluster({ registries: { mirrors: { "docker.io": ["https://mirror.example"] }, credentials: {} } }),
     ],
-    ["config", "the pods' range", withCluster({ network: { ...platform.cluster.network, clusterDns: "10.43.0.11" } })],
+    [
+      "critical",
+      "the address of DNS, which K3s wants equal on all servers",
+      withCluster({ network: { ...platform.cluster.network, clusterDns: "10.43.0.11" } }),
+    ],
     [
       "labels",
       "a label",

@@ -9,6 +9,7 @@ const LABELS = {
   location: "nbg1",
   k3s: "v1.36.4_k3s1",
   kernel: "00112233",
+  critical: "44556677",
 };
 const inputs = (labels: Record<string, string> = {}, serverType = "cx33") => ({
   serverType,
@@ -56,6 +57,12 @@ describe("what an update of a server means", () => {
     expect(step("v1.37.1_k3s1")).toBeUndefined();
     expect(step("v1.35.9_k3s1")).toContain("is older than v1.36.4+k3s1");
     expect(step("v1.38.0_k3s1")).toContain("skips v1.37");
+  });
+
+  test("is refused where servers with new settings could not join those with the old, but not for a new generation", () => {
+    const change = { definition: "x", critical: "8899aabb" };
+    expect(changeOf(inputs(), inputs(change)).forbiddenStep).toMatch(/equal on all servers.*trivet rebuild/);
+    expect(changeOf(inputs(), inputs({ ...change, generation: "2" })).forbiddenStep).toBeUndefined();
   });
 });
 
