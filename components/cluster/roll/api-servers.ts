@@ -85,7 +85,14 @@ export class ApiServers {
       if (status === 401 || status === 403)
         return { state: "unready", reason: `it refuses the administrator's certificate (${status})` };
       const failed = [...text.matchAll(/^\[-\](\S+)/gm)].map(([, check]) => check);
-      return { state: "unready", reason: failed.length === 0 ? `it answers ${status}` : `${failed.join(", ")} failed` };
+      // One that just starts lists a dozen; the first say enough.
+      const [first, second, third, ...more] = failed;
+      const named = [first, second, third].filter((check) => check !== undefined).join(", ");
+      const reason =
+        failed.length === 0
+          ? `it answers ${status}`
+          : `${named}${more.length === 0 ? "" : ` and ${more.length} more`} failed`;
+      return { state: "unready", reason };
     } catch (error) {
       return { state: "silent", reason: this.#reason(error) };
     }

@@ -202,7 +202,7 @@ export class NodeTurn {
     const { access, limits, clock } = this.#tools;
     const { hostname, name } = this.#node;
     let failingSince: number | undefined;
-    await this.#until("it did not become well", "waiting until it is back", limits.boot, async () => {
+    await this.#until("it did not become well", "waiting until it is well", limits.boot, async () => {
       const api = this.#node.role === "server" ? (await access.apis()).get(name) : undefined;
       if (api?.state === "booting" && api.boot.stage === "failed") {
         failingSince ??= clock.now();
