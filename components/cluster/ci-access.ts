@@ -41,10 +41,10 @@ const READABLE: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * What the holder of `ciKubeconfig` may: read, nothing else. A preview with it works, and says so in its log: the provider would
- * have the server judge each change by a dry run, which asks for the right to write as the write itself does (there is no right
- * to dry runs only); refused, it compares by itself. What only the server knows (defaults, admission) is then missed, and
- * `--refresh` fails at the first Secret. Whoever wants server-side previews must trust CI with the administrator's kubeconfig.
+ * What the holder of `ciKubeconfig` may: read, nothing else. It is for jobs without the state: smoke tests, `kubectl rollout
+ * status`, reports. (A preview needs the state, and who can open the state has the administrator's key anyway; previews of
+ * strangers' changes run in a rehearsal.) No dry runs on the server: Kubernetes has no right to these alone, it asks for the
+ * right to write as for the write itself, so `kubectl diff` is refused.
  */
 export function grantCiAccess(name: string, opts: pulumi.CustomResourceOptions): void {
   const role = new kubernetes.rbac.v1.ClusterRole(
