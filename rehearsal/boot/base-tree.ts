@@ -34,9 +34,18 @@ const FILES: readonly { path: string; mode: number; content: string }[] = [
   },
   { path: "usr/local/lib/trivet-rehearsal/kernel-settings", mode: 0o755, content: KERNEL_SETTINGS_SCRIPT },
   { path: "etc/systemd/system/trivet-rehearsal-kernel-settings.service", mode: 0o644, content: KERNEL_SETTINGS_UNIT },
+  {
+    path: "etc/systemd/system/trivet-rehearsal-console.service",
+    mode: 0o644,
+    content:
+      "[Unit]\nDescription=Rehearsal: shows on the console what K3s says\n\n[Service]\n" +
+      "ExecStart=/bin/sh -c 'exec journalctl --follow --lines=0 --output=cat --identifier=k3s >/dev/console'\n\n" +
+      "[Install]\nWantedBy=basic.target\n",
+  },
 ];
 
 const FINISH = [
+  "systemctl --quiet enable trivet-rehearsal-console.service",
   "systemctl --quiet enable trivet-rehearsal-kernel-settings.service",
   // No login: a person looks in by the rehearsal. The console is for what the boot says.
   "systemctl --quiet mask console-getty.service getty.target",

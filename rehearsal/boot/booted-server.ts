@@ -1,5 +1,14 @@
 import { execFile } from "node:child_process";
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import type { Server } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -32,6 +41,8 @@ const ENTER_CGROUPS = 'while [ "$1" != -- ]; do echo $$ > "$1"; shift; done; shi
 /** In the servers: what the stand-in of K3s runs. */
 export const TOOLS_FOLDER = "/usr/local/lib/trivet-rehearsal/bin";
 const API_PORT = 6443;
+/** Asked by drills, from within the private network. */
+const ETCD_PORT = 2379;
 const LEADER_DEADLINE_MILLISECONDS = 10_000;
 const POLL_MILLISECONDS = 50;
 const CONSOLE_PERIOD_MILLISECONDS = 200;
@@ -53,7 +64,7 @@ export interface BootedServerOptions {
 export class BootedServer {
   machine: Machine;
   readonly #options: BootedServerOptions;
-  #on: { process: RunningProcess; cgroups: Cgroups; relay: Server | undefined } | undefined;
+  #on: { process: RunningProcess; cgroups: Cgroups; relays: Server[] } | undefined;
   #console: NodeJS.Timeout | undefined;
   #consoleRead = 0;
 
@@ -61,6 +72,10 @@ export class BootedServer {
     this.machine = options.machine;
     this.#options = options;
     mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+    // Where the disk of an interpreted server lies, too.
+    const root = join(options.directory, "root");
+    rmSync(root, { force: true });
+    symlinkSync(this.at("/"), root);
   }
 
   get isOn(): boolean {
@@ -124,22 +139,17 @@ export class BootedServer {
       cwd: this.#options.directory,
       logFile: this.#consoleFile,
     });
-    this.#on = { process, cgroups, relay: undefined };
+    this.#on = { process, cgroups, relays: [] };
     onEvent({ machine: { id, name }, type: "booting" });
     this.#console ??= setInterval(() => this.#tellConsole(), CONSOLE_PERIOD_MILLISECONDS).unref();
-    const to = publicAddress(this.machine);
-    if (to !== undefined)
-      this.#on.relay = await network.relay(
-        { host: this.machine.publicIpv4!, port: API_PORT },
-        { host: to, port: API_PORT },
-      );
+    await this.#listen();
   }
 
   /** A power cut. The disk stays. */
   async powerOff(): Promise<void> {
     if (!this.#on) return;
-    const { process, cgroups, relay } = this.#on;
-    relay?.close();
+    const { process, cgroups, relays } = this.#on;
+    for (const relay of relays) relay.close();
     await process.stop("at once");
     await cgroups.removeWhenEmpty();
     await this.#options.network.unplug(this.machine.id);
@@ -157,7 +167,9 @@ export class BootedServer {
 
   async interfacesChanged(machine: Machine): Promise<void> {
     this.machine = { ...machine, userData: this.machine.userData };
-    if (this.isOn) await this.#options.network.attach(this.machine);
+    if (!this.isOn) return;
+    await this.#options.network.attach(this.machine);
+    await this.#listen();
   }
 
   /**
@@ -188,6 +200,18 @@ export class BootedServer {
         throw new Error(`${this.machine.name} has not begun to boot:\n${this.console.slice(-10).join("\n")}`);
       await delay(POLL_MILLISECONDS);
     }
+  }
+
+  /** Makes the server's ports reachable at its loopback address, as far as it has the addresses behind them. */
+  async #listen(): Promise<void> {
+    const { publicIpv4: host, privateNetworks } = this.machine;
+    const ways = [
+      { port: API_PORT, to: publicAddress(this.machine) },
+      { port: ETCD_PORT, to: privateNetworks[0]?.ip },
+    ];
+    if (host === undefined || !this.#on) return;
+    for (const { port, to } of ways.slice(this.#on.relays.length))
+      if (to !== undefined) this.#on.relays.push(await this.#options.network.relay({ host, port }, { host: to, port }));
   }
 
   /** The seed from which cloud-init's NoCloud reads; a server keeps that of its first boot until it is rebuilt. */

@@ -21,7 +21,7 @@ interface Metadata {
   fault?: "bad checksum" | "mirror away" | undefined;
 }
 
-const [folder = ".", metadataAddress = "", releaseSiteAddress = "", ownAddress = ""] = process.argv.slice(2);
+const [folder = ".", metadataAddress = "", releaseSiteAddress = ""] = process.argv.slice(2);
 process.chdir(folder);
 
 const text = (response: ServerResponse, status: number, body: string): void => {
@@ -86,7 +86,7 @@ const proxy = createServer((request, response) => {
 });
 proxy.on("connect", (request, client: Socket, head) => {
   const [host = "", port = ""] = (request.url ?? "").split(":");
-  const server = connect({ host, port: Number(port), noDelay: true, localAddress: ownAddress });
+  const server = connect({ host, port: Number(port), noDelay: true });
   server.once("error", () => client.end("HTTP/1.1 502 Bad Gateway\r\n\r\n"));
   client.once("error", () => server.destroy());
   server.once("connect", () => {

@@ -90,7 +90,7 @@ export async function createBootedMachines({
         register,
         tree,
         binds,
-        directory: join(folder, "consoles", `${machine.id}`),
+        directory: join(folder, `${machine.id}`),
         onEvent,
       });
       servers.set(machine.id, server);
@@ -164,7 +164,7 @@ function controlPlane(server: BootedServer, folder: string): ReturnType<Machines
     node: string;
   };
   const url = `https://${server.machine.publicIpv4}:6443`;
-  const adminKubeconfig = join(folder, "consoles", `${server.machine.id}`, "kubeconfig");
+  const adminKubeconfig = join(folder, `${server.machine.id}`, "kubeconfig");
   writeFileSync(adminKubeconfig, readFileSync(kubeconfig, "utf8").replaceAll("https://127.0.0.1:6443", url), {
     mode: 0o600,
   });

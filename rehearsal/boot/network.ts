@@ -59,9 +59,9 @@ ip link set lo up
 ip link add public type bridge
 ip link set public up
 ip address add ${GATEWAY_ADDRESS}/32 dev public
-ip route add ${PUBLIC_RANGE} dev public
 ip address add ${METADATA_ADDRESS}/32 dev lo
 for last in 1 2 3 4 5 6 7 8 9 10; do ip address add ${OUTSIDE_ADDRESSES}$last/32 dev lo; done
+ip route add ${PUBLIC_RANGE} dev public src ${OPERATOR_ADDRESS}
 exec "$@"
 `;
 
@@ -79,11 +79,14 @@ ip -n "$name" route add ${GATEWAY_ADDRESS} dev eth0 src "$address"
 ip -n "$name" route add default via ${GATEWAY_ADDRESS} src "$address"
 `;
 
-/** The kernel gives no range of a private network to a server, only an address and a route; here the /16 around the address. */
+/**
+ * A server learns no range of its private network, only an address and a route; here the /16 around the address. The rehearsal's own
+ * address in a private network is the last of the first server's /24: from there it may ask etcd, which nobody outside may.
+ */
 const ATTACH = `
 name=$1; network=net$2; interface=$3; mac=$4; address=$5; outer=v$2-$name
 ip -n "$name" link show "$interface" >/dev/null 2>&1 && exit 0
-ip link show "$network" >/dev/null 2>&1 || { ip link add "$network" mtu ${PRIVATE_MTU} type bridge; ip link set "$network" up; }
+ip link show "$network" >/dev/null 2>&1 || { ip link add "$network" mtu ${PRIVATE_MTU} type bridge; ip link set "$network" up; ip address add "\${address%.*}.254/24" dev "$network"; }
 ip link add "$outer" mtu ${PRIVATE_MTU} type veth peer name "$interface" mtu ${PRIVATE_MTU} address "$mac" netns "$name"
 ip link set "$outer" master "$network" up
 ip -n "$name" link set "$interface" up
@@ -125,7 +128,7 @@ export class Network {
           "--disable-warning=ExperimentalWarning",
           "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON",
         ],
-        ...[join(__dirname, "gateway.ts"), folder, METADATA_ADDRESS, RELEASE_SITE_ADDRESS, OPERATOR_ADDRESS],
+        ...[join(__dirname, "gateway.ts"), folder, METADATA_ADDRESS, RELEASE_SITE_ADDRESS],
       ],
       cwd: folder,
       logFile: join(folder, "gateway.log"),

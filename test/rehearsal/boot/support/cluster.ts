@@ -51,12 +51,16 @@ export class BootedCluster {
     this.#client = client;
   }
 
-  /** @param k3s the executable that the release site gives as K3s */
-  static async open(loopbackPrefix: string, k3s: string): Promise<BootedCluster> {
-    const machines = await createBootedMachines({
-      tools: {},
-      directory: mkdtempSync(join(tmpdir(), "trivet-boot-")),
-    });
+  /**
+   * @param k3s the executable that the release site gives as K3s
+   * @param tools what it finds in the servers
+   */
+  static async open(
+    loopbackPrefix: string,
+    k3s: string,
+    tools: Readonly<Record<string, { path: string }>> = {},
+  ): Promise<BootedCluster> {
+    const machines = await createBootedMachines({ tools, directory: mkdtempSync(join(tmpdir(), "trivet-boot-")) });
     const binary = machines.publish("k3s", k3s);
     const platform = honeyduePlatform({ k3sBinaries: { x86: binary, arm: binary } });
     const { authorities, serviceKeyPem, token } = await makeClusterSecrets();
