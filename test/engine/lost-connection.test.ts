@@ -17,6 +17,9 @@ const RUN = {
   environment: { TRIVET_RETRY_DELAY_MILLISECONDS: "2" },
 };
 
+/** One server calls the clouds in every way that three do, and boots in a third of the time. */
+const ONE_SERVER = { "trivet:environment": "staging", "trivet:nodes": 1 };
+
 interface Call {
   cloud: Cloud;
   /** Counted per cloud, from 1. */
@@ -31,7 +34,7 @@ describe("a connection that is lost in the middle of an up", () => {
   let expected: Record<Cloud, unknown>;
 
   beforeAll(async () => {
-    whole = await openRehearsal({ loopbackPrefix: "127.42.1" });
+    whole = await openRehearsal({ loopbackPrefix: "127.42.1", config: ONE_SERVER });
     const up = await whole.rehearsal.run("up", RUN);
     expect(up.errors).toEqual([]);
     calls = CLOUDS.flatMap((cloud) =>
@@ -63,7 +66,7 @@ describe("a connection that is lost in the middle of an up", () => {
   }, 3_600_000);
 
   async function tryPoint(point: Call, loopbackPrefix: LoopbackPrefix): Promise<string | undefined> {
-    const opened = await openRehearsal({ loopbackPrefix });
+    const opened = await openRehearsal({ loopbackPrefix, config: ONE_SERVER });
     try {
       const emulator = opened.rehearsal[point.cloud];
       emulator.faults.add({ nth: point.number, effect: "drop-after" });

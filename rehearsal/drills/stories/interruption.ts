@@ -13,7 +13,7 @@ const INTERRUPTIONS = [
   { at: "the member's leave", line: /member out of etcd/, how: "Ctrl-C" },
   { at: "the Node's leave", line: /leaving the cluster/, how: "killed" },
   { at: "the rebuild", line: /rebuild of its server/, how: "killed" },
-  { at: "the boot", line: /waiting until it is back/, how: "Ctrl-C" },
+  { at: "the boot", line: /waiting until it is/, how: "Ctrl-C" },
 ] as const;
 
 export const interruptedRoll: Story = {

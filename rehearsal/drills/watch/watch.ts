@@ -14,6 +14,8 @@ export interface WatchReport {
   /** The longest time between two looks. */
   longestGapMilliseconds: number;
   voters: Lowest;
+  /** The longest time in which no member had a leader: an election. Nothing is written meanwhile. */
+  longestElectionSeconds: number;
   readyNodes: Lowest;
   api: ApiTally;
   service: Tally & ServiceName;
@@ -54,6 +56,8 @@ export class Watch {
   #readyNodes = 0;
   #samples = 0;
   #longestGap = 0;
+  #leaderlessSince: number | undefined;
+  #longestElection = 0;
 
   private constructor({ api, etcd, service, network }: WatchOptions) {
     this.#service = service;
@@ -94,6 +98,7 @@ export class Watch {
       samples: this.#samples,
       longestGapMilliseconds: Math.round(this.#longestGap),
       voters: lowest("voters"),
+      longestElectionSeconds: this.#longestElection / 1000,
       readyNodes: lowest("readyNodes"),
       api: this.#apiClient.tally,
       service: { ...this.#service, ...this.#serviceClient.tally },
@@ -114,11 +119,19 @@ export class Watch {
       last = now;
       this.#samples++;
       const voters = this.#members.filter(({ isHealthy }) => isHealthy).length;
+      this.#noteLeader(now);
       const before = this.#changes.at(-1);
       if (before?.voters !== voters || before.readyNodes !== this.#readyNodes)
         this.#changes.push({ seconds: (now - this.#started) / 1000, voters, readyNodes: this.#readyNodes });
       await delay(PERIOD_MILLISECONDS, undefined, { signal }).catch(() => undefined);
     }
+  }
+
+  #noteLeader(now: number): void {
+    if (this.#members.some(({ hasLeader }) => hasLeader)) this.#leaderlessSince = undefined;
+    else this.#leaderlessSince ??= now;
+    if (this.#leaderlessSince !== undefined)
+      this.#longestElection = Math.max(this.#longestElection, now - this.#leaderlessSince);
   }
 }
 
@@ -138,7 +151,7 @@ export function describeWatch(report: WatchReport): string[] {
     `${requests} requests, ${retried} mended by a retry (the longest took ${longestSeconds.toFixed(2)} s), ${failed} failed`;
   return [
     `voters at the lowest ${voters.lowest} of ${voters.of}, Ready nodes at the lowest ${readyNodes.lowest} of ${readyNodes.of} ` +
-      `(${samples} samples, at most ${longestGapMilliseconds} ms apart)`,
+      `(${samples} samples, at most ${longestGapMilliseconds} ms apart; without a leader for at most ${report.longestElectionSeconds.toFixed(1)} s)`,
     `Kubernetes API: ${counts(api)}, ${api.lost} acknowledged writes lost`,
     `Service ${service.namespace}/${service.name}: ${counts(service)}`,
   ];

@@ -19,6 +19,7 @@ const report: DrillReport = {
         samples: 1600,
         longestGapMilliseconds: 61,
         voters: { lowest: 2, of: 3 },
+        longestElectionSeconds: 1.1,
         readyNodes: { lowest: 2, of: 3 },
         api: { ...tally, lost: 0 },
         service: { ...tally, requests: 700, namespace: "honeydue", name: "api" },
