@@ -49,9 +49,9 @@ export interface ClusterAccess {
 }
 
 export class KubernetesAccess implements ClusterAccess {
-  readonly #servers: ApiServers;
+  readonly #servers: Pick<ApiServers, "send" | "states">;
 
-  constructor(servers: ApiServers) {
+  constructor(servers: Pick<ApiServers, "send" | "states">) {
     this.#servers = servers;
   }
 

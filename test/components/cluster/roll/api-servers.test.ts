@@ -1,0 +1,101 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createServer, type Server } from "node:https";
+import { ApiServers, NoApiServer } from "../../../../components/cluster/roll/api-servers";
+import type { Authority } from "../../../../rehearsal/k3s/authorities";
+import { issueLeaf } from "../../../../rehearsal/k3s/leaf-certificates";
+import { makeAuthority } from "../../../rehearsal/machines/support/authorities";
+
+const ADDRESSES = { a: "127.51.9.11", b: "127.51.9.12", c: "127.51.9.13" } as const;
+type Name = keyof typeof ADDRESSES;
+interface Answer {
+  readonly status: number;
+  readonly body?: string;
+}
+
+describe("the API servers of a cluster", () => {
+  let authority: Authority;
+  let client: { certificatePem: string; keyPem: string };
+  const running: Server[] = [];
+  const asked: string[] = [];
+
+  beforeAll(async () => {
+    authority = await anAuthority("server-ca");
+    client = await issueLeaf(authority, { commonName: "administrator", usage: "client" });
+  });
+
+  afterEach(async () => {
+    asked.length = 0;
+    await Promise.all(
+      running.splice(0).map(
+        (server) =>
+          new Promise((closed) => {
+            server.close(closed);
+            server.closeAllConnections();
+          }),
+      ),
+    );
+  });
+
+  const start = async (name: Name, answer: Answer | "never", by = authority): Promise<void> => {
+    const leaf = await issueLeaf(by, { commonName: name, names: [ADDRESSES[name]], usage: "server" });
+    const server = createServer({ cert: leaf.certificatePem, key: leaf.keyPem }, (request, response) => {
+      asked.push(`${name} ${request.method} ${request.url} ${request.headers["content-type"] ?? ""}`.trim());
+      if (answer !== "never") response.writeHead(answer.status).end(answer.body ?? "{}");
+    });
+    running.push(server);
+    await new Promise<void>((listening) => server.listen(6443, ADDRESSES[name], listening));
+  };
+
+  const servers = (): ApiServers =>
+    new ApiServers(
+      Object.entries(ADDRESSES).map(([node, address]) => ({ node, address })),
+      { authorityPem: authority.pem, certificatePem: client.certificatePem, privateKeyPem: client.keyPem },
+      0.5,
+    );
+
+  test("answer as one: a request passes over who is away, silent or without etcd, and remembers who answered", async () => {
+    await start("b", "never");
+    await start("c", { status: 200, body: '{"kind":"NodeList"}' });
+    const all = servers();
+    expect(await all.send("GET", "/api/v1/nodes")).toEqual({ status: 200, body: { kind: "NodeList" } });
+    await all.send("PATCH", "/api/v1/nodes/x", {});
+    expect(asked).toEqual([
+      "b GET /api/v1/nodes",
+      "c GET /api/v1/nodes",
+      "c PATCH /api/v1/nodes/x application/merge-patch+json",
+    ]);
+  });
+
+  test("hand a refusal on as an answer", async () => {
+    await start("a", { status: 429, body: '{"message":"not now"}' });
+    expect(await servers().send("POST", "/eviction", {})).toEqual({ status: 429, body: { message: "not now" } });
+  });
+
+  test("say of each what was wrong when none answers", async () => {
+    await start("b", { status: 503 });
+    await start("c", { status: 200 }, await anAuthority("server-ca"));
+    const failure = servers().send("GET", "/api/v1/nodes");
+    await expect(failure).rejects.toThrow(NoApiServer);
+    await expect(failure).rejects.toThrow(
+      /a \(127\.51\.9\.11\): connect ECONNREFUSED .*; b \(127\.51\.9\.12\): answers 503; c \(127\.51\.9\.13\): (self-signed|unable)/,
+    );
+  });
+
+  test("tell ready from unready, from booting, and from nobody", async () => {
+    const boot = { node: "honeydue-b", stage: "download", reason: "k3s", seconds: 4, definition: "x", fresh: true };
+    await start("a", { status: 500, body: "[+]ping ok\n[-]etcd failed: reason withheld\n" });
+    await start("b", { status: 503, body: JSON.stringify({ trivet: boot }) });
+    expect(Object.fromEntries(await servers().states())).toEqual({
+      a: { state: "unready", reason: "etcd failed" },
+      b: { state: "booting", boot },
+      c: { state: "silent", reason: "connect ECONNREFUSED 127.51.9.13:6443" },
+    });
+    await start("c", { status: 200, body: "ok" });
+    expect((await servers().states()).get("c")).toEqual({ state: "ready" });
+  });
+});
+
+async function anAuthority(name: Authority["name"]): Promise<Authority> {
+  const { certificatePem, keyPem } = await makeAuthority({ commonName: name });
+  return { name, pem: certificatePem, chain: [new X509Certificate(certificatePem)], key: createPrivateKey(keyPem) };
+}
