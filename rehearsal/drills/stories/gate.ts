@@ -4,7 +4,7 @@ import type { Story } from "../story";
 import { callsSoFar, LOSE_QUEUE, QUICK, serverActions } from "./roll";
 
 const BUDGETS = "/apis/policy/v1/namespaces/honeydue/poddisruptionbudgets";
-const CLAIM = "honeydue/data-queue-0";
+const CLAIM = "honeydue/data-redis-queue-0";
 
 const SERVER = (node: string): string => `**hcloud:index/server:Server::*-${node}`;
 
@@ -82,7 +82,7 @@ async function isReady(scene: Scene, name: string): Promise<boolean> {
 
 /** Which node's own disk the queue's volume is on. */
 export async function nodeOfQueue(scene: Scene): Promise<string> {
-  const pod = await scene.kubernetes("GET", "/api/v1/namespaces/honeydue/pods/queue-0");
+  const pod = await scene.kubernetes("GET", "/api/v1/namespaces/honeydue/pods/redis-queue-0");
   const name = (pod["spec"] as { nodeName: string }).nodeName;
   return name.slice(name.lastIndexOf("-") + 1);
 }

@@ -3,7 +3,7 @@ import type { DrillServer, Scene } from "../scene";
 import type { Story } from "../story";
 
 /** The queue has one copy, on one node's own disk. The drills' platform may lose it: the gate asks for this to be said each time. */
-export const LOSE_QUEUE = { TRIVET_LOSE_KEPT_DATA: "honeydue/data-queue-0" };
+export const LOSE_QUEUE = { TRIVET_LOSE_KEPT_DATA: "honeydue/data-redis-queue-0" };
 
 /** A rehearsal's machines are quick: look more often than at a cloud's. */
 export const QUICK = { TRIVET_TIME_LIMITS: "period=0.5" };
