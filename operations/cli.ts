@@ -46,6 +46,12 @@ const change = (usage: string, description: string): Command =>
 
 const open = (options: StackOptions): Promise<Stack> => Stack.open(options, caller);
 
+/** A command that starts no `pulumi up` has nobody to pass arguments on to. */
+const openToLook = (options: StackOptions): Promise<Stack> => {
+  if (more.length > 0) throw new Refusal(`Nothing takes what stands after --: ${more.join(" ")}`, EXIT.usage);
+  return open(options);
+};
+
 const surroundings = async (options: ChangeOptions): Promise<Surroundings> => ({
   stack: await open(options),
   terminal,
@@ -57,7 +63,7 @@ command("status", "nodes, etcd members, API servers, certificates, the last snap
   .option("--json", "as JSON")
   .action(async (options: StackOptions & { json?: boolean }) => {
     const { status } = require("./commands/status") as typeof statusCommand;
-    process.exitCode = await status(await open(options), terminal, options);
+    process.exitCode = await status(await openToLook(options), terminal, options);
   });
 
 change("replace", "makes one node anew: a new image on its server, or a new server where it is gone")
@@ -115,7 +121,7 @@ command("escrow", "authorities, keys and tokens in one encrypted file (age forma
   )
   .action(async (options: StackOptions & escrowCommand.EscrowOptions) => {
     const { escrow } = require("./commands/escrow") as typeof escrowCommand;
-    process.exitCode = await escrow(await open(options), terminal, options, caller);
+    process.exitCode = await escrow(await openToLook(options), terminal, options, caller);
   });
 
 program.parseAsync(argv).catch((error: unknown) => {

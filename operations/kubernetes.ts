@@ -4,6 +4,8 @@ import type { V1Namespace, V1Node, V1PodDisruptionBudget } from "@kubernetes/cli
 import { parse } from "yaml";
 
 export const KUBERNETES_API_PORT = 6443;
+/** While an agent boots, it answers on the API's port under this name, for it has no certificate of its own address. */
+const AGENT_STATUS_NAME = "agent.trivet.internal";
 /** A firewall drops without a word. */
 const TIMEOUT_SECONDS = 5;
 
@@ -47,14 +49,16 @@ interface Answer {
   readonly certificateEnds: Date | undefined;
 }
 
-/** One API server, asked by its own address. */
+/** One API server, asked by its own address; or an agent, which answers there only while it boots. */
 export class KubernetesApi {
   readonly #host: string;
   readonly #credentials: Credentials;
+  readonly #servername: string | undefined;
 
-  constructor(host: string, credentials: Credentials) {
+  constructor(host: string, credentials: Credentials, role: "server" | "agent" = "server") {
     this.#host = host;
     this.#credentials = credentials;
+    this.#servername = role === "agent" ? AGENT_STATUS_NAME : undefined;
   }
 
   /** Never throws: every failure is a reason. */
@@ -101,6 +105,7 @@ export class KubernetesApi {
           cert: certificatePem,
           key: privateKeyPem,
           agent: false,
+          ...(this.#servername === undefined ? {} : { servername: this.#servername }),
           signal: AbortSignal.timeout(TIMEOUT_SECONDS * 1000),
         },
         (response) => {

@@ -32,6 +32,8 @@ export interface Observations {
   readonly addresses: Readonly<Record<string, string>>;
   /** By node name; servers only. */
   readonly answers: Readonly<Record<string, ApiAnswer>>;
+  /** By node name: what agents that are not Ready said. Only a booting one answers. */
+  readonly boots: Readonly<Record<string, ApiAnswer>>;
   /** Undefined when no API server could be asked. */
   readonly nodes: readonly V1Node[] | undefined;
   readonly snapshotFiles: readonly EtcdSnapshotFile[] | undefined;
@@ -108,6 +110,9 @@ export function judge(seen: Observations): StatusReport {
       ...(seen.platform.cluster.restore === undefined
         ? []
         : [`the setting restore still names ${seen.platform.cluster.restore}: trivet restore carries on`]),
+      ...(seen.platform.cluster.restore === undefined && seen.state.servers.some(({ restore }) => restore !== undefined)
+        ? ["the servers still carry the label of a restore that is done: pulumi up takes it away"]
+        : []),
       ...(seen.state.pendingOperations === 0
         ? []
         : [`an interrupted run left ${seen.state.pendingOperations} operations open: pulumi up asks about them`]),
@@ -124,14 +129,7 @@ function nodeStatus(node: Platform["cluster"]["nodes"][number], seen: Observatio
     name: node.name,
     hostname: node.hostname,
     role: node.role,
-    kubernetes:
-      seen.nodes === undefined
-        ? "unknown"
-        : !found
-          ? "absent"
-          : condition(found, "Ready") === "True"
-            ? "Ready"
-            : "NotReady",
+    kubernetes: seen.nodes === undefined ? "unknown" : !found ? "absent" : isReady(found) ? "Ready" : "NotReady",
     cordoned: found?.spec?.unschedulable === true,
     k3s: { running: found?.status?.nodeInfo?.kubeletVersion, wanted: seen.platform.cluster.k3s.version },
     definition: {
@@ -144,6 +142,8 @@ function nodeStatus(node: Platform["cluster"]["nodes"][number], seen: Observatio
   };
 }
 
+export const isReady = (node: V1Node): boolean => condition(node, "Ready") === "True";
+
 const condition = (node: V1Node, type: string): string | undefined =>
   node.status?.conditions?.find((one) => one.type === type)?.status;
 
@@ -155,7 +155,7 @@ function memberOf(node: V1Node | undefined): Member {
   return "unknown";
 }
 
-function nodeAttention(node: NodeStatus, { nodes, state, platform }: Observations): string[] {
+function nodeAttention(node: NodeStatus, { nodes, state, platform, boots }: Observations): string[] {
   const { name, kubernetes, member, api, k3s, definition, cordoned } = node;
   const known = nodes !== undefined;
   return [
@@ -167,6 +167,7 @@ function nodeAttention(node: NodeStatus, { nodes, state, platform }: Observation
             : `node ${name} does not exist yet: pulumi up`,
         ]
       : []),
+    ...(boots[name]?.answers === true ? [`node ${name} ${boots[name].reason}`] : []),
     ...(cordoned ? [`node ${name} takes no new pods (cordoned): a pulumi up under way, or an interrupted one`] : []),
     ...(known &&
     kubernetes === "Ready" &&

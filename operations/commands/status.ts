@@ -1,7 +1,7 @@
 import { credentialsOf, KubernetesApi } from "../kubernetes";
 import { EXIT, Refusal } from "../refusal";
 import type { Outputs, Stack } from "../stack";
-import { judge, renderStatus, type StatusReport } from "../status";
+import { isReady, judge, renderStatus, type StatusReport } from "../status";
 import type { Terminal } from "../terminal";
 
 /** `trivet status`: looks at everything, changes nothing. */
@@ -30,6 +30,15 @@ async function observe(stack: Stack, now: Date): Promise<StatusReport> {
   );
   const asked = servers.find(({ name }) => answers[name]?.ready)?.api;
   const [nodes, snapshotFiles] = await Promise.all([asked?.nodes(), asked?.snapshotFiles()]);
+  // An agent answers only while it boots; whether it is needed is known by now.
+  const booting = platform.cluster.agents.flatMap(({ name, hostname }) => {
+    const address = addresses[name];
+    const there = nodes?.some((node) => node.metadata?.name === hostname && isReady(node)) === true;
+    return address === undefined || there ? [] : [{ name, api: new KubernetesApi(address, credentials, "agent") }];
+  });
+  const boots = Object.fromEntries(
+    await Promise.all(booting.map(async ({ name, api }) => [name, await api.readiness()] as const)),
+  );
   return judge({
     now,
     stack: stack.name,
@@ -38,6 +47,7 @@ async function observe(stack: Stack, now: Date): Promise<StatusReport> {
     generation: outputs.generation,
     addresses,
     answers,
+    boots,
     nodes,
     snapshotFiles,
     clientCertificates: {

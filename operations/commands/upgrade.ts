@@ -36,6 +36,10 @@ export async function upgrade(
     );
     return report.unknown.length > 0 ? EXIT.usage : report.refusals.length > 0 ? EXIT.problems : EXIT.well;
   }
+  if (report.step === "same" && report.unknown.length === 0 && report.to === platform.cluster.k3s.version) {
+    terminal.say(renderOutlook(report, (...args) => terminal.paint(...args)));
+    return EXIT.well;
+  }
   if (report.refusals.length > 0) throw new Refusal(`${report.refusals.join("\n")}\nNothing was changed.`);
   return carryOut(surroundings, {
     plan: [renderOutlook(report, (...args) => terminal.paint(...args))],
@@ -51,7 +55,7 @@ export interface Outlook {
   readonly from: string;
   readonly to: string;
   readonly step: "same" | "patch" | "minor" | "refused";
-  /** In the order in which they would have their turn. */
+  /** Those with a turn have it one at a time, in the order in which Pulumi reaches them. */
   readonly nodes: readonly { readonly name: string; readonly running: string | undefined; readonly turn: boolean }[];
   /** Why it would not begin. */
   readonly refusals: readonly string[];

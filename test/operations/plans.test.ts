@@ -6,7 +6,7 @@ import { rolling } from "../../operations/commands/roll";
 import { newestReachable, outlook, renderOutlook } from "../../operations/commands/upgrade";
 import { nodeOf, settingsOf } from "../../operations/stack";
 import { readState } from "../../operations/state";
-import { honeyduePlatform } from "../support/platform";
+import { honeyduePlatform, singleNodePlatform } from "../support/platform";
 import { kubernetesNode, serverState, stackState } from "./support/fixtures";
 
 const platform = honeyduePlatform();
@@ -45,8 +45,8 @@ describe("trivet replace", () => {
   });
 
   test("warns that the only server's cluster is away meanwhile", () => {
-    const lone = { ...platform, cluster: { ...platform.cluster, servers: [a!], nodes: [a!] } };
-    expect(inPlainWords(replacement(lone, a!, stackState(), {}).plan)).toMatch(/only server/);
+    const lone = singleNodePlatform();
+    expect(inPlainWords(replacement(lone, lone.cluster.servers[0]!, stackState(), {}).plan)).toMatch(/only server/);
     expect(inPlainWords(replacement(platform, a!, stackState(), {}).plan)).not.toMatch(/only server/);
   });
 

@@ -35,6 +35,7 @@ beforeAll(async () => {
     generation: 1,
     addresses: { a: "203.0.113.11", b: "203.0.113.12", c: "203.0.113.13" },
     answers: { a: ready, b: ready, c: ready },
+    boots: {},
     nodes: platform.cluster.nodes.map(({ name }) => kubernetesNode(name)),
     snapshotFiles: [snapshotFile(200), snapshotFile(30)],
     clientCertificates: { "the administrator": administrator, CI: ci },
@@ -110,6 +111,11 @@ describe("needs attention, with what to do, and ends with 1:", () => {
       () => ({ nodes: [...well.nodes!, kubernetesNode("x")] }),
       /kubectl delete node honeydue-x$/,
     ],
+    [
+      "a label that a restore left",
+      () => ({ state: stackState({ servers: [serverState("a", { restore: "s" })] }) }),
+      /label of a restore that is done: pulumi up/,
+    ],
     ["operations cut off", () => ({ state: stackState({ pendingOperations: 2 }) }), /left 2 operations open/],
   ];
   test.each(cases)("%s", (_, parts, line) => {
@@ -142,6 +148,21 @@ test("a cluster that cannot be asked is neither well nor ill: 2, and what each s
     ["a", "b", "c"].map((name, at) => `the API server of ${name} (203.0.113.1${at + 1}): no answer in 5 s`),
   );
   expect(report.nodes[0]).toMatchObject({ kubernetes: "unknown", member: "unknown" });
+});
+
+test("an agent that is missing says itself how far its boot is", () => {
+  const pooled = honeyduePlatform({ pools: { general: 1 } });
+  const servers = [...well.state.servers, serverState("general-1")];
+  const attention = (boots: Observations["boots"]): readonly string[] =>
+    seen({ platform: pooled, state: stackState({ servers }), nodes: well.nodes!, boots }).attention;
+  const missing = "node general-1 is not in the cluster: if it does not boot, trivet replace general-1";
+  const reason = "boots: download: the mirror answers 503, 40 s";
+  expect(attention({ "general-1": { ready: false, reason, answers: true, certificateEnds: inDays(300) } })).toEqual([
+    missing,
+    `node general-1 ${reason}`,
+  ]);
+  const silent = { ready: false, reason: "ECONNREFUSED", answers: false, certificateEnds: undefined };
+  expect(attention({ "general-1": silent })).toEqual([missing]);
 });
 
 test("a snapshot is late only when a whole turn of its schedule went by", () => {
