@@ -118,6 +118,12 @@ export async function createBootedMachines({
         );
       network.setFault(id, fault);
     },
+    saveSnapshot: async (id) => {
+      const said = await machines.run(id, "k3s", "etcd-snapshot", "save");
+      const name = /^Snapshot (\S+) saved\.$/m.exec(said)?.[1];
+      if (name === undefined) throw new Error(`k3s etcd-snapshot save: ${said}`);
+      return name;
+    },
     controlPlanes: () => [...servers.values()].flatMap((server) => controlPlane(server, folder)),
     publish: (name, file) => {
       copyFileSync(file, site(name));

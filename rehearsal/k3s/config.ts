@@ -40,6 +40,11 @@ export class K3sConfig {
     this.#values = values;
   }
 
+  /** Names of all options that are set. */
+  options(): string[] {
+    return [...this.#values.keys()];
+  }
+
   has(option: string): boolean {
     return this.#values.has(option);
   }

@@ -2,3 +2,4 @@ export { K3sAgent } from "./agent";
 export type { Hardware, HostNetwork, K3sHost, K3sTools } from "./host";
 export { ServerFiles } from "./host";
 export { type K3sProgress, K3sServer } from "./server";
+export { resetCluster } from "./snapshots/cluster-reset";

@@ -5,10 +5,13 @@ import { join } from "node:path";
 import { K3sAgent } from "./agent";
 import { BootFailure } from "./boot-failure";
 import { parseFlags } from "./command-line";
-import { readAgent, readServer } from "./definition";
+import { apiPort, readAgent, readServer } from "./definition";
 import { type K3sHost, type K3sTools, ServerFiles } from "./host";
 import { ProcessRegister } from "./processes";
 import { type K3sProgress, K3sServer } from "./server";
+import { resetCluster } from "./snapshots/cluster-reset";
+import type { SnapshotFile } from "./snapshots/snapshots";
+import { SupervisorClient } from "./supervisor-client";
 
 /** The release that this executable passes for; whoever builds it may set another. */
 const VERSION = process.env["K3S_STAND_IN_VERSION"] ?? "v1.36.4+k3s1";
@@ -17,6 +20,10 @@ const HELP = `${NAME} (${VERSION}): plays K3s' part with real etcd and Kubernete
 
   k3s server [--OPTION[=VALUE]...]            a server: etcd member, control plane, node
   k3s agent [--OPTION[=VALUE]...]             a node without control plane
+  k3s server --cluster-reset [--cluster-reset-restore-path=SNAPSHOT]
+                                              makes a cluster of this one member, and ends
+  k3s etcd-snapshot save [--name PREFIX]      has the server that runs here take a snapshot
+  k3s etcd-snapshot ls                        the snapshots that it knows
   k3s --version
 
 Options stand in /etc/rancher/k3s/config.yaml and config.yaml.d/*.yaml too; the command line wins.
@@ -42,6 +49,7 @@ async function main([command = "", ...args]: readonly string[]): Promise<number>
     return 0;
   }
   if (command === "server" || command === "agent") return await run(command, args);
+  if (command === "etcd-snapshot") return await snapshot(args);
   process.stderr.write(HELP);
   return command === "" || command === "help" || command === "--help" ? 0 : 1;
 }
@@ -55,6 +63,17 @@ async function run(command: "server" | "agent", args: readonly string[]): Promis
     stop.signal.addEventListener("abort", () => resolve("stopped"), { once: true }),
   );
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort());
+  if (command === "server" && flags["cluster-reset"]?.at(-1) === "true") {
+    try {
+      await resetCluster(host, flags, stop.signal);
+      return 0;
+    } catch (error) {
+      for (const line of messages(error)) say(line);
+      return 1;
+    } finally {
+      host.processes.close();
+    }
+  }
   const onProgress = ({ type }: K3sProgress): void => {
     if (type === "started") notifyReady();
   };
@@ -72,6 +91,43 @@ async function run(command: "server" | "agent", args: readonly string[]): Promis
   return 1;
 }
 
+/** Asks the server that runs here. */
+async function snapshot([action = "", ...args]: readonly string[]): Promise<number> {
+  if (action !== "save" && action !== "ls") {
+    process.stderr.write(HELP);
+    return 1;
+  }
+  const { prefix, rest } = snapshotName(args);
+  const root = process.env["K3S_STAND_IN_ROOT"] ?? "/";
+  const self = { files: new ServerFiles(root, root), hostname: hostname(), version: VERSION };
+  const { config, token } = await readServer(self, parseFlags("server", rest));
+  const url = `https://${process.env["K3S_STAND_IN_LISTEN"] ?? "127.0.0.1"}:${apiPort(config)}`;
+  const { client } = await SupervisorClient.connect(url, "server", token);
+  try {
+    if (action === "save") {
+      const query = prefix === undefined ? "" : `?prefix=${encodeURIComponent(prefix)}`;
+      const { name } = await client.post<{ name: string }>(`/v1-k3s/snapshot${query}`);
+      say(`Snapshot ${name} saved.`);
+      return 0;
+    }
+    say("Name Location Size Created");
+    for (const file of await client.get<SnapshotFile[]>("/v1-k3s/snapshot"))
+      say(`${file.name} ${file.location} ${file.bytes} ${String(file.createdAt)}`);
+    return 0;
+  } finally {
+    await client.close();
+  }
+}
+
+/** `--name` is an option of this command alone. */
+function snapshotName(args: readonly string[]): { prefix: string | undefined; rest: string[] } {
+  const rest = [...args];
+  const at = rest.findIndex((argument) => /^--?name(=|$)/.test(argument));
+  if (at < 0) return { prefix: undefined, rest };
+  const [argument = "", following] = rest.splice(at, rest[at]!.includes("=") ? 1 : 2);
+  return { prefix: argument.includes("=") ? argument.slice(argument.indexOf("=") + 1) : following, rest };
+}
+
 /** What this machine is: addresses, size, where the tools are. */
 async function hostFor(command: "server" | "agent", flags: ReturnType<typeof parseFlags>): Promise<K3sHost> {
   const root = process.env["K3S_STAND_IN_ROOT"] ?? "/";
@@ -80,7 +136,7 @@ async function hostFor(command: "server" | "agent", flags: ReturnType<typeof par
   const files = new ServerFiles(root, join(root, "var/log/k3s-stand-in"));
   const self = { files, hostname: hostname(), version: VERSION };
   const definition = command === "server" ? await readServer(self, flags) : await readAgent(self, flags);
-  const port = Number(definition.config.stringOr("https-listen-port", "6443"));
+  const port = apiPort(definition.config);
   const disk = statfsSync(root);
   const tool = (name: keyof K3sTools): [string, string] => [name, join(folder, name)];
   return {

@@ -7,7 +7,7 @@ import { criticalMismatches } from "./config";
 import { CREDENTIALS } from "./control-plane/client-credentials";
 import { ControlPlane, ENCRYPTION_FILE, type MemberStart } from "./control-plane/control-plane";
 import { notSimulated } from "./control-plane/packaged-objects";
-import { readServer, type ServerDefinition } from "./definition";
+import { readServer, RESET_FLAG, type ServerDefinition } from "./definition";
 import { type SharedFiles, writeBootstrapData } from "./etcd/bootstrap-data";
 import type { EtcdApi } from "./etcd/etcd-api";
 import { hasEtcdData, joinCluster, memberName } from "./etcd/member";
@@ -21,6 +21,7 @@ import { acceptNodePassword, NODE_PASSWORD_FILE, NODE_PASSWORD_REJECTED } from "
 import { checkCanListen } from "./ports";
 import type { Exit, RunningProcess } from "./processes";
 import { kubeletIdentity, Supervisor } from "./supervisor";
+import { Snapshots } from "./snapshots/snapshots";
 import { SupervisorClient } from "./supervisor-client";
 
 /** K3s asks again every few seconds while its node password is refused. */
@@ -47,6 +48,7 @@ export class K3sServer {
   #end!: (lines: readonly string[]) => void;
   #controlPlane: ControlPlane | undefined;
   #supervisor: Supervisor | undefined;
+  #snapshots: Snapshots | undefined;
   #kubelet: RunningProcess | undefined;
 
   constructor(
@@ -76,6 +78,12 @@ export class K3sServer {
   /** Whether it would be taken as serving by `/v1-k3s/readyz`: its API server is ready now. */
   async serves(): Promise<boolean> {
     return this.isReady && (await this.#controlPlane!.api.ready());
+  }
+
+  /** `k3s etcd-snapshot save`: takes a snapshot now, and answers its name. */
+  async saveSnapshot(prefix?: string): Promise<string> {
+    if (!this.#snapshots) throw new Error("K3s is not ready on this server: there is nothing to take a snapshot of");
+    return await this.#snapshots.save(prefix);
   }
 
   /** Returns when the node is Ready. Throws when it cannot start; `ended` tells when it ends later on. */
@@ -108,6 +116,9 @@ export class K3sServer {
     for (const line of notSimulated(definition)) this.#host.say(line);
     const duties = new LeaderDuties(controlPlane, await this.#etcdClient(definition), (line) => this.#host.say(line));
     this.#background.push(duties.run(this.#stopping.signal));
+    this.#snapshots = new Snapshots(controlPlane, this.#host);
+    this.#snapshots.schedule(this.#stopping.signal);
+    this.#supervisor.snapshots = this.#snapshots;
     this.#onProgress({ type: "started" });
     await this.#startNode(definition, controlPlane, start.name, signal);
   }
@@ -133,6 +144,8 @@ export class K3sServer {
       const name = await memberName(files, nodeName);
       return { start: { name, initialCluster: `${name}=${controlPlane.peerUrl}`, initialClusterState } };
     };
+    // A normal start: the next reset is allowed again.
+    await files.remove(RESET_FLAG);
     if (await hasEtcdData(files)) return await alone("existing");
     const server = config.string("server");
     if (server !== undefined) return await this.#join(definition, controlPlane, server, signal);

@@ -21,7 +21,7 @@ export class SupervisorClient {
   private constructor(url: string, user: "server" | "node", token: string, authorityPem: string) {
     this.url = url;
     this.#authorization = `Basic ${Buffer.from(`${user}:${passwordOf(token)}`).toString("base64")}`;
-    this.#agent = new Agent({ connect: { ca: authorityPem, timeout: 2_000 }, headersTimeout: 10_000 });
+    this.#agent = new Agent({ connect: { ca: authorityPem, timeout: 2_000 }, headersTimeout: 120_000 });
   }
 
   /**
@@ -52,8 +52,17 @@ export class SupervisorClient {
     }
   }
 
-  async get<T>(path: string, headers: Readonly<Record<string, string>> = {}): Promise<T> {
+  get<T>(path: string, headers: Readonly<Record<string, string>> = {}): Promise<T> {
+    return this.#call("GET", path, headers);
+  }
+
+  post<T>(path: string): Promise<T> {
+    return this.#call("POST", path, {});
+  }
+
+  async #call<T>(method: "GET" | "POST", path: string, headers: Readonly<Record<string, string>>): Promise<T> {
     const response = await request(`${this.url}${path}`, {
+      method,
       dispatcher: this.#agent,
       headers: { authorization: this.#authorization, ...headers },
     });

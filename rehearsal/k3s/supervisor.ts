@@ -11,6 +11,7 @@ import { issueLeaf } from "./leaf-certificates";
 import { ApiProxy } from "./api-proxy";
 import { acceptNodePassword, NODE_PASSWORD_REJECTED } from "./nodes/node-password";
 import { explainListenError } from "./ports";
+import type { Snapshots } from "./snapshots/snapshots";
 import { passwordOf } from "./token";
 
 const KEEP_ALIVE_MILLISECONDS = 120_000;
@@ -27,6 +28,8 @@ export class Supervisor {
   readonly #host: K3sHost;
   readonly #server: Server;
   readonly #passOn: ApiProxy | undefined;
+  /** Once the API server is ready. */
+  snapshots: Snapshots | undefined;
 
   private constructor(controlPlane: ControlPlane, host: K3sHost) {
     this.#controlPlane = controlPlane;
@@ -84,7 +87,7 @@ export class Supervisor {
       return this.#passOn ? this.#passOn.pass(request, response) : send(404, "not found");
     const who = this.#whoAsks(request);
     if (who === undefined) return send(401, "Unauthorized");
-    const forServers = ["/v1-k3s/server-bootstrap", "/v1-k3s/config"].includes(path);
+    const forServers = ["/v1-k3s/server-bootstrap", "/v1-k3s/config", "/v1-k3s/snapshot"].includes(path);
     if (forServers && who !== "server") return send(403, "Forbidden");
     if (path === "/v1-k3s/readyz") return (await this.#isReady()) ? send(200, "ok") : send(503, "not ready");
     if (path === "/v1-k3s/config") return send(200, criticalValues(definition.config));
@@ -92,7 +95,22 @@ export class Supervisor {
     if (!this.#controlPlane.isReady) return send(503, "apiserver not ready");
     if (path === "/v1-k3s/apiservers") return send(200, await this.#apiServers());
     if (path === "/v1-k3s/client-kubelet.crt") return await this.#issueKubelet(request, send);
+    if (path === "/v1-k3s/snapshot") return await this.#answerSnapshot(request, send);
     return send(404, "not found");
+  }
+
+  async #answerSnapshot(
+    request: IncomingMessage,
+    send: (status: number, body: string | object) => void,
+  ): Promise<void> {
+    const prefix = new URL(request.url ?? "/", "https://supervisor").searchParams.get("prefix") ?? undefined;
+    try {
+      if (!this.snapshots) return send(503, "apiserver not ready");
+      if (request.method === "GET") return send(200, await this.snapshots.list());
+      return send(200, { name: await this.snapshots.save(prefix) });
+    } catch (error) {
+      return send(500, (error as Error).message);
+    }
   }
 
   /** What all servers must have alike: authorities, service account key, K3s' key for Secrets. */

@@ -1,14 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Machine } from "../emulators/hetzner/machine-host";
-import { K3sAgent, type K3sHost, type K3sProgress, K3sServer, type K3sTools } from "../k3s";
+import { K3sAgent, type K3sHost, type K3sProgress, K3sServer, type K3sTools, resetCluster } from "../k3s";
 import { BootFailure, throwIfAny } from "../k3s/boot-failure";
-import { apiPort } from "../k3s/definition";
+import { apiPort, DATA_DIRECTORY } from "../k3s/definition";
 import type { ProcessRegister } from "../k3s/processes";
 import { passwordOf } from "../k3s/token";
 import { decideAgent, decideBoot, type Peer } from "./boot-decision";
 import { BootStatus, type Stage } from "./boot-status";
 import { hardwareOf } from "./hardware";
-import type { MachineDisk } from "./machine-disk";
+import { type MachineDisk, RESTORE_MARK } from "./machine-disk";
 import { readServerDefinition, type ServerDefinition } from "./server-definition";
 import { parseCloudConfig, USER_DATA_LIMIT_BYTES } from "./user-data/cloud-config";
 import { askCloudInit } from "./user-data/cloud-init";
@@ -216,19 +216,24 @@ export class EmulatedServer {
   /** The boot script: tries until it succeeds. At its end the API port is free, and K3s may start. */
   async #boot(definition: ServerDefinition, signal: AbortSignal): Promise<void> {
     for (let failures = 0; ; failures++) {
-      this.#status ??= await this.#listen(definition);
       try {
+        this.#status ??= await this.#listen(definition);
         await this.#tryToBoot(definition, signal);
         break;
       } catch (error) {
         signal.throwIfAborted();
+        this.#status ??= await this.#listen(definition);
         this.#stage("failed", (error as Error).message);
         await delay((BOOT_RETRY_SECONDS[failures] ?? BOOT_RETRY_SECONDS.at(-1)!) * 1000, undefined, { signal });
       }
     }
+    await this.#leaveApiPort();
+  }
+
+  async #leaveApiPort(): Promise<void> {
     const status = this.#status;
     this.#status = undefined;
-    await status.close();
+    await status?.close();
   }
 
   async #tryToBoot(definition: ServerDefinition, signal: AbortSignal): Promise<void> {
@@ -237,31 +242,67 @@ export class EmulatedServer {
     const lines = [`node-ip: ${definition.privateAddress}`, "flannel-iface: eth1"];
     if (role === "server") lines.push(`advertise-address: ${definition.privateAddress}`);
     await this.disk.files.write(`${DROP_INS}/10-net.yaml`, `${lines.join("\n")}\n`);
+    await this.#forgetInterruptedRestore();
     if (role === "server" && (await this.disk.hasData(role)))
       return this.#stage("start", "K3s has data here: it starts with what it has");
-    const { clusterFile, reason } = await this.#meet(definition, signal);
-    await this.disk.files.write(`${DROP_INS}/20-cluster.yaml`, clusterFile);
-    this.#stage("start", reason);
+    const decision = await this.#meet(definition, signal);
+    if (decision.join !== undefined) {
+      await this.disk.files.write(CLUSTER_FILE, `server: https://${decision.join}:${apiPort(definition.config)}\n`);
+      return this.#stage("start", `joining through ${decision.join}`);
+    }
+    const { restore } = definition.node;
+    if (restore !== undefined) {
+      this.#stage("restore", `${decision.why}: restoring ${restore}`);
+      await this.#restore(definition, restore, signal);
+    }
+    await this.disk.files.write(CLUSTER_FILE, "cluster-init: true\n");
+    this.#stage("start", restore === undefined ? `${decision.why}: initialising the cluster` : `restored ${restore}`);
   }
 
-  /** Asks the servers until the rule decides. */
-  async #meet(definition: ServerDefinition, signal: AbortSignal): Promise<{ clusterFile: string; reason: string }> {
-    const { node, nodeName } = definition;
+  async #forgetInterruptedRestore(): Promise<void> {
+    const { files } = this.disk;
+    await files.remove(RESTORE_FILE);
+    if ((await files.read(RESTORE_MARK)) === undefined) return;
+    await files.remove(`${DATA_DIRECTORY}/server/db`);
+    await files.remove(RESTORE_MARK);
+  }
+
+  /** Has K3s make a datastore of one member from the snapshot. K3s wants the API port for this, so nobody is told anything meanwhile. */
+  async #restore(definition: ServerDefinition, snapshot: string, signal: AbortSignal): Promise<void> {
+    const { files } = this.disk;
+    const lines: string[] = [];
+    const host = { ...this.#k3sHost(definition), say: (line: string): void => void lines.push(line) };
+    await files.write(RESTORE_MARK, snapshot);
+    await files.write(RESTORE_FILE, (await files.read("/etc/trivet/restore.yaml")) ?? "");
+    await files.remove(CLUSTER_FILE);
+    await this.#leaveApiPort();
+    try {
+      await resetCluster(host, { "cluster-reset": ["true"], "cluster-reset-restore-path": [snapshot] }, signal);
+    } catch (error) {
+      const why = problemsOf(error).join("; ");
+      throw new Error(`${snapshot} was not restored, k3s ended with 1: ${why}`, { cause: error });
+    } finally {
+      await files.remove(RESTORE_FILE);
+      for (const line of lines) this.#say(`trivet: k3s: ${line}`);
+    }
+    await files.remove(RESTORE_MARK);
+  }
+
+  /** Asks the servers until the rule decides: through whom to join, or why this server initialises. */
+  async #meet(
+    { node, nodeName }: ServerDefinition,
+    signal: AbortSignal,
+  ): Promise<{ join: string; why?: undefined } | { join?: undefined; why: string }> {
     for (;;) {
-      const peers = await this.#askPeers(definition);
+      const peers = await this.#askPeers(this.definition!);
       const decision = node.role === "agent" ? decideAgent(peers) : decideBoot(nodeName, peers);
-      if (decision.action === "join") {
-        const { address } = node.peers.find(({ name }) => name === decision.through)!;
+      if (decision.action === "join")
+        return { join: node.peers.find(({ name }) => name === decision.through)!.address };
+      if (decision.action === "initialise")
         return {
-          clusterFile: `server: https://${address}:${apiPort(definition.config)}\n`,
-          reason: `joining through ${address}`,
+          why:
+            node.peers.length > 1 ? "all servers are fresh and this one has the lowest name" : "this server is alone",
         };
-      }
-      if (decision.action === "initialise") {
-        const why =
-          node.peers.length > 1 ? "all servers are fresh and this one has the lowest name" : "this server is alone";
-        return { clusterFile: "cluster-init: true\n", reason: `${why}: initialising the cluster` };
-      }
       this.#stage("rendezvous", decision.why);
       await delay(WAIT_PERIOD_MILLISECONDS, undefined, { signal });
     }
@@ -394,7 +435,7 @@ export class EmulatedServer {
   }
 
   #stage(stage: Stage, reason: string): void {
-    const line = this.#status?.say(stage, reason);
+    const line = this.#status ? this.#status.say(stage, reason) : `trivet: ${stage}: ${reason}`;
     if (line !== undefined) this.#say(line);
   }
 
@@ -410,6 +451,8 @@ export class EmulatedServer {
 }
 
 const DROP_INS = "/etc/rancher/k3s/config.yaml.d";
+const CLUSTER_FILE = `${DROP_INS}/20-cluster.yaml`;
+const RESTORE_FILE = `${DROP_INS}/30-restore.yaml`;
 const SILENCE = { state: "away", reason: "it does not answer" } as const;
 
 const pause = (seconds: number, signal: AbortSignal): Promise<void> =>

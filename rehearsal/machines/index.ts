@@ -29,6 +29,8 @@ export interface Machines extends MachineHost {
   console(id: number): readonly string[];
   /** Makes the boots of a server fail from now on, or (undefined) succeed again. */
   setFault(id: number, fault: BootFault | undefined): void;
+  /** What `k3s etcd-snapshot save` on that server does; answers the snapshot's name. */
+  saveSnapshot(id: number): Promise<string>;
   /** Servers whose API server serves, each with the administrator's own kubeconfig (a file) for people who look around. */
   controlPlanes(): readonly { cluster: string; node: string; url: string; adminKubeconfig: string }[];
   /** Ends every process and removes the folder. May be called twice. */
@@ -115,6 +117,11 @@ export function createMachines({
       if (!server) throw new Error(`there is no server ${id}`);
       if (fault === undefined) delete server.fault;
       else server.fault = fault;
+    },
+    saveSnapshot: async (id) => {
+      const server = servers.get(id)?.server;
+      if (!server) throw new Error(`no K3s server runs on server ${id}`);
+      return await server.saveSnapshot();
     },
     controlPlanes: () =>
       [...servers.values()].flatMap(({ server, definition }) => {

@@ -5,6 +5,9 @@ import { AGENT_KUBECONFIG, ETCD_DIRECTORY } from "../k3s/definition";
 import type { FileTree } from "../k3s/file-tree";
 import { ServerFiles } from "../k3s/host";
 
+/** There from the first step of a restore to its good end. */
+export const RESTORE_MARK = "/var/lib/trivet/restoring";
+
 /** The disk of an emulated server: a folder that outlives a reboot and is wiped by a rebuild. */
 export class MachineDisk {
   readonly path: string;
@@ -25,13 +28,15 @@ export class MachineDisk {
     return await readFile(join(this.path, "user-data"), "utf8").catch(() => undefined);
   }
 
-  /** Whether K3s has been here: what the boot script looks at. */
+  /** Whether K3s has been here: what the boot script looks at. Half a restore is no data. */
   async hasData(role: "server" | "agent"): Promise<boolean> {
-    const path = role === "server" ? `${ETCD_DIRECTORY}/member` : AGENT_KUBECONFIG;
-    return await stat(this.files.at(path)).then(
-      () => true,
-      () => false,
-    );
+    const exists = (path: string): Promise<boolean> =>
+      stat(this.files.at(path)).then(
+        () => true,
+        () => false,
+      );
+    if (role === "agent") return await exists(AGENT_KUBECONFIG);
+    return (await exists(`${ETCD_DIRECTORY}/member`)) && !(await exists(RESTORE_MARK));
   }
 
   /** First boot: writes the files of `write_files`, then notes the user-data as applied. */

@@ -172,8 +172,9 @@ export class ControlPlane {
     await this.#host.files.write(ENCRYPTION_FILE, JSON.stringify(encryption));
   }
 
-  startEtcd(start: MemberStart): RunningProcess {
-    return this.#run("etcd", this.#etcdArguments(start));
+  /** `forceNewCluster` makes a cluster of this one member out of what its data say. */
+  startEtcd(start: MemberStart, { forceNewCluster = false } = {}): RunningProcess {
+    return this.#run("etcd", [...this.#etcdArguments(start), ...(forceNewCluster ? ["--force-new-cluster"] : [])]);
   }
 
   /**
@@ -184,11 +185,11 @@ export class ControlPlane {
    * serves at once.
    */
   async whenEtcdServes(
-    start: MemberStart,
+    start: MemberStart | undefined,
     isPromoted: (() => Promise<boolean>) | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    if (!isPromoted) return await this.#until(() => this.etcd.hasQuorum(), signal);
+    if (!start || !isPromoted) return await this.#until(() => this.etcd.hasQuorum(), signal);
     await this.#until(isPromoted, signal);
     const patience = Date.now() + ANNOUNCEMENT_MILLISECONDS;
     // Its port takes connections and leaves them waiting: hence the short limit.

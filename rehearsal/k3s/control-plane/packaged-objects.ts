@@ -17,6 +17,7 @@ export const LOCAL_PATH_SERVICE_ACCOUNT = "local-path-provisioner-service-accoun
 export function packagedObjects({ config }: Pick<ServerDefinition, "config">): PackagedObject[] {
   const disabled = config.list("disable");
   return [
+    snapshotFileDefinition(),
     ...roleBindings(),
     ...(disabled.includes("coredns")
       ? []
@@ -51,6 +52,7 @@ const RESOURCES: Readonly<Record<string, { apiVersion: string; plural: string }>
   Deployment: { apiVersion: "apps/v1", plural: "deployments" },
   StorageClass: { apiVersion: "storage.k8s.io/v1", plural: "storageclasses" },
   ClusterRole: { apiVersion: "rbac.authorization.k8s.io/v1", plural: "clusterroles" },
+  CustomResourceDefinition: { apiVersion: "apiextensions.k8s.io/v1", plural: "customresourcedefinitions" },
   ClusterRoleBinding: { apiVersion: "rbac.authorization.k8s.io/v1", plural: "clusterrolebindings" },
 };
 
@@ -93,6 +95,37 @@ const toleratesControlPlane = [
   { key: "CriticalAddonsOnly", operator: "Exists" },
   { key: "node-role.kubernetes.io/control-plane", operator: "Exists", effect: "NoSchedule" },
 ];
+
+/** K3s' own kind for snapshots. Its fields are K3s' business; nothing is checked here. */
+const snapshotFileDefinition = (): PackagedObject =>
+  packaged("CustomResourceDefinition", {
+    metadata: { name: "etcdsnapshotfiles.k3s.cattle.io" },
+    spec: {
+      group: "k3s.cattle.io",
+      scope: "Cluster",
+      names: {
+        kind: "ETCDSnapshotFile",
+        listKind: "ETCDSnapshotFileList",
+        plural: "etcdsnapshotfiles",
+        singular: "etcdsnapshotfile",
+      },
+      versions: [
+        {
+          name: "v1",
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
+          additionalPrinterColumns: [
+            { name: "SnapshotName", type: "string", jsonPath: ".spec.snapshotName" },
+            { name: "Node", type: "string", jsonPath: ".spec.nodeName" },
+            { name: "Location", type: "string", jsonPath: ".spec.location" },
+            { name: "Size", type: "string", jsonPath: ".status.size" },
+            { name: "CreationTime", type: "date", jsonPath: ".status.creationTime" },
+          ],
+        },
+      ],
+    },
+  });
 
 function coreDns(address: string, domain: string): PackagedObject[] {
   const labels = { "k8s-app": "kube-dns" };
