@@ -69,13 +69,9 @@ export async function restore(
     return EXIT.well;
   }
   const snapshot = options.latest ? latest(found, wanted) : named(found, name);
-  const reasons = refusals(snapshot, wanted);
+  const reasons = [...refusals(snapshot, wanted), ...alreadyThere(state, snapshot.name)];
   if (reasons.length > 0) {
     throw new Refusal(`${snapshot.name} cannot be restored: ${reasons.join("; ")}. Nothing was changed.`);
-  }
-  if (state.servers.some((server) => server.restore !== undefined)) {
-    terminal.say("The servers still carry the label of a former restore. It goes first; no node is touched:");
-    await takeLabelAway(surroundings);
   }
   const change = restoring(platform, state, snapshot.name, false);
   return restored(surroundings, {
@@ -87,6 +83,14 @@ export async function restore(
     ],
   });
 }
+
+/** Pure: a label that a former restore left makes a new one of the same snapshot look as if it were done. */
+export const alreadyThere = (state: StackState, snapshot: string): string[] =>
+  state.servers.some((server) => server.restore === snapshot)
+    ? [
+        "the servers still carry it as a label, from a restore that is done; pulumi up takes the label away, then this again",
+      ]
+    : [];
 
 /** Pure. */
 export function restoring(platform: Platform, state: StackState, snapshot: string, interrupted: boolean): Change {
@@ -101,8 +105,9 @@ export function restoring(platform: Platform, state: StackState, snapshot: strin
     ],
     settings: interrupted ? {} : { restore: snapshot },
     environment: { TRIVET_RESTORE: snapshot },
-    // Kubernetes objects come later: a cluster that cannot be reached would end the run before it is there again.
-    arguments: ["--target", ALL_SERVERS],
+    // Kubernetes objects come later: a cluster that cannot be reached would end the run before it is there again. (A state that
+    // was lost has nothing that the servers could stand on: there, everything is made.)
+    arguments: state.authorities.length === 0 && state.servers.length === 0 ? [] : ["--target", ALL_SERVERS],
     refresh: state.servers.map(({ urn }) => urn),
     question: `Take the cluster back to ${snapshot}?`,
     carryOn: `The restore is not finished: trivet restore ${snapshot} carries on.`,
@@ -127,12 +132,11 @@ async function restored(surroundings: Surroundings, change: Change): Promise<num
   return EXIT.well;
 }
 
-/** A label that stays would make the next restore of the same snapshot look like one that is done. */
 async function takeLabelAway({ stack, more }: Surroundings): Promise<void> {
   const code = await stack.pulumi.run([...UP, "--target", ALL_SERVERS, ...more]);
   if (code !== EXIT.well) {
     throw new Refusal(
-      "The servers' label restore could not be taken away. Do: pulumi up, then this again if the restore is not done.",
+      "The restore is done, but the servers' label could not be taken away. Do: pulumi up.",
       code === EXIT.interrupted ? EXIT.interrupted : EXIT.problems,
     );
   }

@@ -1,7 +1,7 @@
 import type { V1PodDisruptionBudget } from "@kubernetes/client-node";
 import { rebuilding } from "../../operations/commands/rebuild";
 import { replacement } from "../../operations/commands/replace";
-import { restoring } from "../../operations/commands/restore";
+import { alreadyThere, restoring } from "../../operations/commands/restore";
 import { rolling } from "../../operations/commands/roll";
 import { newestReachable, outlook, renderOutlook } from "../../operations/commands/upgrade";
 import { nodeOf, settingsOf } from "../../operations/stack";
@@ -118,6 +118,18 @@ describe("trivet restore", () => {
     expect(change.settings).toEqual({ restore: "etcd-snapshot-honeydue-a-1" });
     expect(change.environment).toEqual({ TRIVET_RESTORE: "etcd-snapshot-honeydue-a-1" });
     expect(change.arguments).toEqual(["--target", "**hcloud:index/server:Server::**"]);
+  });
+
+  test("makes everything where the state was lost, and the servers have nothing to stand on", () => {
+    expect(restoring(platform, stackState({ servers: [] }), "s", false).arguments).toEqual([]);
+  });
+
+  test("is refused while servers carry the same snapshot as the label of an earlier one", () => {
+    const servers = [serverState("a", { restore: "s" })];
+    expect(alreadyThere(stackState({ servers }), "s")).toEqual([
+      expect.stringContaining("pulumi up takes the label away"),
+    ]);
+    expect(alreadyThere(stackState({ servers }), "another")).toEqual([]);
   });
 
   test("carries on with an interrupted one without setting it again", () => {
