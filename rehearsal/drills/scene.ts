@@ -140,8 +140,9 @@ export class Scene {
         const text = said.message.trim();
         // What differs from the last line in its seconds alone is no news.
         const gist = text.replaceAll(/\d+/g, "");
-        const about = `${said.urn ?? ""} ${/^node \S+/.exec(text)?.[0] ?? ""}`;
-        if (text === "" || told.get(about) === gist) return;
+        // A refused cluster says the same of each of eighty objects.
+        const about = said.severity === "info" ? (/^node \S+/.exec(text)?.[0] ?? "") : gist;
+        if (text === "" || text === "update failed" || told.get(about) === gist) return;
         told.set(about, gist);
         this.note(text);
       },

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Scene } from "../scene";
 import type { Story } from "../story";
 import { clusterId } from "./loss";
-import { QUICK, LOSE_QUEUE } from "./roll";
+import { LOSE_QUEUE, QUICK, REFRESHED } from "./roll";
 
 /** Only the servers: what stands in the cluster has no part in how it comes to be. */
 const SERVERS_ALONE = ["--exclude", "**kubernetes**", "--skip-preview"];
@@ -229,7 +229,7 @@ export const aAlone: Story = {
     await scene.powerOn("b");
     await scene.powerOn("c");
     await scene.thenSoon("b and c are a cluster again, the same one", async () => (await clusterId(scene)) === cluster);
-    const up = await scene.up({ args: ["--refresh", "--skip-preview"], environment: QUICK });
+    const up = await scene.up({ args: REFRESHED, environment: QUICK });
     scene.must("pulumi up lets a join it", up.ok, up.errors.join("\n"));
     await scene.thenWell();
     scene.then("it is the same cluster", (await clusterId(scene)) === cluster);

@@ -1,6 +1,6 @@
 import type { Scene } from "../scene";
 import type { Story } from "../story";
-import { callsSoFar, QUICK } from "./roll";
+import { callsSoFar, QUICK, REFRESHED } from "./roll";
 
 const lose = (node: string): Story => ({
   name: `lose-${node}`,
@@ -12,7 +12,7 @@ const lose = (node: string): Story => ({
     scene.given("three nodes");
     await scene.startWatch();
     await scene.deleteServer(node);
-    const up = await scene.up({ args: ["--refresh", "--skip-preview"], environment: QUICK });
+    const up = await scene.up({ args: REFRESHED, environment: QUICK });
     scene.must("pulumi up --refresh ended well", up.ok, up.errors.join("\n"));
     const report = await scene.endWatch();
     scene.then(
@@ -97,7 +97,7 @@ export const loseTwo: Story = {
     await scene.deleteServer("c");
     const since = callsSoFar(scene);
     const up = await scene.up({
-      args: ["--refresh", "--skip-preview"],
+      args: REFRESHED,
       environment: { TRIVET_TIME_LIMITS: "period=0.5,reach=5" },
     });
     const said = `${up.errors.join("\n")}\n${up.output}`;
