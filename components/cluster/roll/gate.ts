@@ -19,6 +19,8 @@ export interface Turn {
   readonly servers: number;
   /** Whether the step from the K3s version that runs to the one that is wanted may be taken; a reason when not. */
   readonly k3sStep: string | undefined;
+  /** The version that is wanted. */
+  readonly k3s: string;
   /** Claims (`<namespace>/<name>`) whose data may be lost, as the operator said for this one run. */
   readonly mayBeLost: ReadonlySet<string>;
 }
@@ -52,6 +54,7 @@ export function gate(view: ClusterView, turn: Turn): readonly Refusal[] {
     ...servers.flatMap(serverRefusals),
     ...others.filter(({ node: other }) => node.role === "agent" && other.pool === node.pool).flatMap(nodeRefusals),
     ...(node.role === "server" ? quorumRefusals(servers, turn) : []),
+    ...(node.role === "agent" && turn.kind !== "resize" ? newerAgentRefusals(servers, self, turn) : []),
     ...(turn.k3sStep === undefined
       ? []
       : [
@@ -118,6 +121,18 @@ function quorumRefusals(others: readonly NodeView[], { node, servers }: Turn): R
       remedy: "repair the others first; when that is impossible: `trivet restore <snapshot>` or `trivet rebuild`",
     },
   ];
+}
+
+/** Kubernetes' version skew policy: a kubelet is never newer than the API servers it talks to. */
+function newerAgentRefusals(servers: readonly NodeView[], self: NodeView | undefined, { k3s }: Turn): Refusal[] {
+  if (self?.object?.k3s === k3s) return [];
+  return servers
+    .filter(({ object }) => object !== undefined && object.k3s !== k3s)
+    .map(({ node, object }) => ({
+      node: node.name,
+      what: `it runs K3s ${object?.k3s}, and an agent must not run another (${k3s}) before the servers do`,
+      remedy: "let the servers roll first: pulumi up without --target",
+    }));
 }
 
 export const apiReason = (api: Exclude<ServerApi, { state: "ready" }>): string =>

@@ -1,5 +1,5 @@
 import type { ClusterNode, Platform } from "../../../model/platform";
-import { type Change, touchesNode } from "./change";
+import { type Change, changeOf, touchesNode } from "./change";
 import { type Consent, missingConsent } from "./consent";
 import { apiReason } from "./gate";
 import type { HetznerServer } from "./hetzner-servers";
@@ -11,9 +11,14 @@ export interface RollTools extends TurnTools {
   readonly cluster: Pick<Platform["cluster"], "generation" | "restore">;
   readonly installation: string;
   readonly consent: Consent;
+  /** For what does not stop this run but will not mend itself. */
+  readonly warn: (line: string) => void;
   /** What a node is to be, as the program knows it in this run. */
   readonly wanted: (node: ClusterNode) => Promise<Wanted>;
 }
+
+/** The engine sends what is ready at the same time within milliseconds. */
+const SERVERS_FIRST_SECONDS = 3;
 
 /**
  * One run's work on the nodes. The engine tells it what is about to happen to each server, in any order and as parallel as it
@@ -26,6 +31,8 @@ export class Roll {
   readonly #created = new Set<string>();
   /** Nodes that this run began anew without waiting for them. */
   readonly #unawaited = new Set<string>();
+  /** Nodes whose update the engine has begun. */
+  readonly #seen = new Set<string>();
   readonly #restored = new Set<string>();
   /** Set once no server has ever been in a cluster: then there is nothing to guard, until the end of the run. */
   #nothingToGuard = false;
@@ -37,14 +44,17 @@ export class Roll {
 
   /** Before the provider changes a server. Throws to leave it as it is. */
   async beforeUpdate(node: ClusterNode, serverId: number, change: Change): Promise<void> {
+    this.#seen.add(node.name);
     if (!touchesNode(change)) return;
+    if (change.impossible.length > 0) throw new Refused(refusedMove(node, change));
     if (change.generation !== undefined || change.restore !== undefined) {
+      if (change.resize !== undefined) throw new Refused(refusedMixture(node, change));
       await (this.#everything ??= this.#rebuildEverything(change.generation === undefined));
       return;
     }
-    if (change.impossible.length > 0) throw new Refused(refusedMove(node, change));
     if (change.forbiddenStep !== undefined)
       throw new Refused(`node ${node.name} stays as it is: ${change.forbiddenStep}`);
+    if (node.role === "agent" && change.rebuild) await this.#letServersAskFirst();
     await this.#inTurn(node, async () => {
       if ((await this.#reach()) === "nothing to guard") {
         if (change.rebuild) await this.#rebuildUnguarded(node, serverId);
@@ -125,6 +135,10 @@ export class Roll {
 
   /** Before a node's server is replaced as the operator asked. The turn ends when the new one is well. */
   async prepareReplacement(node: ClusterNode): Promise<void> {
+    const labels = (await this.#servers()).get(node.hostname)?.labels ?? {};
+    const { location } = node;
+    const moved = changeOf({ labels }, { labels: { ...labels, location } });
+    if (moved.impossible.length > 0) throw new Refused(refusedMove(node, moved));
     await this.#inTurn(node, async () => {
       if ((await this.#reach()) === "nothing to guard") return "goes on";
       await this.#deadOnesFirst(node);
@@ -157,6 +171,11 @@ export class Roll {
         say(`node ${node.name}: taken back into scheduling; an earlier run ended before it could`);
         await access.uncordon(node.hostname);
       }
+      if (object?.ready !== true)
+        this.#tools.warn(
+          `node ${node.name} is ${object === undefined ? "not in the cluster" : `not Ready: ${object.readyReason}`}. ` +
+            `If it stays so: pulumi config set --path trivet:revisions.${node.name} ${node.revision + 1}, and pulumi up makes it anew`,
+        );
     }
   }
 
@@ -173,6 +192,23 @@ export class Roll {
       const left = { name: hostname, hostname, role: "agent", pool: undefined } as const;
       await new NodeTurn(this.#tools, left).leave();
     }
+  }
+
+  /**
+   * K3s goes up on the servers first. The engine begins all updates together but in no order, so an agent's waits until those of the
+   * servers are in the queue. One that is not targeted never comes; then the gate judges.
+   */
+  async #letServersAskFirst(): Promise<void> {
+    const { nodes, clock, limits, wanted } = this.#tools;
+    const servers = await this.#servers();
+    const due: string[] = [];
+    for (const node of nodes.filter(({ role }) => role === "server")) {
+      const definition = servers.get(node.hostname)?.labels["definition"];
+      if (definition !== undefined && definition !== (await wanted(node)).definition) due.push(node.name);
+    }
+    const deadline = clock.now() + SERVERS_FIRST_SECONDS;
+    while (due.some((name) => !this.#seen.has(name)) && clock.now() < deadline)
+      await clock.sleep(Math.min(limits.period, SERVERS_FIRST_SECONDS));
   }
 
   /** Everything begins anew, at once: there is nothing to guard, and no node can come up before the others do. */
@@ -293,10 +329,25 @@ export class Roll {
   }
 }
 
-const refusedMove = ({ name }: ClusterNode, { impossible, reasons }: Change): string =>
-  `node ${name} stays as it is (${reasons.join(", ")}): a server cannot go ${impossible.join(" and ")} while it stays the same server, ` +
-  "and its public address stays where it was made. To do: undo the setting; or replace one node after the other, each behind " +
-  `the same gate, with another server and, in another location, another address: \`trivet replace ${name}\` (TRIVET_REPLACE=${name} pulumi up)`;
+const refusedMove = ({ name, role }: ClusterNode, { impossible, resize, reasons }: Change): string => {
+  const what = `node ${name} stays as it is (${reasons.join(", ")}): a server cannot go ${impossible.join(" and ")} while it stays the same server`;
+  const architecture = impossible.some((one) => one.includes("("));
+  if (architecture && impossible.length === 1 && resize === undefined)
+    return (
+      `${what}. To do: undo the setting; or have one node after the other replaced by a new server at the same address, each behind ` +
+      `the same gate: \`trivet replace ${name}\` (TRIVET_REPLACE=${name} pulumi up)`
+    );
+  // Its public address belongs to the location, and everything that points at the cluster points at its addresses.
+  return (
+    `${what}, nor can its public address. To do: undo the setting; ` +
+    (role === "agent"
+      ? "or add a pool in the other location, and take this one away when its pods have moved"
+      : "or move the whole cluster: `trivet escrow`, a snapshot, `pulumi destroy`, the new location, and `trivet restore`")
+  );
+};
+
+const refusedMixture = ({ name }: ClusterNode, { reasons }: Change): string =>
+  `node ${name} stays as it is (${reasons.join(", ")}): a resize would switch it off while it boots anew. Change the server type in a run of its own`;
 
 function outOfReach(apis: readonly ServerApi[], reasons: string): string {
   if (apis.every(({ state }) => state === "silent"))

@@ -87,8 +87,8 @@ export class Rolling {
       try {
         await (await this.#theRoll()).prepareReplacement(replacing);
       } catch (error) {
-        this.#endReplacement(new Error(`node ${replacing.name} was not replaced`));
-        throw error;
+        this.#endReplacement(new pulumi.RunError(`node ${replacing.name} was not replaced`));
+        throw new pulumi.RunError((error as Error).message);
       }
     });
   }
@@ -108,7 +108,11 @@ export class Rolling {
 
   /** For `up`, when every server is as defined: waits for nodes that nobody waited for, and mends what an earlier run left. */
   async settled(): Promise<void> {
-    await (await this.#theRoll()).settle();
+    try {
+      await (await this.#theRoll()).settle();
+    } catch (error) {
+      throw new pulumi.RunError((error as Error).message);
+    }
   }
 
   async #beforeCreate({ name }: pulumi.ResourceHookArgs): Promise<void> {
@@ -203,6 +207,7 @@ export class Rolling {
       clock: systemClock,
       limits,
       say: progressLines(component),
+      warn: (line) => void pulumi.log.warn(line, component),
       k3sStep: (from, to) => {
         const step = k3sStep(from, to);
         return step.allowed ? undefined : step.reason;

@@ -103,6 +103,7 @@ export class NodeTurn {
       kind,
       servers: nodes.filter(({ role }) => role === "server").length,
       k3sStep: running === undefined || kind === "resize" ? undefined : k3sStep(running, k3sVersion),
+      k3s: k3sVersion,
       mayBeLost,
     });
     if (refusals.length > 0) throw new Refused(reportRefusals(this.#node, refusals));

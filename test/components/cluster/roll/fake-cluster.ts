@@ -75,6 +75,7 @@ export class FakeCluster {
   readonly volumes: (LocalVolume & { hostname: string })[] = [];
   readonly journal: string[] = [];
   readonly said: string[] = [];
+  readonly warned: string[] = [];
   /** The fewest healthy voters at any moment while there were servers to vote. */
   fewestVoters = Number.POSITIVE_INFINITY;
   available = true;
@@ -191,8 +192,9 @@ export class FakeCluster {
       clock: this.clock,
       limits: LIMITS,
       say: (line) => this.said.push(line),
+      warn: (line) => this.warned.push(line),
       k3sStep: () => undefined,
-      k3sVersion: "v1.36.5+k3s1",
+      k3sVersion: wanted === "new" ? "v1.36.5+k3s1" : "v1.36.4+k3s1",
       mayBeLost: options.mayBeLost ?? new Set(),
       cluster: options.cluster ?? { generation: 1, restore: undefined },
       installation: "i",
@@ -414,7 +416,7 @@ export class FakeCluster {
       voter:
         node.member === undefined ? undefined : { is: voter, reason: voter ? "MemberNotLearner" : "MemberIsLearner" },
       definition: node.definition,
-      k3s: "v1.36.4+k3s1",
+      k3s: node.definition === "new" ? "v1.36.5+k3s1" : "v1.36.4+k3s1",
       member: node.member,
       removedMember: node.removedMember,
       removalAsked: node.removalAsked,

@@ -41,6 +41,7 @@ const turn = (name: string, more: Partial<Turn> = {}): Turn => ({
   kind: "rebuild",
   servers: 3,
   k3sStep: undefined,
+  k3s: "v1.36.4+k3s1",
   mayBeLost: new Set(),
   ...more,
 });
@@ -147,6 +148,16 @@ describe("the gate", () => {
     const other = { ...turn("general-1").node, pool: "batch" };
     expect(gate(view({ "general-2": down }), turn("general-1", { node: other }))).toEqual([]);
     expect(said(gate(view({ c: down }), turn("general-1")))).toEqual(["c: it is not Ready: no heartbeat"]);
+  });
+
+  test("lets an agent go to another K3s only after the servers", () => {
+    const next = turn("general-1", { k3s: "v1.36.5+k3s1" });
+    const done: Differences = { object: { k3s: "v1.36.5+k3s1" } };
+    expect(said(gate(view({ a: done, b: done }), next))).toEqual([
+      "c: it runs K3s v1.36.4+k3s1, and an agent must not run another (v1.36.5+k3s1) before the servers do",
+    ]);
+    expect(gate(view({ a: done, b: done, c: done }), next)).toEqual([]);
+    expect(gate(view(), turn("a", { k3s: "v1.36.5+k3s1" }))).toEqual([]);
   });
 
   test("says everything at once, each with what to do", () => {

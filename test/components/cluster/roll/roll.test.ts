@@ -331,6 +331,13 @@ describe("a replacement that the operator asked for", () => {
   });
 });
 
+test("a replacement does not move a node either: its address stays where it is", async () => {
+  const cluster = new FakeCluster();
+  cluster.machine("b").labels["location"] = "fsn1";
+  await expect(cluster.run("old").prepareReplacement(cluster.node("b"))).rejects.toThrow("from fsn1 to nbg1");
+  expect(cluster.journal).toEqual([]);
+});
+
 describe("a new generation", () => {
   const generation = { cluster: { generation: 2, restore: undefined } };
 
@@ -350,6 +357,25 @@ describe("a new generation", () => {
     expect(rebuilds(cluster)).toEqual([1, 1, 1]);
     expect(cluster.journal.slice(0, 3).sort()).toEqual(["POST a rebuild", "POST b rebuild", "POST c rebuild"]);
   });
+});
+
+test("what cannot be done to a server in place is refused, also together with a new generation", async () => {
+  const cluster = new FakeCluster();
+  const roll = () =>
+    cluster.run("old", {
+      cluster: { generation: 2, restore: undefined },
+      consent: { rebuild: "2", restore: undefined },
+    });
+  await expect(update(cluster, roll(), "a", { location: "fsn1", generation: "2" })).rejects.toThrow(
+    "node a stays as it is (generation 1 -> 2, location nbg1 -> fsn1)",
+  );
+  await expect(update(cluster, roll(), "a", {}, { from: "cx33", to: "cax31" })).rejects.toThrow(
+    "from x86 (cx33) to arm (cax31)",
+  );
+  await expect(update(cluster, roll(), "a", { generation: "2" }, { from: "cx33", to: "cx43" })).rejects.toThrow(
+    "Change the server type in a run of its own",
+  );
+  expect(cluster.journal).toEqual([]);
 });
 
 describe("a restore", () => {
@@ -378,14 +404,21 @@ describe("a restore", () => {
 });
 
 describe("agents", () => {
-  test("roll one at a time by the same gate, without etcd", async () => {
+  test("roll one at a time by the same gate, after the servers, whoever asks first", async () => {
     const cluster = new FakeCluster(honeyduePlatform({ pools: { general: 2 } }));
     cluster.addPod("worker-1", "honeydue-general-1");
-    expect(await up(cluster, "new", { only: ["general-1", "general-2"] })).toEqual([]);
-    expect(cluster.nodes.get("honeydue-general-1")?.definition).toBe("new");
-    expect(cluster.nodes.get("honeydue-general-2")?.definition).toBe("new");
-    expect(cluster.fewestVoters).toBe(3);
-    expect(cluster.journal.some((line) => line.startsWith("remove member"))).toBe(false);
+    expect(await up(cluster, "new", { only: ["general-1", "general-2", "c", "b", "a"] })).toEqual([]);
+    const order = cluster.journal.filter((line) => line.endsWith(" rebuild")).map((line) => line.split(" ")[1]);
+    expect(order).toEqual(["c", "b", "a", "general-1", "general-2"]);
+    expect(cluster.journal.filter((line) => line.startsWith("remove member"))).toHaveLength(3);
+    expect(cluster.fewestVoters).toBe(2);
+  });
+
+  test("are refused another K3s while the servers run the old one", async () => {
+    const cluster = new FakeCluster(honeyduePlatform({ pools: { general: 2 } }));
+    const [first] = await up(cluster, "new", { only: ["general-1"] });
+    expect(first).toContain("node a: it runs K3s v1.36.4+k3s1, and an agent must not run another (v1.36.5+k3s1)");
+    expect(cluster.journal).toEqual([]);
   });
 
   test("that left the model give their pods away before the engine deletes their servers", async () => {
@@ -397,6 +430,15 @@ describe("agents", () => {
     expect([...cluster.nodes.keys()]).toEqual(["honeydue-a", "honeydue-b", "honeydue-c", "honeydue-general-1"]);
     expect(cluster.machines.has("honeydue-general-2")).toBe(true); // that is the engine's part
   });
+});
+
+test("a node that is not in the cluster is warned of, with what makes it anew", async () => {
+  const cluster = new FakeCluster();
+  await cluster.access.deleteNode("honeydue-c");
+  await cluster.run("old").settle();
+  expect(cluster.warned).toEqual([
+    "node c is not in the cluster. If it stays so: pulumi config set --path trivet:revisions.c 2, and pulumi up makes it anew",
+  ]);
 });
 
 test("what an earlier run left cordoned is taken back into scheduling, and nobody else's cordon is touched", async () => {
