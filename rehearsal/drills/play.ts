@@ -73,7 +73,10 @@ export class Company {
       scene = new Scene({ rehearsal: stage.rehearsal, power: stage, say, signal });
       await story.play(scene);
     } catch (thrown) {
-      if (signal.aborted) throw thrown;
+      if (signal.aborted) {
+        await this.#leave(stage);
+        throw thrown;
+      }
       if (!(thrown instanceof DrillStopped)) {
         error = thrown instanceof Error ? thrown.message : String(thrown);
         say(`FAIL    the story ended early: ${error}`);
@@ -108,7 +111,8 @@ export class Company {
     }
     if (this.#shared) return this.#shared;
     const { say, signal } = this.#options;
-    const opened = await this.#open({});
+    signal.throwIfAborted();
+    const opened = (this.#shared = await this.#open({}));
     say("given   a platform, brought up by pulumi up");
     const run = await opened.rehearsal.run("up", { signal, args: ["--skip-preview"] });
     signal.throwIfAborted();
@@ -117,7 +121,6 @@ export class Company {
       throw new Error(`the platform did not come up: ${run.errors.join("\n")}`);
     }
     say(`        pulumi up ended well after ${run.seconds.toFixed(1)} s`);
-    this.#shared = opened;
     return opened;
   }
 

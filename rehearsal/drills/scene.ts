@@ -7,11 +7,11 @@ import type { CloudClient, ServerView } from "../rehearse/cloud-client";
 import type { EngineEvent, EngineRun, RunOptions } from "../rehearse/engine";
 import type { Rehearsal } from "../rehearse/rehearsal";
 import { type CommandRun, runTrivet } from "./commands";
-import { PodNetwork } from "./pod-network";
 import type { Check } from "./story";
 import { Member, type EtcdAccess } from "./watch/members";
 import { type ApiAccess, accessFrom, ApiServers } from "./watch/servers";
-import { describeWatch, Watch, type WatchReport } from "./watch/watch";
+import { describeWatch, type WatchReport } from "./watch/watch";
+import { WatchProcess } from "./watch/watch-process";
 
 /** How long the platform gets to become well after something was done to it. */
 const WELL_WITHIN_MILLISECONDS = 90_000;
@@ -47,7 +47,7 @@ export class Scene {
   watchReport: WatchReport | undefined;
   readonly #power: PowerLine;
   readonly #say: (line: string) => void;
-  #watch: { watch: Watch; network: PodNetwork } | undefined;
+  #watch: WatchProcess | undefined;
 
   constructor({ rehearsal, power, say, signal }: SceneParts) {
     this.rehearsal = rehearsal;
@@ -410,27 +410,22 @@ export class Scene {
     const hosts = Object.fromEntries(
       Object.values(servers).flatMap(({ name, public_net: { ipv4 } }) => (ipv4 ? [[name, ipv4.ip]] : [])),
     );
-    const network = new PodNetwork(api, hosts);
+    const watch = await WatchProcess.begin({ api, etcd: await this.etcdAccess(), service: WATCHED_SERVICE, hosts });
+    this.#watch = watch;
     this.#power.onPower(({ serverId, on }) => {
       const node = this.rehearsal.hetzner.project.servers.get(serverId)?.name;
-      if (node === undefined) return;
-      if (on) network.restore(node);
-      else network.cut(node);
+      if (node !== undefined) watch.power(node, on);
     });
-    await this.until("the simulated pods serve", async () => network.podCount > 0);
-    const watch = await Watch.start({ api, etcd: await this.etcdAccess(), service: WATCHED_SERVICE, network });
-    this.#watch = { watch, network };
     this.note("the watch begins: members, nodes, a client of the API, a client of a Service");
   }
 
   /** Ends the watch and prints what it saw. */
   async endWatch(): Promise<WatchReport | undefined> {
     if (!this.#watch) return undefined;
-    const { watch, network } = this.#watch;
+    const watch = this.#watch;
     this.#watch = undefined;
     this.#power.onPower(() => undefined);
-    const report = await watch.stop();
-    await network.close();
+    const report = await watch.end();
     this.watchReport = report;
     for (const line of describeWatch(report)) this.note(line);
     return report;
