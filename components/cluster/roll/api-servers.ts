@@ -1,11 +1,11 @@
 import { request } from "node:https";
 import { setTimeout as delay } from "node:timers/promises";
 import { KUBERNETES_API_PORT } from "../firewall";
-import type { Credentials } from "../kubernetes-api";
+import { AGENT_STATUS_NAME, type Credentials } from "../kubernetes-api";
 import type { BootAnswer, ServerApi } from "./view";
 
-/** A server's public address, under the name of its node. */
-export interface ServerAddress {
+/** A node's public address, under the node's name. */
+export interface NodeAddress {
   readonly node: string;
   readonly address: string;
 }
@@ -34,23 +34,32 @@ const ROUND_PAUSE_MILLISECONDS = 500;
  * deletion or an eviction.
  */
 export class ApiServers {
-  readonly #servers: readonly ServerAddress[];
+  readonly #servers: readonly NodeAddress[];
+  readonly #agents: readonly NodeAddress[];
   readonly #credentials: Credentials;
   readonly #answerSeconds: number;
   #preferred = 0;
 
-  constructor(servers: readonly ServerAddress[], credentials: Credentials, answerSeconds: number) {
+  constructor(
+    { servers, agents = [] }: { servers: readonly NodeAddress[]; agents?: readonly NodeAddress[] },
+    credentials: Credentials,
+    answerSeconds: number,
+  ) {
     this.#servers = servers;
+    this.#agents = agents;
     this.#credentials = credentials;
     this.#answerSeconds = answerSeconds;
   }
 
-  /** What each server's port says, all asked at once. Never throws. */
+  /** What each server's port says, and each agent's that boots; all asked at once. Never throws. */
   async states(): Promise<ReadonlyMap<string, ServerApi>> {
-    const states = await Promise.all(
-      this.#servers.map(async (server) => [server.node, await this.#state(server)] as const),
+    const servers = this.#servers.map(async (server) => [server.node, await this.#state(server)] as const);
+    const agents = this.#agents.map(
+      async (agent) => [agent.node, await this.#state(agent, AGENT_STATUS_NAME)] as const,
     );
-    return new Map(states);
+    // Nothing listens on an agent that runs; its Node tells the rest.
+    const booting = (await Promise.all(agents)).filter(([, { state }]) => state === "booting");
+    return new Map([...(await Promise.all(servers)), ...booting]);
   }
 
   /** Any answer below 500 is one, refusals too. Throws NoApiServer when none comes. */
@@ -76,9 +85,9 @@ export class ApiServers {
     throw new NoApiServer(reasons);
   }
 
-  async #state(server: ServerAddress): Promise<ServerApi> {
+  async #state(server: NodeAddress, certificateName?: string): Promise<ServerApi> {
     try {
-      const { status, text } = await this.#call(server, "GET", "/readyz");
+      const { status, text } = await this.#call(server, "GET", "/readyz", undefined, certificateName);
       if (status === 200) return { state: "ready" };
       const boot = (parsed(text) as { trivet?: BootAnswer } | undefined)?.trivet;
       if (boot !== undefined) return { state: "booting", boot };
@@ -104,10 +113,11 @@ export class ApiServers {
   }
 
   #call(
-    { address }: ServerAddress,
+    { address }: NodeAddress,
     method: string,
     path: string,
     body?: unknown,
+    certificateName?: string,
   ): Promise<{ status: number; text: string }> {
     const { authorityPem, certificatePem, privateKeyPem } = this.#credentials;
     const payload = body === undefined ? undefined : JSON.stringify(body);
@@ -122,6 +132,7 @@ export class ApiServers {
           cert: certificatePem,
           key: privateKeyPem,
           agent: false,
+          ...(certificateName === undefined ? {} : { servername: certificateName }),
           headers: {
             accept: "application/json",
             ...(payload === undefined

@@ -29,7 +29,7 @@ export type Eviction = "accepted" | "gone" | { readonly refused: string };
 
 /** What a roll asks of the cluster and does to it. Nodes are named by their host names. */
 export interface ClusterAccess {
-  /** What each server's API port says, by the node's name. Never throws. */
+  /** What each server's API port says, and each agent's that boots, by the node's name. Never throws. */
   apis(): Promise<ReadonlyMap<string, ServerApi>>;
   /** Every Node, by host name. */
   nodes(): Promise<ReadonlyMap<string, NodeObject>>;

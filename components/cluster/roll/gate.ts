@@ -86,8 +86,7 @@ function serverRefusals(view: NodeView): Refusal[] {
 }
 
 const REPAIR_SERVER =
-  "look at `trivet status` and at its console at Hetzner; a server that is gone is made again by `pulumi up --refresh`, " +
-  "a broken one by raising its number in trivet:revisions";
+  "look at `trivet status` and at its console at Hetzner; a server that is broken or gone is made anew by `trivet replace`";
 
 function nodeRefusals({ node, object }: NodeView): Refusal[] {
   if (object === undefined)

@@ -27,7 +27,7 @@ export interface RollingArgs {
   readonly hetzner: pulumi.Input<CloudApi>;
   readonly installation: pulumi.Input<string>;
   readonly credentials: pulumi.Input<Credentials>;
-  /** Public addresses of the servers, by node name. */
+  /** Public addresses, by node name. */
   readonly addresses: pulumi.Input<Readonly<Record<string, string>>>;
 }
 
@@ -199,10 +199,11 @@ export class Rolling {
     ]);
     const { cluster } = platform;
     const limits = timeLimits();
-    const servers = cluster.servers.map(({ name }) => ({ node: name, address: all[name]! }));
+    const of = (nodes: readonly ClusterNode[]) => nodes.map(({ name }) => ({ node: name, address: all[name]! }));
+    const addressed = { servers: of(cluster.servers), agents: of(cluster.agents) };
     return new Roll({
       nodes: cluster.nodes,
-      access: new KubernetesAccess(new ApiServers(servers, secrets, limits.answer)),
+      access: new KubernetesAccess(new ApiServers(addressed, secrets, limits.answer)),
       cloud: new HetznerServers(api, systemClock, limits),
       clock: systemClock,
       limits,

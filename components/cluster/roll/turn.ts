@@ -204,7 +204,7 @@ export class NodeTurn {
     const { hostname, name } = this.#node;
     let failingSince: number | undefined;
     await this.#until("it did not become well", "waiting until it is well", limits.boot, async () => {
-      const api = this.#node.role === "server" ? (await access.apis()).get(name) : undefined;
+      const api = (await access.apis()).get(name);
       if (api?.state === "booting" && api.boot.stage === "failed") {
         failingSince ??= clock.now();
         if (clock.now() - failingSince >= limits.failing)

@@ -1,12 +1,14 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { createServer, type Server } from "node:https";
 import { ApiServers, NoApiServer } from "../../../../components/cluster/roll/api-servers";
+import { AGENT_STATUS_NAME } from "../../../../components/cluster/kubernetes-api";
 import type { Authority } from "../../../../rehearsal/k3s/authorities";
 import { issueLeaf } from "../../../../rehearsal/k3s/leaf-certificates";
 import { makeAuthority } from "../../../rehearsal/machines/support/authorities";
 
 const ADDRESSES = { a: "127.51.9.11", b: "127.51.9.12", c: "127.51.9.13" } as const;
-type Name = keyof typeof ADDRESSES;
+const AGENTS = { "general-1": "127.51.9.21", "general-2": "127.51.9.22" } as const;
+type Name = keyof typeof ADDRESSES | keyof typeof AGENTS;
 interface Answer {
   readonly status: number;
   readonly body?: string;
@@ -37,18 +39,24 @@ describe("the API servers of a cluster", () => {
   });
 
   const start = async (name: Name, answer: Answer | "never", by = authority): Promise<void> => {
-    const leaf = await issueLeaf(by, { commonName: name, names: [ADDRESSES[name]], usage: "server" });
+    const address = { ...ADDRESSES, ...AGENTS }[name];
+    // Every agent has the same certificate.
+    const names = [name in AGENTS ? AGENT_STATUS_NAME : address];
+    const leaf = await issueLeaf(by, { commonName: name, names, usage: "server" });
     const server = createServer({ cert: leaf.certificatePem, key: leaf.keyPem }, (request, response) => {
       asked.push(`${name} ${request.method} ${request.url} ${request.headers["content-type"] ?? ""}`.trim());
       if (answer !== "never") response.writeHead(answer.status).end(answer.body ?? "{}");
     });
     running.push(server);
-    await new Promise<void>((listening) => server.listen(6443, ADDRESSES[name], listening));
+    await new Promise<void>((listening) => server.listen(6443, address, listening));
   };
 
   const servers = (): ApiServers =>
     new ApiServers(
-      Object.entries(ADDRESSES).map(([node, address]) => ({ node, address })),
+      {
+        servers: Object.entries(ADDRESSES).map(([node, address]) => ({ node, address })),
+        agents: Object.entries(AGENTS).map(([node, address]) => ({ node, address })),
+      },
       { authorityPem: authority.pem, certificatePem: client.certificatePem, privateKeyPem: client.keyPem },
       0.5,
     );
@@ -85,10 +93,12 @@ describe("the API servers of a cluster", () => {
     const boot = { node: "honeydue-b", stage: "download", reason: "k3s", seconds: 4, definition: "x", fresh: true };
     await start("a", { status: 500, body: "[+]ping ok\n[-]etcd failed: reason withheld\n" });
     await start("b", { status: 503, body: JSON.stringify({ trivet: boot }) });
+    await start("general-2", { status: 503, body: JSON.stringify({ trivet: boot }) });
     expect(Object.fromEntries(await servers().states())).toEqual({
       a: { state: "unready", reason: "etcd failed" },
       b: { state: "booting", boot },
       c: { state: "silent", reason: "connect ECONNREFUSED 127.51.9.13:6443" },
+      "general-2": { state: "booting", boot }, // of an agent that runs nothing is heard
     });
     await start("c", { status: 200, body: "ok" });
     expect((await servers().states()).get("c")).toEqual({ state: "ready" });
