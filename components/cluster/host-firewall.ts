@@ -50,6 +50,8 @@ table inet trivet {
     type filter hook forward priority filter - 10; policy accept;
     # The metadata service hands this node's user-data, with the cluster's keys, to anybody who asks.
     ip daddr 169.254.169.254 drop
+    # Etcd of another node: there the pod would look like this node, whose address flannel gives it on the way out.
+    ip saddr ${podCidr} ip daddr ${subnetCidr} tcp dport ${ETCD_PORTS} drop
     # To pods, by host ports and node ports: from nodes, pods and (Hetzner's firewall willing) outside; not from the rest of
     # the private network. What a pod itself asked for comes back.
     ct state established,related accept

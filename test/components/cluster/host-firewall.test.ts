@@ -47,7 +47,7 @@ import socket, sys, time
 servers = [socket.create_server(("0.0.0.0", int(port))) for port in sys.argv[1:]]
 print(flush=True)
 time.sleep(60)'
-exec 3< <(ip netns exec node python3 -c "$listen" 22 443 2379 2380 2381 6443 10250) 4< <(ip netns exec pod python3 -c "$listen" 8000) 5< <(python3 -c "$listen" 80)
+exec 3< <(ip netns exec node python3 -c "$listen" 22 443 2379 2380 2381 6443 10250) 4< <(ip netns exec pod python3 -c "$listen" 8000) 5< <(python3 -c "$listen" 80 2379)
 read -u 3; read -u 4; read -u 5
 try='
 import concurrent.futures, socket, sys
@@ -91,6 +91,8 @@ const CONNECTIONS: readonly (readonly [
   [POD, NODE, [2379, 2380], false, "but never etcd"],
   [OUTSIDE, NODE_PUBLIC, [443, 6443], true, "what Hetzner's firewall lets in gets in"],
   [OUTSIDE, NODE_PUBLIC, [22, 2379, 2380, 2381, 10250], false, "and no more than that"],
+  [POD, SERVER, [2379], false, "nor that of another node, to which they would look like their own"],
+  [NODE, SERVER, [2379], true, "which nodes reach"],
   [POD, METADATA, [80], false, "no pod gets the user-data"],
   [NODE_PUBLIC, METADATA, [80], false, "nor does one in the host network"],
   [POD, SERVER, [80], true, "pods reach the outside, and get answers"],
