@@ -13,6 +13,7 @@ import type { Hetzner } from "./hetzner";
 import { answeringServer, askServer, type Credentials, kubeconfig } from "./kubernetes-api";
 import { makeNetwork, makeSubnet } from "./network";
 import { makePlacementGroup } from "./placement-group";
+import { timeLimits } from "./roll/limits";
 import { Rolling } from "./roll/rolling";
 import { makeServer } from "./server";
 import { clusterConfigSecrets, definitionAspects, definitionDigest, type NodeIdentity, userData } from "./user-data";
@@ -164,7 +165,7 @@ export class Cluster extends pulumi.ComponentResource {
         const address = await answeringServer({
           servers: controlPlane.map(({ hostname }, index) => ({ name: hostname, address: all[index]! })),
           ask: (asked) => askServer(asked, known, preview ? PREVIEW_TIMEOUT_SECONDS : API_TIMEOUT_SECONDS),
-          deadlineSeconds: preview ? 0 : API_DEADLINE_SECONDS,
+          deadlineSeconds: preview ? 0 : Math.min(API_DEADLINE_SECONDS, timeLimits().boot),
           graceSeconds: API_GRACE_SECONDS,
           periodSeconds: API_PERIOD_SECONDS,
           progress: everyFewSeconds((line) => void pulumi.log.info(line, this, undefined, true)),

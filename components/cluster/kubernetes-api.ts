@@ -205,7 +205,8 @@ export async function answeringServer({
       throw new Error(
         `No server's Kubernetes API became ready within ${deadlineSeconds} s. ${reasons.join("; ")}. ` +
           "If this computer's address is not among trivet:operators, the firewall drops it without a word; " +
-          "otherwise the servers' consoles at Hetzner say what they wait for.",
+          "otherwise the servers' consoles at Hetzner say what they wait for. Servers that are gone from Hetzner are noticed by " +
+          "`pulumi refresh --target '**hcloud:index/server:Server::**'`; if too many are lost: `trivet restore <snapshot>` or `trivet rebuild`.",
       );
     }
     progress(`waiting for the Kubernetes API, ${Math.round(elapsed)} s: ${reasons.join("; ")}`);

@@ -108,6 +108,17 @@ export class Scene {
     return run;
   }
 
+  /**
+   * What a person types when a server is gone: the state learns of it, then `pulumi up`. (`pulumi up --refresh` would read the Kubernetes
+   * objects as well, through the one server that the state knows as the way in, which may be the lost one.)
+   */
+  async upAfterLoss(environment: Record<string, string>): Promise<EngineRun> {
+    const args = ["--skip-preview", "--target", "**hcloud:index/server:Server::**"];
+    this.note(`$ pulumi refresh --target '${args[2]}'`);
+    const refresh = await this.rehearsal.run("refresh", this.#shown({ args }));
+    return refresh.ok ? this.up({ args: ["--skip-preview"], environment }) : refresh;
+  }
+
   async preview(options: RunOptions = {}): Promise<EngineRun> {
     this.note(`$ pulumi preview${(options.args ?? []).map((arg) => ` ${arg}`).join("")}`);
     return this.rehearsal.run("preview", options);

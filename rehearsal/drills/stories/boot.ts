@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Scene } from "../scene";
 import type { Story } from "../story";
 import { clusterId } from "./loss";
-import { LOSE_QUEUE, QUICK, REFRESHED } from "./roll";
+import { LOSE_QUEUE, QUICK } from "./roll";
 
 /** Only the servers: what stands in the cluster has no part in how it comes to be. */
 const SERVERS_ALONE = ["--exclude", "**kubernetes**", "--skip-preview"];
@@ -80,7 +80,7 @@ export const bootNever: Story = {
     scene.when("the platform is created");
     const up = await scene.up({
       args: ["--skip-preview"],
-      environment: { TRIVET_TIME_LIMITS: "period=0.5,boot=10", ...SHORT_WAIT },
+      environment: { TRIVET_TIME_LIMITS: "period=0.5,boot=15" },
     });
     const said = `${up.errors.join("\n")}\n${up.output}`;
     scene.then(
@@ -104,9 +104,6 @@ export const bootNever: Story = {
     await scene.thenWell();
   },
 };
-
-/** `pulumi up` gives the API ten minutes at a first boot; here the answer is known sooner. */
-const SHORT_WAIT = { TRIVET_API_DEADLINE_SECONDS: "15" };
 
 export const bootFails: Story = {
   name: "boot-fails",
@@ -229,7 +226,7 @@ export const aAlone: Story = {
     await scene.powerOn("b");
     await scene.powerOn("c");
     await scene.thenSoon("b and c are a cluster again, the same one", async () => (await clusterId(scene)) === cluster);
-    const up = await scene.up({ args: REFRESHED, environment: QUICK });
+    const up = await scene.upAfterLoss(QUICK);
     scene.must("pulumi up lets a join it", up.ok, up.errors.join("\n"));
     await scene.thenWell();
     scene.then("it is the same cluster", (await clusterId(scene)) === cluster);

@@ -1,6 +1,6 @@
 import type { Scene } from "../scene";
 import type { Story } from "../story";
-import { callsSoFar, QUICK, REFRESHED } from "./roll";
+import { callsSoFar, QUICK } from "./roll";
 
 const lose = (node: string): Story => ({
   name: `lose-${node}`,
@@ -12,8 +12,8 @@ const lose = (node: string): Story => ({
     scene.given("three nodes");
     await scene.startWatch();
     await scene.deleteServer(node);
-    const up = await scene.up({ args: REFRESHED, environment: QUICK });
-    scene.must("pulumi up --refresh ended well", up.ok, up.errors.join("\n"));
+    const up = await scene.upAfterLoss(QUICK);
+    scene.must("pulumi up ended well", up.ok, up.errors.join("\n"));
     const report = await scene.endWatch();
     scene.then(
       "two voters stayed healthy all the time",
@@ -96,10 +96,7 @@ export const loseTwo: Story = {
     await scene.deleteServer("b");
     await scene.deleteServer("c");
     const since = callsSoFar(scene);
-    const up = await scene.up({
-      args: REFRESHED,
-      environment: { TRIVET_TIME_LIMITS: "period=0.5,reach=5" },
-    });
+    const up = await scene.upAfterLoss({ TRIVET_TIME_LIMITS: "period=0.5,reach=5" });
     const said = `${up.errors.join("\n")}\n${up.output}`;
     scene.then("pulumi up ends with an error", !up.ok);
     scene.then(

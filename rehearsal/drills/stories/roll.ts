@@ -8,12 +8,6 @@ export const LOSE_QUEUE = { TRIVET_LOSE_KEPT_DATA: "honeydue/data-redis-queue-0"
 /** A rehearsal's machines are quick: look more often than at a cloud's. */
 export const QUICK = { TRIVET_TIME_LIMITS: "period=0.5" };
 
-/**
- * After something was lost: looks at what there is first. The program has to run for that, for the state knows of one way into the
- * cluster only, and that server may be the lost one.
- */
-export const REFRESHED = ["--refresh", "--run-program", "--skip-preview"];
-
 const SERVERS = ["a", "b", "c"] as const;
 
 const UPDATE_SERVER = "hcloud:index/server:Server";
