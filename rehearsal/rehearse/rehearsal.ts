@@ -355,7 +355,7 @@ function namesOfStandIns(realPluginNames: readonly string[], hasSnapshots: boole
           "servers (Debian user lands under systemd-nspawn, with copies of kernel settings)",
           "k3s (stand-in; what it starts is real)",
         ]
-      : ["servers (their user-data is applied, no machine runs)"]),
+      : ["servers (their user-data is applied, no machine runs)", "k3s (its part is played; what it starts is real)"]),
     "pods (simulated by kwok, no container runs)",
   ];
 }
