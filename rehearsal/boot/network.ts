@@ -67,12 +67,12 @@ exec "$@"
 
 /** A server's namespace and its public interface, addressed as by Hetzner's DHCP: one address, the gateway on the link. */
 const PLUG_IN = `
-name=$1; address=$2
+name=$1; address=$2; outer=p$3
 ip netns add "$name"
 ip -n "$name" link set lo up
 [ -n "$address" ] || exit 0
-ip link add "p$name" type veth peer name eth0 netns "$name"
-ip link set "p$name" master public up
+ip link add "$outer" type veth peer name eth0 netns "$name"
+ip link set "$outer" master public up
 ip -n "$name" link set eth0 up
 ip -n "$name" address add "$address/32" dev eth0
 ip -n "$name" route add ${GATEWAY_ADDRESS} dev eth0 src "$address"
@@ -84,7 +84,7 @@ ip -n "$name" route add default via ${GATEWAY_ADDRESS} src "$address"
  * address in a private network is the last of the first server's /24: from there it may ask etcd, which nobody outside may.
  */
 const ATTACH = `
-name=$1; network=net$2; interface=$3; mac=$4; address=$5; outer=v$2-$name
+name=$1; interface=$3; mac=$4; address=$5; network=net$2; outer=v$2-$6
 ip -n "$name" link show "$interface" >/dev/null 2>&1 && exit 0
 ip link show "$network" >/dev/null 2>&1 || { ip link add "$network" mtu ${PRIVATE_MTU} type bridge; ip link set "$network" up; ip address add "\${address%.*}.254/24" dev "$network"; }
 ip link add "$outer" mtu ${PRIVATE_MTU} type veth peer name "$interface" mtu ${PRIVATE_MTU} address "$mac" netns "$name"
@@ -97,7 +97,7 @@ ip -n "$name" route add "\${address%.*.*}.0.0/16" dev "$interface" src "$address
 /** Interfaces go at once: a namespace in which something still ends would keep them for a while. */
 const UNPLUG = `
 name=$1
-for link in $(ip -o link show type veth | sed -n "s/^[0-9]*: \\(p$name\\|v[0-9]*-$name\\)@.*/\\1/p"); do ip link delete "$link"; done
+for link in $(ip -o link show type veth | sed -n "s/^[0-9]*: \\(p$2\\|v[0-9]*-$2\\)@.*/\\1/p"); do ip link delete "$link"; done
 [ ! -e "/run/netns/$name" ] || ip netns delete "$name"
 `;
 
@@ -106,6 +106,8 @@ export class Network {
   readonly gateway: RunningProcess;
   readonly #faults = new Map<number, DownloadFault>();
   readonly #metadata = new Map<number, { address: string; machine: Machine }>();
+  readonly #numbers = new Map<number, number>();
+  #turn: Promise<unknown> = Promise.resolve();
   readonly #doors: (Door & { server: Server })[] = [];
 
   private constructor(folder: string, gateway: RunningProcess) {
@@ -165,10 +167,16 @@ export class Network {
 
   /** Runs a shell script where the network and the disks are. Returns what it printed. */
   async run(script: string, ...args: readonly string[]): Promise<string> {
-    const { stdout } = await run("nsenter", [...this.enter(), "sh", "-euc", script, "sh", ...args], {
-      env: { PATH: commandPath(), LC_ALL: "C" },
-    });
-    return stdout;
+    const line = [...this.enter(), "sh", "-euc", script, "sh", ...args];
+    try {
+      return (await run("nsenter", line, { env: { PATH: commandPath(), LC_ALL: "C" } })).stdout;
+    } catch (error) {
+      const { stderr = "", message } = error as Error & { stderr?: string };
+      throw new Error(
+        `the servers' network: ${stderr.trim() || message} (${script.trim().split("\n")[0]}: ${args.join(" ")})`,
+        { cause: error },
+      );
+    }
   }
 
   /** Arguments of nsenter that lead there. */
@@ -178,7 +186,7 @@ export class Network {
 
   async plugIn(machine: Machine): Promise<void> {
     const address = publicAddress(machine);
-    await this.run(PLUG_IN, `s${machine.id}`, address ?? "");
+    await this.run(PLUG_IN, `s${machine.id}`, address ?? "", this.#number(machine.id));
     if (address !== undefined) {
       this.#metadata.set(machine.id, { address, machine });
       this.#writeMetadata();
@@ -189,13 +197,15 @@ export class Network {
   /** Gives a server the interfaces of its private networks that it does not have yet, as hot-plugging does. */
   async attach({ id, privateNetworks }: Machine): Promise<void> {
     for (const [index, { networkId, ip, macAddress }] of privateNetworks.entries())
-      await this.run(ATTACH, `s${id}`, `${networkId}`, `enp${7 + index}s0`, macAddress, ip);
+      await this.#oneByOne(() =>
+        this.run(ATTACH, `s${id}`, this.#number(networkId), `enp${7 + index}s0`, macAddress, ip, this.#number(id)),
+      );
   }
 
   async unplug(id: number): Promise<void> {
     this.#metadata.delete(id);
     this.#writeMetadata();
-    await this.run(UNPLUG, `s${id}`);
+    await this.run(UNPLUG, `s${id}`, this.#number(id));
   }
 
   /** Lets this machine reach a server: what comes in at `from` goes to `to`, byte by byte. */
@@ -217,6 +227,20 @@ export class Network {
   async close(): Promise<void> {
     await this.gateway.stop("at once");
     for (const { server } of this.#doors) server.close();
+  }
+
+  /** Short, for names of interfaces: they have 15 characters at most, and ids may be long. */
+  #number(id: number): string {
+    let number = this.#numbers.get(id);
+    if (number === undefined) this.#numbers.set(id, (number = this.#numbers.size + 1));
+    return `${number}`;
+  }
+
+  /** Two servers that are plugged in at once would both make their network. */
+  #oneByOne(action: () => Promise<unknown>): Promise<unknown> {
+    const turn = this.#turn.then(action);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
   }
 
   #writeMetadata(): void {

@@ -85,7 +85,7 @@ export class BootedCluster {
     };
     const apiAddresses = platform.cluster.servers.map((_, index) => `${loopbackPrefix}.${11 + index}`);
     const servers = platform.cluster.servers.map((node, index): Machine => ({
-      id: 101 + index,
+      id: 1_000_042 + 3 * index,
       name: node.hostname,
       serverType: node.serverType,
       architecture: node.architecture,
@@ -94,7 +94,7 @@ export class BootedCluster {
       userData: userData(platform, { node, publicAddress: apiAddresses[index]!, apiAddresses }, secrets),
       labels: {},
       publicIpv4: apiAddresses[index]!,
-      privateNetworks: [{ networkId: 7, ip: node.privateAddress, macAddress: `86:00:00:00:00:0${index + 1}` }],
+      privateNetworks: [{ networkId: 1_000_010, ip: node.privateAddress, macAddress: `86:00:00:00:00:0${index + 1}` }],
     }));
     const client = await makeClient(authorities["client-ca"], "test", "system:masters");
     return new BootedCluster(machines, platform, servers, client);
@@ -118,14 +118,19 @@ export class BootedCluster {
     return this.machines.run(this.server(name).id, "sh", "-c", script);
   }
 
-  /** What a server answers on its API port to an operator; undefined while nobody answers there, or K3s does. */
+  /** What a booting server answers on its API port to an operator; undefined while nobody answers there, or K3s does. */
   async status(name: "a" | "b" | "c"): Promise<Status | undefined> {
-    const text = await new Promise<string | undefined>((resolve) => {
+    return (await this.ask<{ trivet?: Status }>(name, "/readyz"))?.trivet;
+  }
+
+  /** The JSON that a server's API port answers to an operator; undefined where it is none, or nobody answers. */
+  async ask<T>(name: "a" | "b" | "c", path: string): Promise<T | undefined> {
+    const text = await new Promise<string>((resolve) => {
       const asked = request(
         {
           host: this.server(name).publicIpv4!,
           port: 6443,
-          path: "/readyz",
+          path,
           cert: this.#client.certificatePem,
           key: this.#client.keyPem,
           rejectUnauthorized: false,
@@ -136,15 +141,15 @@ export class BootedCluster {
           let body = "";
           response.on("data", (chunk: Buffer) => (body += chunk.toString()));
           response.on("end", () => resolve(body));
-          response.on("error", () => resolve(undefined));
+          response.on("error", () => resolve(""));
         },
       );
-      asked.on("error", () => resolve(undefined));
+      asked.on("error", () => resolve(""));
       asked.on("timeout", () => asked.destroy());
       asked.end();
     });
     try {
-      return (JSON.parse(text ?? "") as { trivet?: Status }).trivet;
+      return JSON.parse(text) as T;
     } catch {
       return undefined;
     }
