@@ -93,12 +93,19 @@ export const loseTwo: Story = {
   async play(scene) {
     const before = await scene.servers();
     scene.given("three nodes");
+    await scene.startWatch();
     await scene.deleteServer("b");
     await scene.deleteServer("c");
     const since = callsSoFar(scene);
     const up = await scene.upAfterLoss({ TRIVET_TIME_LIMITS: "period=0.5,reach=5" });
     const said = `${up.errors.join("\n")}\n${up.output}`;
     scene.then("pulumi up ends with an error", !up.ok);
+    const report = await scene.endWatch();
+    scene.then(
+      "the watch sees what is lost: fewer than two voters, and requests that no retry mends",
+      report !== undefined && report.voters.lowest < 2 && report.api.failed > 0,
+      JSON.stringify(report),
+    );
     scene.then(
       "it names the way on: trivet rebuild, or trivet restore",
       /trivet rebuild/.test(said) && /trivet restore/.test(said),
