@@ -18,7 +18,6 @@ interface NodeList {
 (obstacle === undefined ? describe : describe.skip)(
   "the stand-in of K3s, downloaded and started by the user-data",
   () => {
-    const folder = mkdtempSync(join(tmpdir(), "trivet-boot-k3s-"));
     let cluster: BootedCluster;
 
     beforeAll(async () => {
