@@ -18,6 +18,7 @@ interface NodeList {
 (obstacle === undefined ? describe : describe.skip)(
   "the stand-in of K3s, downloaded and started by the user-data",
   () => {
+    let folder: string;
     let cluster: BootedCluster;
 
     beforeAll(async () => {
