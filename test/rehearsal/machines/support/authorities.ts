@@ -108,17 +108,33 @@ export function tokenFor(serverCaPem: string): string {
 }
 
 /** An administrator's kubeconfig, as the program mints it; `authority` signs the client certificate. */
-export async function makeClient(
+export const makeClient = (
   authority: MadeAuthority,
   commonName = "test-admin",
   organization = "system:masters",
-): Promise<{ certificatePem: string; keyPem: string }> {
+): Promise<MadeAuthority> =>
+  makeLeaf(authority, `O=${organization}, CN=${commonName}`, [
+    new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth]),
+  ]);
+
+/** A server's certificate for one DNS name. */
+export const makeServer = (authority: MadeAuthority, name: string): Promise<MadeAuthority> =>
+  makeLeaf(authority, `CN=${name}`, [
+    new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+    new x509.SubjectAlternativeNameExtension([{ type: "dns", value: name }]),
+  ]);
+
+async function makeLeaf(
+  authority: MadeAuthority,
+  subject: string,
+  extensions: x509.Extension[],
+): Promise<MadeAuthority> {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const issuer = new X509Certificate(authority.certificatePem);
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: `0${randomBytes(15).toString("hex")}`,
-    subject: `O=${organization}, CN=${commonName}`,
+    subject,
     issuer: new x509.X509Certificate(issuer.raw).subject,
     notBefore: new Date(Date.now() - 60_000),
     notAfter: new Date(Date.now() + YEAR_MILLISECONDS),
@@ -131,7 +147,7 @@ export async function makeClient(
     ),
     signingKey: await importKey(authority.keyPem),
     signingAlgorithm: algorithm,
-    extensions: [new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth])],
+    extensions,
   });
   return {
     certificatePem: certificate.toString("pem"),

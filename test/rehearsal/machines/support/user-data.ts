@@ -1,7 +1,8 @@
+import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { stringify } from "yaml";
 import type { Machine } from "../../../../rehearsal/emulators/hetzner/machine-host";
-import type { ClusterSecrets } from "./authorities";
+import { type ClusterSecrets, makeServer } from "./authorities";
 
 const TLS = "/var/lib/rancher/k3s/server/tls";
 
@@ -142,3 +143,36 @@ export const testMachine = (id: number, node: TestNode, userData: string): Machi
   publicIpv4: node.publicAddress,
   privateNetworks: [{ networkId: 1, ip: node.privateAddress, macAddress: "86:00:00:00:00:01" }],
 });
+
+export interface TestAgent extends TestNode {
+  labels: readonly string[];
+  taints: readonly string[];
+}
+
+/** The same for an agent: no authority's key, a certificate to answer under while it boots, and the agents' token. */
+export async function agentUserData(
+  secrets: ClusterSecrets,
+  agent: TestAgent,
+  servers: readonly TestNode[],
+): Promise<string> {
+  const { "server-ca": serverCa, "client-ca": clientCa } = secrets.authorities;
+  const status = await makeServer(serverCa, "agent.trivet.internal");
+  const hash = createHash("sha256").update(serverCa.certificatePem).digest("hex");
+  const parts = userDataParts(secrets, agent, servers);
+  return renderUserData({
+    ...parts,
+    k3s: {
+      token: `K10${hash}::node:${secrets.agentToken}`,
+      "node-label": agent.labels,
+      "node-taint": agent.taints,
+    },
+    files: [
+      ...parts.files.filter(({ path }) => path === "/etc/trivet/k3s.env"),
+      { path: "/etc/trivet/server-ca.crt", content: serverCa.certificatePem },
+      { path: "/etc/trivet/client-ca.crt", content: clientCa.certificatePem },
+      { path: "/etc/trivet/status.crt", content: status.certificatePem },
+      { path: "/etc/trivet/status.key", content: status.keyPem, permissions: "0600" },
+    ],
+    nodeJson: { ...parts.nodeJson, role: "agent" },
+  });
+}
