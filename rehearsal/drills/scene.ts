@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { KubernetesObject } from "../k3s/kubernetes-api";
-import type { BootFault, Machines } from "../machines";
+import type { BootFault } from "../machines";
 import type { CloudClient, ServerView } from "../rehearse/cloud-client";
 import type { EngineEvent, EngineRun, RunOptions } from "../rehearse/engine";
 import type { Rehearsal } from "../rehearse/rehearsal";
@@ -240,8 +240,7 @@ export class Scene {
 
   /** `k3s etcd-snapshot save` on a server; the snapshot's name. */
   async saveSnapshot(node: string): Promise<string> {
-    const machines = this.rehearsal.machines as Machines & { saveSnapshot(id: number): Promise<string> };
-    const snapshot = await machines.saveSnapshot((await this.server(node)).id);
+    const snapshot = await this.rehearsal.machines.saveSnapshot((await this.server(node)).id);
     this.note(`on server ${node}: k3s etcd-snapshot save: ${snapshot}`);
     return snapshot;
   }
