@@ -149,7 +149,7 @@ export class Cluster extends pulumi.ComponentResource {
           placementGroup: groups.get(node.name)!,
           definition,
           aspects,
-          userData: pulumi.all([text, everything, rolling.registration(node)]).apply(([known]) => known),
+          userData: pulumi.all([text, everything, rolling.registration(node, everything)]).apply(([known]) => known),
           rolling,
         },
         hetzner,
@@ -158,8 +158,9 @@ export class Cluster extends pulumi.ComponentResource {
     rolling.announce(servers);
 
     const answering = pulumi
-      // The servers' ids say that they exist; before that nobody can answer.
-      .all([credentials, apiAddresses, pulumi.all(servers.map(({ id }) => id))])
+      // The servers' ids say that they exist; before that nobody can answer. A preview asks those that exist already: unknown, the
+      // kubeconfig would hide what becomes of every object in the cluster.
+      .all([credentials, apiAddresses, pulumi.all(pulumi.runtime.isDryRun() ? [] : servers.map(({ id }) => id))])
       .apply(async ([known, all]) => {
         const preview = pulumi.runtime.isDryRun();
         const address = await answeringServer({

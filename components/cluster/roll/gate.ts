@@ -10,6 +10,8 @@ export interface Refusal {
   readonly node: string | undefined;
   readonly what: string;
   readonly remedy: string;
+  /** Whether it may go away by itself in a moment. */
+  readonly passing?: boolean;
 }
 
 export interface Turn {
@@ -145,6 +147,7 @@ const budgetRefusal = (node: Turn["node"], budget: BudgetView): Refusal => ({
     `the disruption budget ${budget.namespace}/${budget.name} lets no pod go now ` +
     `(${budget.currentHealthy} healthy, ${budget.desiredHealthy} wanted); here it covers ${budget.pods.join(", ")}`,
   remedy: "wait until its other pods are healthy, add a replica, or change the budget",
+  passing: true,
 });
 
 function keptDataRefusals({ load }: ClusterView, { node, mayBeLost }: Turn): Refusal[] {

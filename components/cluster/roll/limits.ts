@@ -4,6 +4,8 @@ export interface TimeLimits {
   readonly answer: number;
   /** Until some server's API answers, before the cluster counts as unreachable: a server may just be starting. */
   readonly reach: number;
+  /** For a disruption budget that lets nobody go: after a turn, pods that moved need a moment to be ready elsewhere. */
+  readonly budget: number;
   /** For all pods to leave. Their own grace periods and disruption budgets decide; a slow worker takes minutes. */
   readonly drain: number;
   /** For etcd to let a member go, as K3s reports it, and for the Node object to vanish. */
@@ -21,6 +23,7 @@ export interface TimeLimits {
 const LIMITS: TimeLimits = {
   answer: 5,
   reach: 60,
+  budget: 120,
   drain: 600,
   member: 120,
   action: 900,

@@ -18,7 +18,7 @@ export interface RollTools extends TurnTools {
 }
 
 /** The engine sends what is ready at the same time within milliseconds. */
-const SERVERS_FIRST_SECONDS = 3;
+const OTHERS_FIRST_SECONDS = 3;
 
 /**
  * One run's work on the nodes. The engine tells it what is about to happen to each server, in any order and as parallel as it
@@ -31,8 +31,10 @@ export class Roll {
   readonly #created = new Set<string>();
   /** Nodes that this run began anew without waiting for them. */
   readonly #unawaited = new Set<string>();
-  /** Nodes whose update the engine has begun. */
+  /** Nodes whose update or creation the engine has begun. */
   readonly #seen = new Set<string>();
+  /** Creations that still find out whether they need a turn. */
+  readonly #asking = new Set<Promise<void>>();
   readonly #restored = new Set<string>();
   /** Set once no server has ever been in a cluster: then there is nothing to guard, until the end of the run. */
   #nothingToGuard = false;
@@ -54,7 +56,7 @@ export class Roll {
     }
     if (change.forbiddenStep !== undefined)
       throw new Refused(`node ${node.name} stays as it is: ${change.forbiddenStep}`);
-    if (node.role === "agent" && change.rebuild) await this.#letServersAskFirst();
+    await this.#letOthersAskFirst(node, change);
     await this.#inTurn(node, async () => {
       if ((await this.#reach()) === "nothing to guard") {
         if (change.rebuild) await this.#rebuildUnguarded(node, serverId);
@@ -87,9 +89,25 @@ export class Roll {
 
   /** Before the provider makes a server: the first time, or in place of one that vanished. */
   async beforeCreate(node: ClusterNode): Promise<void> {
+    this.#seen.add(node.name);
     this.#created.add(node.name);
     this.#unawaited.add(node.name);
     if (this.#turns.holds(node.name)) return; // a replacement that was prepared
+    let asked: () => void = () => undefined;
+    const asking = new Promise<void>((resolve) => (asked = resolve));
+    this.#asking.add(asking);
+    try {
+      const turn = await this.#turnForCreate(node);
+      asked(); // its place in the queue is taken
+      await turn?.taken;
+    } finally {
+      asked();
+      this.#asking.delete(asking);
+    }
+  }
+
+  /** The turn that the creation of a server needs, already asked for; none where there is nothing to take out before. */
+  async #turnForCreate(node: ClusterNode): Promise<{ taken: Promise<void> } | undefined> {
     const { access, nodes } = this.#tools;
     const servers = await this.#servers();
     const others = nodes.filter(
@@ -99,18 +117,19 @@ export class Roll {
         !this.#created.has(other.name) &&
         servers.has(other.hostname),
     );
-    if (others.length === 0 || this.#begunAnew(others, servers)) return;
-    const state = await this.#stateOf(others);
-    if (state === "nothing to guard") return;
+    if (others.length === 0 || this.#begunAnew(others, servers)) return undefined;
+    if ((await this.#stateOf(others)) === "nothing to guard") return undefined;
     if (node.role === "agent") {
       // A Node of that name is of a server that is gone; K3s would refuse the new one.
       if ((await access.nodes()).has(node.hostname)) await access.deleteNode(node.hostname);
-      return;
+      return undefined;
     }
-    await this.#inTurn(node, async () => {
-      await new NodeTurn(this.#tools, node).removeFromCluster();
-      return "goes on";
-    });
+    return {
+      taken: this.#inTurn(node, async () => {
+        await new NodeTurn(this.#tools, node).removeFromCluster();
+        return "goes on";
+      }),
+    };
   }
 
   /** After the provider made a server, with this user-data. */
@@ -195,20 +214,24 @@ export class Roll {
   }
 
   /**
-   * K3s goes up on the servers first. The engine begins all updates together but in no order, so an agent's waits until those of the
-   * servers are in the queue. One that is not targeted never comes; then the gate judges.
+   * The engine begins what it can at the same time and in no order. A server that is made again goes before every update, or the
+   * gate would find it missing; and K3s goes up on the servers before the agents. So those wait until these stand in the queue.
+   * One that is not targeted never comes; then the gate judges.
    */
-  async #letServersAskFirst(): Promise<void> {
+  async #letOthersAskFirst(node: ClusterNode, { rebuild }: Change): Promise<void> {
     const { nodes, clock, limits, wanted } = this.#tools;
     const servers = await this.#servers();
-    const due: string[] = [];
-    for (const node of nodes.filter(({ role }) => role === "server")) {
-      const definition = servers.get(node.hostname)?.labels["definition"];
-      if (definition !== undefined && definition !== (await wanted(node)).definition) due.push(node.name);
+    const first: string[] = [];
+    for (const other of nodes.filter(({ role }) => role === "server")) {
+      const server = servers.get(other.hostname);
+      const before = node.role === "agent" && rebuild;
+      if (server === undefined || (before && server.labels["definition"] !== (await wanted(other)).definition))
+        first.push(other.name);
     }
-    const deadline = clock.now() + SERVERS_FIRST_SECONDS;
-    while (due.some((name) => !this.#seen.has(name)) && clock.now() < deadline)
-      await clock.sleep(Math.min(limits.period, SERVERS_FIRST_SECONDS));
+    const deadline = clock.now() + OTHERS_FIRST_SECONDS;
+    while (first.some((name) => !this.#seen.has(name)) && clock.now() < deadline)
+      await clock.sleep(Math.min(limits.period, OTHERS_FIRST_SECONDS));
+    await Promise.all(this.#asking);
   }
 
   /** Everything begins anew, at once: there is nothing to guard, and no node can come up before the others do. */

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import * as pulumi from "@pulumi/pulumi";
 import { k3sStep } from "../../../model/k3s-step";
 import type { ClusterNode, Platform } from "../../../model/platform";
@@ -19,6 +20,9 @@ import type { Wanted } from "./turn";
 
 /** The environment's variable that names the one node whose server is to be replaced in this run. */
 export const REPLACE_VARIABLE = "TRIVET_REPLACE";
+
+/** To hand a known resource to the engine takes a few milliseconds. */
+const AGENTS_LATER_MILLISECONDS = 250;
 
 export interface RollingArgs {
   readonly platform: Platform;
@@ -76,12 +80,17 @@ export class Rolling {
   /**
    * Known when this node's resources may be registered. The node that is to be replaced leaves the cluster before the engine
    * hears of it, for a replacement begins with a deletion that no hook can stop (a delete hook would make `pulumi destroy` fail).
-   * The others wait until it is back: their hooks would hold the engine's workers that it needs.
+   * The others wait until it is back: their hooks would hold the engine's workers that it needs. And agents are registered a
+   * moment after the servers, so that an engine with a single worker takes the servers first, as an upgrade of K3s wants it.
    */
-  registration(node: ClusterNode): pulumi.Output<void> {
+  registration(node: ClusterNode, everything: pulumi.Output<unknown>): pulumi.Output<void> {
+    if (pulumi.runtime.isDryRun()) return pulumi.output(undefined);
     const replacing = this.#replacing;
-    if (replacing === undefined || pulumi.runtime.isDryRun()) return pulumi.output(undefined);
-    if (replacing.name !== node.name) return pulumi.output(this.#replaced);
+    if (replacing?.name !== node.name) {
+      const turn = pulumi.output(this.#replaced);
+      if (node.role === "server") return turn;
+      return pulumi.all([turn, everything]).apply(async () => void (await delay(AGENTS_LATER_MILLISECONDS)));
+    }
     const { installation, hetzner, credentials } = this.#args;
     return pulumi.all([installation, hetzner, credentials]).apply(async () => {
       try {

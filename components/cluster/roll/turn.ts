@@ -2,7 +2,7 @@ import type { ClusterNode } from "../../../model/platform";
 import { NoApiServer } from "./api-servers";
 import type { Clock } from "./clock";
 import type { ClusterAccess } from "./cluster-access";
-import { apiReason, gate, reportRefusals, type TurnKind } from "./gate";
+import { apiReason, gate, type Refusal, reportRefusals, type TurnKind } from "./gate";
 import type { HetznerServers } from "./hetzner-servers";
 import type { TimeLimits } from "./limits";
 import { patience, type Say } from "./patience";
@@ -92,13 +92,28 @@ export class NodeTurn {
     await this.leave();
   }
 
-  /** Everything that speaks against it, in one error. */
+  /** Everything that speaks against it, in one error. What may pass by itself gets some time to. */
   async passGate(kind: TurnKind): Promise<void> {
+    const { clock, limits } = this.#tools;
+    const deadline = clock.now() + limits.budget;
+    for (;;) {
+      const refusals = await this.#refusals(kind);
+      const [first] = refusals;
+      if (first === undefined) return;
+      const seconds = Math.round(deadline - clock.now());
+      if (seconds <= 0 || refusals.some(({ passing }) => passing !== true))
+        throw new Refused(reportRefusals(this.#node, refusals));
+      this.#say(`at the gate: ${first.what}; waiting ${seconds} s more`);
+      await clock.sleep(limits.period);
+    }
+  }
+
+  async #refusals(kind: TurnKind): Promise<readonly Refusal[]> {
     const { nodes, k3sStep, k3sVersion, mayBeLost } = this.#tools;
     this.#say("at the gate");
     const view = await this.view();
     const running = view.nodes.find(({ node }) => node.name === this.#node.name)?.object?.k3s;
-    const refusals = gate(view, {
+    return gate(view, {
       node: this.#node,
       kind,
       servers: nodes.filter(({ role }) => role === "server").length,
@@ -106,7 +121,6 @@ export class NodeTurn {
       k3s: k3sVersion,
       mayBeLost,
     });
-    if (refusals.length > 0) throw new Refused(reportRefusals(this.#node, refusals));
   }
 
   async view(): Promise<ClusterView> {

@@ -115,7 +115,7 @@ describe("the time limits", () => {
 
   test.each(["drian=30", "drain", "drain=", "drain=-1", "drain=soon"])("refuse %s, and say which there are", (text) => {
     expect(() => timeLimits({ [LIMITS_VARIABLE]: text })).toThrow(
-      `${LIMITS_VARIABLE}: got "${text}"; allowed is <name>=<seconds>, separated by commas, with the names answer, reach, drain`,
+      `${LIMITS_VARIABLE}: got "${text}"; allowed is <name>=<seconds>, separated by commas, with the names answer, reach, budget, drain`,
     );
   });
 });

@@ -5,13 +5,21 @@ import { NoApiServer } from "../../../../components/cluster/roll/api-servers";
 import { HetznerServers } from "../../../../components/cluster/roll/hetzner-servers";
 import type { TimeLimits } from "../../../../components/cluster/roll/limits";
 import { Roll, type RollTools } from "../../../../components/cluster/roll/roll";
-import type { LocalVolume, NodeLoad, NodeObject, PodView, ServerApi } from "../../../../components/cluster/roll/view";
+import type {
+  BudgetView,
+  LocalVolume,
+  NodeLoad,
+  NodeObject,
+  PodView,
+  ServerApi,
+} from "../../../../components/cluster/roll/view";
 import type { ClusterNode, Platform } from "../../../../model/platform";
 import { honeyduePlatform } from "../../../support/platform";
 
 export const LIMITS: TimeLimits = {
   answer: 5,
   reach: 60,
+  budget: 120,
   drain: 600,
   member: 120,
   action: 900,
@@ -73,6 +81,8 @@ export class FakeCluster {
   readonly members = new Set<string>();
   readonly pods: FakePod[] = [];
   readonly volumes: (LocalVolume & { hostname: string })[] = [];
+  /** Budgets that let nobody go, until their pods are well. */
+  readonly budgets: (BudgetView & { clearsAt?: number })[] = [];
   readonly journal: string[] = [];
   readonly said: string[] = [];
   readonly warned: string[] = [];
@@ -247,7 +257,7 @@ export class FakeCluster {
     load: (hostname) =>
       this.#answer((): NodeLoad => ({
         pods: this.#podsOn(hostname),
-        budgets: [],
+        budgets: this.budgets.filter((budget) => (budget.clearsAt ?? Infinity) > this.#now),
         volumes: this.volumes.filter((volume) => volume.hostname === hostname),
       })),
     pods: (hostname) => this.#answer(() => this.#podsOn(hostname)),

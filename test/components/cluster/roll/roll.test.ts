@@ -143,6 +143,27 @@ describe("a roll", () => {
     expect(cluster.journal).toEqual([]);
   });
 
+  test("waits at the gate for a disruption budget that clears, and refuses when it does not", async () => {
+    const budget = {
+      namespace: "honeydue",
+      name: "api",
+      pods: ["api-1"],
+      disruptionsAllowed: 0,
+      currentHealthy: 2,
+      desiredHealthy: 2,
+    };
+    const cluster = new FakeCluster();
+    cluster.budgets.push({ ...budget, clearsAt: cluster.clock.now() + 30 });
+    expect(await up(cluster, "new", { only: ["a"] })).toEqual([]);
+    expect(cluster.said).toContain(
+      "node a: at the gate: the disruption budget honeydue/api lets no pod go now (2 healthy, 2 wanted); here it covers api-1; waiting 120 s more",
+    );
+    cluster.budgets.push(budget);
+    const [first] = await up(cluster, "new", { only: ["b"] });
+    expect(first).toContain("node b stays as it is, for one reason; nothing was changed on it:");
+    expect(state(cluster)).toEqual([NEW[0], OLD[1], OLD[2]]);
+  });
+
   test("makes a dead node anew first when the change is due for it as well", async () => {
     const cluster = new FakeCluster();
     cluster.machine("c").broken = "connect ETIMEDOUT";
@@ -278,6 +299,19 @@ describe("a server that is gone", () => {
     const machine = cluster.createServer("c", "old");
     await roll.afterCreate(machine.node, machine.id, "definition=old");
     expect(state(cluster)).toEqual(OLD);
+    expect(cluster.fewestVoters).toBe(2);
+  });
+
+  test("is made again before any other node is changed in the same run", async () => {
+    const cluster = new FakeCluster();
+    cluster.destroyServer("c");
+    const roll = cluster.run("new");
+    const first = update(cluster, roll, "a", { definition: "new" });
+    await roll.beforeCreate(cluster.node("c"));
+    const machine = cluster.createServer("c", "new");
+    await roll.afterCreate(machine.node, machine.id, "definition=new");
+    await first;
+    expect(state(cluster)).toEqual([NEW[0], OLD[1], NEW[2]]);
     expect(cluster.fewestVoters).toBe(2);
   });
 
