@@ -5,6 +5,7 @@ import { systemClock } from "./clock";
 import { checkConsent, readConsent } from "./consent";
 import { HetznerServers } from "./hetzner-servers";
 import { timeLimits } from "./limits";
+import { stop } from "./stop";
 
 export interface ConsentedArgs {
   readonly platform: Platform;
@@ -26,7 +27,7 @@ export function consented(
       try {
         await checkConsent(cluster, readConsent(), cloud, mark);
       } catch (error) {
-        throw new pulumi.RunError((error as Error).message);
+        return stop((error as Error).message);
       }
       return mark;
     }),

@@ -16,6 +16,7 @@ import { timeLimits } from "./limits";
 import { type Outlook, outlookOf, previewTable } from "./preview";
 import { progressLines } from "./progress";
 import { Roll } from "./roll";
+import { stop } from "./stop";
 import type { Wanted } from "./turn";
 
 /** The environment's variable that names the one node whose server is to be replaced in this run. */
@@ -96,8 +97,7 @@ export class Rolling {
       try {
         await (await this.#theRoll()).prepareReplacement(replacing);
       } catch (error) {
-        this.#endReplacement(new pulumi.RunError(`node ${replacing.name} was not replaced`));
-        throw new pulumi.RunError((error as Error).message);
+        await stop((error as Error).message, this.#args.component);
       }
     });
   }
@@ -120,7 +120,7 @@ export class Rolling {
     try {
       await (await this.#theRoll()).settle();
     } catch (error) {
-      throw new pulumi.RunError((error as Error).message);
+      await stop((error as Error).message, this.#args.component);
     }
   }
 
