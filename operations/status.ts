@@ -174,7 +174,7 @@ function nodeAttention(node: NodeStatus, { nodes, state, platform, boots }: Obse
     member !== undefined &&
     member !== "voter" &&
     platform.cluster.servers.length > 1
-      ? [`node ${name} is no healthy member of etcd (${member})`]
+      ? [`node ${name} is no healthy member of etcd (${member}): if it stays so, trivet replace ${name}`]
       : []),
     ...(api && !api.ready ? [`the API server of ${name} (${api.address ?? "no address"}): ${api.reason}`] : []),
     ...(k3s.running !== undefined && k3s.running !== k3s.wanted

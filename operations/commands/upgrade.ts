@@ -101,7 +101,8 @@ function unknownRelease(cluster: Platform["cluster"], version: string): string[]
   const missing = wanted.filter((one) => K3S_RELEASES[version]?.[one] === undefined && own[one] === undefined);
   if (missing.length === 0) return [];
   const known = Object.keys(K3S_RELEASES);
-  const guess = known.includes(version) ? undefined : closest(version, known);
+  // A version that could exist is not a slip of the pen.
+  const guess = parseK3sVersion(version) === undefined ? closest(version, known) : undefined;
   return [
     `No checksum of ${version} for ${missing.join(" and ")} is known to this Trivet (known: ${known.join(", ")}).` +
       (guess === undefined ? "" : ` Did you mean ${guess}?`) +
@@ -144,7 +145,11 @@ export function renderOutlook(report: Outlook, paint: Terminal["paint"]): string
     "",
     ...table([
       ["node", "runs", "what happens"],
-      ...nodes.map(({ name, running, turn }) => [name, running ?? "?", turn ? `rebuilt with ${to}` : "nothing"]),
+      ...nodes.map(({ name, running, turn }) => [
+        name,
+        running ?? "?",
+        turn && refusals.length === 0 ? `rebuilt with ${to}` : "nothing",
+      ]),
     ]),
     "",
     ...(refusals.length === 0 && turns.length > 0

@@ -70,9 +70,13 @@ describe("needs attention, with what to do, and ends with 1:", () => {
     [
       "a learner",
       () => withNode("b", { voter: ["False", "MemberIsLearner"] }),
-      /^node b is no healthy member of etcd \(learner\)$/,
+      /^node b is no healthy member of etcd \(learner\): if it stays so, trivet replace b$/,
     ],
-    ["an unhealthy member", () => withNode("b", { voter: ["False", "Unhealthy"] }), /\(unhealthy\)$/],
+    [
+      "an unhealthy member",
+      () => withNode("b", { voter: ["False", "Unhealthy"] }),
+      /\(unhealthy\): if it stays so, trivet replace b$/,
+    ],
     ["a cordoned node", () => withNode("a", { cordoned: true }), /^node a takes no new pods/],
     [
       "another K3s",
