@@ -139,7 +139,8 @@ export class K3sAgent {
         try {
           const { client } = await SupervisorClient.connect(supervisorUrl(server), "node", token);
           try {
-            servers = await client.get<string[]>("/v1-k3s/apiservers");
+            const found = await client.get<string[]>("/v1-k3s/apiservers");
+            if (found.length > 0) servers = found;
           } finally {
             await client.close();
           }

@@ -33,6 +33,8 @@ const config = (): Record<string, unknown> => ({
   "node-name": "a",
   "node-ip": ADDRESS,
   "tls-san": [ADDRESS],
+  "etcd-snapshot-schedule-cron": "@every 1s",
+  "etcd-snapshot-retention": 2,
   // kube-apiserver refuses to announce a loopback address.
   "advertise-address": "10.0.1.41",
 });
@@ -155,6 +157,7 @@ test("people on the server find the administrator's kubeconfig, for them alone",
 test(
   "a snapshot, a reset to it, the normal start: what came later is gone; another token and a second reset are refused",
   async () => {
+    const snapshots = "/var/lib/rancher/k3s/server/db/snapshots";
     const name = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "before", namespace: "default" } };
     const path = "/api/v1/namespaces/default/configmaps";
     await withApi((api) => api.call("POST", path, { body: name }));
@@ -163,11 +166,16 @@ test(
     await withApi((api) =>
       api.call("POST", path, { body: { ...name, metadata: { ...name.metadata, name: "after" } } }),
     );
+    const scheduled = (): string[] =>
+      readdirSync(join(folder, "root", snapshots)).filter((file) => /^etcd-snapshot-a-\d+$/.test(file));
+    const [first] = scheduled().length > 0 ? scheduled() : ["none"];
+    // Those of the schedule make room for newer ones; the one that was asked for stays.
+    while (scheduled().includes(first!) || scheduled().length < 2) await delay(100);
+    expect(scheduled().length).toBeLessThanOrEqual(3);
     server.child.kill("SIGTERM");
     expect(await server.exited).toBe(0);
 
-    const snapshots = "/var/lib/rancher/k3s/server/db/snapshots";
-    const [file] = readdirSync(join(folder, "root", snapshots));
+    const file = readdirSync(join(folder, "root", snapshots)).find((name) => name.startsWith("mine-"));
     const reset = (): Running => k3s("server", "--cluster-reset", `--cluster-reset-restore-path=${snapshots}/${file}`);
     const fails = async (text: string): Promise<void> => {
       const running = reset();
