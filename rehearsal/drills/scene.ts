@@ -367,11 +367,14 @@ export class Scene {
     let found = "";
     const text = "all nodes Ready, all members healthy voters, all pods running, all routes whole";
     const isWell = async (): Promise<boolean> => {
-      const { nodes, pods, routes, problems } = await this.rehearsal.inspect({ setup: 0, total: 0 });
+      const { nodes, pods, routes } = await this.rehearsal.inspect({ setup: 0, total: 0 });
       const voters = await this.healthyVoters();
       const servers = Object.keys((await this.access()).addresses);
+      const machines = Object.values(await this.servers()).map(({ name }) => name);
+      const known = nodes.map(({ name }) => name);
       const broken = [
-        ...problems,
+        ...machines.filter((name) => !known.includes(name)).map((name) => `${name} is no node`),
+        ...known.filter((name) => !machines.includes(name)).map((name) => `node ${name} has no server`),
         ...nodes.filter(({ ready }) => !ready).map(({ name }) => `${name} is not Ready`),
         ...(voters.length === servers.length ? [] : [`${voters.length} of ${servers.length} healthy voters`]),
         ...(pods.running === pods.wanted ? [] : [`${pods.running} of ${pods.wanted} pods running`]),
