@@ -1,3 +1,4 @@
+import { Interruption } from "./interruption";
 import { EXIT, Refusal } from "./refusal";
 import { type SettingPath, type SettingsChange, setSettings } from "./settings-file";
 import type { Stack } from "./stack";
@@ -49,21 +50,22 @@ export async function carryOut({ stack, terminal, yes, more }: Surroundings, cha
     if (code !== 0) throw stopped(code, "pulumi refresh failed; no setting was changed.");
   }
 
-  const written = Object.keys(change.settings).length > 0 ? await setSettings(stack, change.settings) : undefined;
+  const interruption = new Interruption();
+  let written: SettingsChange | undefined;
   try {
+    if (Object.keys(change.settings).length > 0) written = await setSettings(stack, change.settings);
+    interruption.check();
     terminal.say("\nPreview:");
     const code = await pulumi.run(["preview", "--suppress-outputs", ...args], environment);
-    if (code !== 0)
-      throw stopped(
-        code,
-        `The preview failed${written ? ", so the settings were put back" : ""}. Nothing was changed.`,
-      );
-    if (!yes && !(await terminal.confirm(change.question))) {
-      throw new Refusal(`Nothing was changed${written ? ", and the settings were put back" : ""}.`);
-    }
+    interruption.check();
+    if (code !== 0) throw stopped(code, `The preview failed. Nothing was changed.`);
+    if (!yes && !(await terminal.confirm(change.question))) throw new Refusal("Nothing was changed.");
+    interruption.check();
   } catch (error) {
     undo(written, terminal);
     throw error;
+  } finally {
+    interruption.release();
   }
   const code = await pulumi.run(["up", "--yes", "--skip-preview", "--suppress-outputs", ...args], environment);
   if (code !== 0) throw stopped(code, `pulumi up did not end well. The settings stay as they are. ${change.carryOn}`);
@@ -74,8 +76,10 @@ const stopped = (code: number, message: string): Refusal =>
   new Refusal(message, code === EXIT.interrupted ? EXIT.interrupted : EXIT.problems);
 
 function undo(written: SettingsChange | undefined, terminal: Terminal): void {
+  if (written === undefined) return;
   try {
-    written?.undo();
+    written.undo();
+    terminal.say("\nThe settings are as they were.");
   } catch (error) {
     terminal.say((error as Error).message); // beside the reason for which it is undone
   }

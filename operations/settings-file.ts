@@ -26,7 +26,16 @@ export async function removeSetting({ pulumi, configFile }: Stack, path: Setting
 
 async function changing(file: string, change: () => Promise<void>): Promise<SettingsChange> {
   const before = existsSync(file) ? readFileSync(file) : undefined;
-  await change();
+  const back = (): void => {
+    if (before === undefined) rmSync(file, { force: true });
+    else writeFileSync(file, before);
+  };
+  try {
+    await change();
+  } catch (error) {
+    back(); // Ctrl-C, for one, may come when it is written already
+    throw error;
+  }
   const after = readFileSync(file);
   return {
     undo: () => {
@@ -35,8 +44,7 @@ async function changing(file: string, change: () => Promise<void>): Promise<Sett
           `${file} was changed meanwhile, so it was left as it is. Look at it before the next pulumi up.`,
         );
       }
-      if (before === undefined) rmSync(file);
-      else writeFileSync(file, before);
+      back();
     },
   };
 }

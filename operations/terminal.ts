@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { styleText } from "node:util";
+import { Interruption } from "./interruption";
 import { EXIT, Refusal } from "./refusal";
 
 type Format = Parameters<typeof styleText>[0];
@@ -26,16 +27,20 @@ export function terminal(
     const shown = new Writable({ write: (chunk, _encoding, done) => void stderr.write(chunk as Buffer, done) });
     const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
     const reader = createInterface({ input: stdin, output: hidden ? silent : shown, terminal: hidden });
-    const interrupted = new Promise<never>((_, reject) => {
-      reader.once("SIGINT", () => reject(new Refusal("Interrupted; nothing was changed.", EXIT.interrupted)));
-      reader.once("close", () => reject(new Refusal("No answer; nothing was changed.", EXIT.usage)));
+    const closed = new Promise<never>((_, reject) => {
+      // The last line before the end is an answer.
+      reader.once("close", () => setImmediate(reject, new Refusal("No answer. Nothing was changed.", EXIT.usage)));
     });
-    interrupted.catch(() => undefined);
+    closed.catch(() => undefined);
+    const interruption = new Interruption();
+    // In the hidden mode readline has the keys, and Ctrl-C makes no signal.
+    reader.once("SIGINT", () => process.kill(process.pid, "SIGINT"));
     try {
       if (hidden) stderr.write(question);
-      return await Promise.race([reader.question(hidden ? "" : question), interrupted]);
+      return await Promise.race([reader.question(hidden ? "" : question), closed, interruption.promise]);
     } finally {
       if (hidden) stderr.write("\n");
+      interruption.release();
       reader.close();
     }
   };

@@ -224,7 +224,7 @@ describe("a change of the cluster", () => {
   test("leaves not a byte behind when the preview fails", async () => {
     const ended = await trivet(["roll", "--yes", ...about()], { FAILS: "preview" });
     expect(ended.code).toBe(1);
-    expect(ended.stderr).toMatch(/preview failed, so the settings were put back\. Nothing was changed/);
+    expect(ended.stderr).toMatch(/The settings are as they were\.\nThe preview failed\. Nothing was changed/);
     expect(calls().map(({ args }) => args[0])).toEqual(["preview"]);
     expect(settings()).toBe(before);
   }, 20_000);
