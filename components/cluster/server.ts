@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode } from "../../model/platform";
 import type { Hetzner } from "./hetzner";
 import { attachMissingNetwork } from "./private-network";
+import { INCARNATION_LABEL } from "./roll/incarnation";
 import type { Rolling } from "./roll/rolling";
 
 export interface ServerParts {
@@ -42,6 +43,7 @@ export const makeServer = (
   const { cluster } = platform;
   const replaced = rolling.isReplaced(node);
   const restore = node.role === "server" ? cluster.restore : undefined;
+  const incarnation = rolling.incarnation(node);
   return new hcloud.Server(
     name,
     {
@@ -61,6 +63,7 @@ export const makeServer = (
         ...nodeLabels(node),
         generation: String(cluster.generation),
         definition,
+        [INCARNATION_LABEL]: incarnation.value,
         ...(restore === undefined ? {} : { restore }),
       })),
       // Other bytes are what makes the provider replace a server.

@@ -1,6 +1,7 @@
 import { k3sStep } from "../../../model/k3s-step";
 import type { Architecture } from "../../../model/platform";
 import { SERVER_TYPES } from "../../../model/server-types";
+import { INCARNATION_LABEL } from "./incarnation";
 
 /** What an update of a server's resource means for the node that it is. */
 export interface Change {
@@ -31,6 +32,7 @@ const OWN_LABELS: ReadonlySet<string> = new Set([
   "definition",
   "restore",
   "location",
+  INCARNATION_LABEL,
 ]);
 
 /** The aspect whose value is K3s' version, with the plus sign that a label may not have as an underscore. */

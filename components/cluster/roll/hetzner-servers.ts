@@ -54,6 +54,11 @@ export class HetznerServers {
     return new Map(found.map((server) => [server.name, server]));
   }
 
+  async isNameTaken(name: string): Promise<boolean> {
+    const answer = await this.#api.get<{ servers: unknown[] }>(`/servers?name=${encodeURIComponent(name)}`);
+    return (answer?.servers.length ?? 0) > 0;
+  }
+
   /**
    * Writes the image anew and boots it with this user-data; ends when Hetzner says that the server runs again. A rebuild that an
    * interrupted run began is waited for first: it may have had older user-data.

@@ -3,7 +3,8 @@ import { type Change, touchesNode } from "./change";
 /** What a preview says about one node. */
 export type Outlook = { readonly node: string } & (
   | { readonly fate: "untouched" }
-  | { readonly fate: "created" }
+  /** `again`: others of its platform are there, so it is new, or its server is gone. */
+  | { readonly fate: "created"; readonly again: boolean }
   | { readonly fate: "changed"; readonly change: Change; readonly replaced: boolean }
 );
 
@@ -25,7 +26,7 @@ const UNTOUCHED = "untouched";
 
 function fate(outlook: Outlook): [what: string, why: string] {
   if (outlook.fate === "untouched") return [UNTOUCHED, ""];
-  if (outlook.fate === "created") return ["created", ""];
+  if (outlook.fate === "created") return ["created", outlook.again ? "no server of its name is at Hetzner" : ""];
   const { change, replaced } = outlook;
   const why = change.reasons.join(", ");
   if (replaced) return ["replaced", why === "" ? "as asked" : why];

@@ -11,7 +11,8 @@ import { systemClock } from "./clock";
 import { KubernetesAccess } from "./cluster-access";
 import { readConsent } from "./consent";
 import { claimsThatMayBeLost } from "./gate";
-import { HetznerServers } from "./hetzner-servers";
+import { type HetznerServer, HetznerServers } from "./hetzner-servers";
+import { type Incarnation, incarnationOf } from "./incarnation";
 import { timeLimits } from "./limits";
 import { type Outlook, outlookOf, previewTable } from "./preview";
 import { progressLines } from "./progress";
@@ -44,6 +45,8 @@ export class Rolling {
   readonly #args: RollingArgs;
   readonly #nodes = new Map<string, { node: ClusterNode; wanted: pulumi.Output<Wanted> }>();
   readonly #outlooks = new Map<string, Outlook>();
+  readonly #gone = new Set<string>();
+  #servers: Promise<ReadonlyMap<string, HetznerServer>> | undefined;
   readonly #replacing: ClusterNode | undefined;
   readonly #replaced: Promise<void>;
   #endReplacement: (error?: Error) => void = () => undefined;
@@ -102,6 +105,35 @@ export class Rolling {
     });
   }
 
+  /**
+   * Which server the node's is, or is to be. In a preview one look at Hetzner, unless the platform is not there at all; where that
+   * fails, the state is believed.
+   */
+  incarnation(node: ClusterNode): pulumi.Output<Incarnation> {
+    const { installation, hetzner, platform } = this.#args;
+    return pulumi.unsecret(
+      pulumi.all([installation, hetzner]).apply(async ([mark, api]): Promise<Incarnation> => {
+        const cloud = new HetznerServers(api, systemClock, timeLimits());
+        const word = Date.now().toString(36);
+        const { generation, restore } = platform.cluster;
+        const consent = readConsent();
+        const consented =
+          consent.rebuild === String(generation) || (restore !== undefined && consent.restore === restore);
+        const about = { installation: mark, hostname: node.hostname, consented, word };
+        try {
+          const servers = await (this.#servers ??= cloud.all(mark));
+          const nameTaken = !servers.has(node.hostname) && (await cloud.isNameTaken(node.hostname));
+          const found = incarnationOf({ ...about, servers, nameTaken });
+          if (found.gone) this.#gone.add(node.name);
+          return found;
+        } catch (error) {
+          if (!pulumi.runtime.isDryRun()) throw error;
+          return incarnationOf({ ...about, servers: new Map(), nameTaken: true });
+        }
+      }),
+    );
+  }
+
   /** What a preview means for the nodes, once: a table of a line each. */
   announce(servers: readonly pulumi.Resource[]): void {
     if (!pulumi.runtime.isDryRun()) return;
@@ -127,7 +159,8 @@ export class Rolling {
   async #beforeCreate({ name }: pulumi.ResourceHookArgs): Promise<void> {
     const { node } = this.#known(name);
     if (pulumi.runtime.isDryRun()) {
-      if (!this.isReplaced(node)) this.#outlooks.set(node.name, { node: node.name, fate: "created" });
+      if (!this.isReplaced(node))
+        this.#outlooks.set(node.name, { node: node.name, fate: "created", again: this.#gone.has(node.name) });
       else this.#outlooks.set(node.name, outlookOf(node.name, changeOf(undefined, undefined), true));
       return;
     }

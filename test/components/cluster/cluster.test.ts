@@ -129,6 +129,7 @@ describe("the cluster component", () => {
       node: "b",
       role: "server",
       location: "nbg1",
+      incarnation: expect.any(String) as string,
       generation: "1",
       definition: expect.stringMatching(/^[0-9a-f]{16}$/) as string,
     });
