@@ -13,6 +13,8 @@ export interface WatchReport {
   samples: number;
   /** The longest time between two looks. */
   longestGapMilliseconds: number;
+  /** Looks that came more than 100 ms after the one before: this machine was busy, or had its share of processor time used up. */
+  lateSamples: number;
   voters: Lowest;
   /** The longest time in which no member had a leader: an election. Nothing is written meanwhile. */
   longestElectionSeconds: number;
@@ -31,6 +33,7 @@ export interface Lowest {
 
 /** A look every 50 ms leaves room below the 100 ms that the drills promise. */
 const PERIOD_MILLISECONDS = 50;
+const LATE_MILLISECONDS = 100;
 
 export interface WatchOptions {
   api: ApiAccess;
@@ -56,6 +59,7 @@ export class Watch {
   #readyNodes = 0;
   #samples = 0;
   #longestGap = 0;
+  #lateSamples = 0;
   #leaderlessSince: number | undefined;
   #longestElection = 0;
 
@@ -97,6 +101,7 @@ export class Watch {
       seconds,
       samples: this.#samples,
       longestGapMilliseconds: Math.round(this.#longestGap),
+      lateSamples: this.#lateSamples,
       voters: lowest("voters"),
       longestElectionSeconds: this.#longestElection / 1000,
       readyNodes: lowest("readyNodes"),
@@ -116,6 +121,7 @@ export class Watch {
     for (let last = performance.now(); !signal.aborted;) {
       const now = performance.now();
       this.#longestGap = Math.max(this.#longestGap, now - last);
+      if (now - last > LATE_MILLISECONDS) this.#lateSamples++;
       last = now;
       this.#samples++;
       const voters = this.#members.filter(({ isHealthy }) => isHealthy).length;
@@ -151,7 +157,7 @@ export function describeWatch(report: WatchReport): string[] {
     `${requests} requests, ${retried} mended by a retry (the longest took ${longestSeconds.toFixed(2)} s), ${failed} failed`;
   return [
     `voters at the lowest ${voters.lowest} of ${voters.of}, Ready nodes at the lowest ${readyNodes.lowest} of ${readyNodes.of} ` +
-      `(${samples} samples, at most ${longestGapMilliseconds} ms apart; without a leader for at most ${report.longestElectionSeconds.toFixed(1)} s)`,
+      `(${samples} samples, ${report.lateSamples} of them more than ${LATE_MILLISECONDS} ms after the one before, at most ${longestGapMilliseconds} ms; without a leader for at most ${report.longestElectionSeconds.toFixed(1)} s)`,
     `Kubernetes API: ${counts(api)}, ${api.lost} acknowledged writes lost`,
     `Service ${service.namespace}/${service.name}: ${counts(service)}`,
   ];

@@ -18,6 +18,7 @@ const report: DrillReport = {
         seconds: 80,
         samples: 1600,
         longestGapMilliseconds: 61,
+        lateSamples: 0,
         voters: { lowest: 2, of: 3 },
         longestElectionSeconds: 1.1,
         readyNodes: { lowest: 2, of: 3 },
