@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -43,6 +44,8 @@ export const TOOLS_FOLDER = "/usr/local/lib/trivet-rehearsal/bin";
 const API_PORT = 6443;
 /** Asked by drills, from within the private network. */
 const ETCD_PORT = 2379;
+/** How systemd-nspawn says that its container wants to be started again. */
+const REBOOT_EXIT_CODE = 133;
 const LEADER_DEADLINE_MILLISECONDS = 10_000;
 const POLL_MILLISECONDS = 50;
 const CONSOLE_PERIOD_MILLISECONDS = 200;
@@ -58,6 +61,8 @@ export interface BootedServerOptions {
   /** Folder of its console on this machine. */
   directory: string;
   onEvent: (event: MachineEvent) => void;
+  /** The server has ended to begin anew: `reboot` from within. */
+  onReboot: () => void;
 }
 
 /** One server that really boots: a Debian user land under systemd-nspawn. */
@@ -66,6 +71,7 @@ export class BootedServer {
   readonly #options: BootedServerOptions;
   #on: { process: RunningProcess; cgroups: Cgroups; relays: Server[] } | undefined;
   #console: NodeJS.Timeout | undefined;
+  #consoleSize = 0;
   #consoleRead = 0;
 
   constructor(options: BootedServerOptions) {
@@ -103,6 +109,7 @@ export class BootedServer {
     const disk = `${network.folder}/disks/${id}`;
     await network.run(MAKE_DISK, tree, disk);
     this.#seed();
+    await network.unplug(id); // of a power on that failed
     await network.plugIn(this.machine);
     const cgroups = makeCgroups(cgroupName(id));
     this.#say(
@@ -131,8 +138,8 @@ export class BootedServer {
         ...["--machine", `s${id}`, "--hostname", name, "--network-namespace-path", `/run/netns/s${id}`],
         ...["--register=no", "--keep-unit", "--settings=no", "--link-journal=no", "--console=read-only"],
         ...["--resolv-conf=off", "--timezone=off"],
-        // A server sets its own firewall and routes. This machine's clock, modules and power are none of its business.
-        ...["--capability=CAP_NET_ADMIN", "--drop-capability=CAP_SYS_TIME,CAP_SYS_MODULE,CAP_SYS_BOOT"],
+        // A server sets its own firewall and routes. This machine's clock and modules are none of its business.
+        ...["--capability=CAP_NET_ADMIN", "--drop-capability=CAP_SYS_TIME,CAP_SYS_MODULE"],
         ...Object.entries(binds).map(([inside, outside]) => `--bind-ro=${outside}:${inside}`),
         "systemd.show_status=no",
       ],
@@ -140,6 +147,9 @@ export class BootedServer {
       logFile: this.#consoleFile,
     });
     this.#on = { process, cgroups, relays: [] };
+    void process.exited.then(({ code }) => {
+      if (code === REBOOT_EXIT_CODE && this.#on?.process === process) this.#options.onReboot();
+    });
     onEvent({ machine: { id, name }, type: "booting" });
     this.#console ??= setInterval(() => this.#tellConsole(), CONSOLE_PERIOD_MILLISECONDS).unref();
     await this.#listen();
@@ -254,6 +264,9 @@ export class BootedServer {
   }
 
   #tellConsole(): void {
+    const { size } = statSync(this.#consoleFile);
+    if (size === this.#consoleSize) return;
+    this.#consoleSize = size;
     const lines = this.console;
     const { id, name } = this.machine;
     for (const line of lines.slice(this.#consoleRead))

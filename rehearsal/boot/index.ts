@@ -82,20 +82,28 @@ export async function createBootedMachines({
     return turn;
   };
   const serverFor = (machine: Machine): BootedServer => {
-    let server = servers.get(machine.id);
-    if (!server) {
-      server = new BootedServer({
-        machine,
-        network,
-        register,
-        tree,
-        binds,
-        directory: join(folder, `${machine.id}`),
-        onEvent,
-      });
-      servers.set(machine.id, server);
+    const known = servers.get(machine.id);
+    if (known) {
+      known.machine = machine;
+      return known;
     }
-    server.machine = machine;
+    const server: BootedServer = new BootedServer({
+      machine,
+      network,
+      register,
+      tree,
+      binds,
+      directory: join(folder, `${machine.id}`),
+      onEvent,
+      onReboot: () =>
+        void inTurn(machine.id, async () => {
+          await server.powerOff();
+          if (!closing) await server.powerOn();
+        }).catch((error: Error) =>
+          onEvent({ machine: { id: machine.id, name: machine.name }, type: "failed", problems: [error.message] }),
+        ),
+    });
+    servers.set(machine.id, server);
     return server;
   };
   const site = (name: string): string => join(folder, "site", name);

@@ -159,7 +159,7 @@ export class BootedCluster {
   async until<T>(
     what: string,
     look: () => Promise<T | undefined | false> | T | undefined | false,
-    seconds = 40,
+    seconds = 60,
   ): Promise<T> {
     const deadline = performance.now() + seconds * 1_000;
     for (;;) {
