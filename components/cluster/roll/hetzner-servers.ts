@@ -82,6 +82,14 @@ export class HetznerServers {
     if (stopped) await this.#finished(stopped.action);
   }
 
+  /** Boots it anew, hard. One that is off is left to powerOn. */
+  async restart(id: number): Promise<void> {
+    const answer = await this.#api.get<{ server: HetznerServer }>(`/servers/${id}`);
+    if (answer?.server.status !== "running") return;
+    const begun = await this.#api.send<{ action: Action }>("POST", `/servers/${id}/actions/reset`);
+    if (begun) await this.#finished(begun.action);
+  }
+
   /** When the oldest public address of the installation was made, in milliseconds since 1970; undefined without one. */
   async oldestAddress(installation: string): Promise<number | undefined> {
     const selector = encodeURIComponent(`installation==${installation}`);

@@ -81,7 +81,9 @@ export class Roll {
   async updateFailed(node: ClusterNode, serverId: number): Promise<void> {
     if (!this.#turns.holds(node.name)) return;
     try {
-      await new NodeTurn(this.#tools, node).finishResize(serverId);
+      const turn = new NodeTurn(this.#tools, node);
+      await turn.undoResize(serverId);
+      await turn.finishResize(serverId);
     } finally {
       this.#turns.end(node.name, "failed");
     }
@@ -148,8 +150,9 @@ export class Roll {
     });
   }
 
+  /** The engine may try again; until the server is there, the gate keeps the others as they are. */
   createFailed(node: ClusterNode): void {
-    this.#turns.end(node.name, "failed");
+    this.#turns.end(node.name, "well");
   }
 
   /** Before a node's server is replaced as the operator asked. The turn ends when the new one is well. */

@@ -70,19 +70,29 @@ export class NodeTurn {
     this.#say(`is well again after ${Math.round(clock.now() - begun)} s`);
   }
 
-  /** Gate and drain before the provider powers the server off; it stays a member and keeps its disk. */
+  /**
+   * Gate and drain before the provider powers the server off. A server stays a member and keeps its disk. An agent's Node goes,
+   * so that it shows when the agent is back: it has no API to ask, and its Node stays Ready for a while after a power cut.
+   */
   async prepareResize({ serverType, location }: Pick<ClusterNode, "serverType" | "location">): Promise<void> {
     await this.#tools.cloud.checkAvailable(serverType, location);
     // The only server takes its cluster with it for a minute and comes back with its disk: there is nowhere to drain to.
     if (this.#tools.nodes.length === 1) return;
     await this.passGate("resize");
-    await this.#drain();
+    if (this.#node.role === "agent") await this.leave();
+    else await this.#drain();
   }
 
   /** After a resize, or one that failed: waits until the node is well, and gives it back to the scheduler. */
   async finishResize(serverId: number): Promise<void> {
     await this.#tools.cloud.powerOn(serverId);
     await this.awaitWell(undefined);
+  }
+
+  /** The provider could not resize it: an agent without a Node makes itself known at its next start only. */
+  async undoResize(serverId: number): Promise<void> {
+    const { access, cloud } = this.#tools;
+    if (this.#node.role === "agent" && !(await access.nodes()).has(this.#node.hostname)) await cloud.restart(serverId);
   }
 
   /** Gate, drain, and out of the cluster, before its server is deleted. */

@@ -234,7 +234,10 @@ export class FakeCluster {
       if (machine === undefined) return Promise.resolve(undefined);
       this.journal.push(`${method} ${machine.node.name} ${action}`);
       if (action === "poweroff") machine.status = "off";
-      if (action === "poweron") machine.status = "running";
+      if (action === "poweron" || action === "reset") {
+        machine.status = "running";
+        machine.k3sAt = this.#now + BOOT_SECONDS;
+      }
       if (action === "rebuild") {
         const definition = /definition=(\w+)/.exec((body as { user_data: string }).user_data)![1]!;
         machine.rebuilds++;
@@ -347,7 +350,12 @@ export class FakeCluster {
     for (const machine of this.machines.values()) {
       const { hostname } = machine.node;
       const up = this.#isUp(machine) && machine.k3sAt <= this.#now && machine.failing === undefined;
-      if (!up || machine.disk.hasData) continue;
+      if (!up) continue;
+      if (machine.node.role === "agent" && machine.disk.hasData && !this.nodes.has(hostname) && machine.k3sAt > 0) {
+        if (this.hasQuorum) this.#join(machine, this.#now); // at its next start it makes itself known again
+        continue;
+      }
+      if (machine.disk.hasData) continue;
       if (this.members.has(hostname) || this.nodes.has(hostname)) continue; // "duplicate node name found"
       const fresh = [...this.machines.values()].filter(({ node, disk }) => node.role === "server" && !disk.hasData);
       const forms = this.members.size === 0 && fresh.length === this.platform.cluster.servers.length;

@@ -448,6 +448,21 @@ describe("agents", () => {
     expect(cluster.fewestVoters).toBe(2);
   });
 
+  test("are known to be back from a resize by their Node, and started again when the provider could not do it", async () => {
+    const cluster = new FakeCluster(honeyduePlatform({ pools: { general: 2 } }));
+    const roll = cluster.run("old");
+    const machine = cluster.machine("general-1");
+    const change = changeOf(
+      { labels: machine.labels, serverType: "cx33" },
+      { labels: machine.labels, serverType: "cx43" },
+    );
+    await roll.beforeUpdate(machine.node, machine.id, change);
+    expect(cluster.nodes.has("honeydue-general-1")).toBe(false);
+    await roll.updateFailed(machine.node, machine.id);
+    expect(cluster.journal.at(-1)).toBe("POST general-1 reset");
+    expect(cluster.nodes.get("honeydue-general-1")?.cordoned).toBe("no");
+  });
+
   test("are refused another K3s while the servers run the old one", async () => {
     const cluster = new FakeCluster(honeyduePlatform({ pools: { general: 2 } }));
     const [first] = await up(cluster, "new", { only: ["general-1"] });
