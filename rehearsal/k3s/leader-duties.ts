@@ -6,7 +6,7 @@ import type { ControlPlane } from "./control-plane/control-plane";
 import { EtcdApi, EtcdError, type EtcdMember } from "./etcd/etcd-api";
 import { KubernetesApiError, type KubernetesObject } from "./kubernetes-api";
 import type { Leaf } from "./leaf-certificates";
-import { ETCD_ANNOTATIONS, ETCD_ROLE_LABEL, publishNodeHosts } from "./nodes/node";
+import { ETCD_ANNOTATIONS, ETCD_ROLE_LABEL, nodeHosts, publishNodeHosts } from "./nodes/node";
 import { deleteNodePassword } from "./nodes/node-password";
 
 /** K3s looks every 15 s and is told of changed Nodes at once; this does both by looking often. */
@@ -39,6 +39,7 @@ export class LeaderDuties {
   #leading: AbortController | undefined;
   #simulations: Promise<void>[] = [];
   #nodeNames: ReadonlySet<string> | undefined;
+  #nodeHosts: string | undefined;
   #told = "";
 
   /** `client` is an etcd client certificate. */
@@ -78,11 +79,18 @@ export class LeaderDuties {
     await this.#followNames(items);
     const servers = items.filter(({ metadata }) => metadata.labels?.[ETCD_ROLE_LABEL] === "true");
     const healthy = await this.#healthy(members);
+    const failures: unknown[] = [];
     for (const node of servers) {
       const member = members.find(({ name }) => name === node.metadata.annotations?.[ETCD_ANNOTATIONS.name]);
-      if (await this.#removeMember(node, member)) continue;
-      if (member) await this.#setCondition(node, conditionOf(member, healthy.has(member.id)));
+      try {
+        if (await this.#removeMember(node, member)) continue;
+        if (member) await this.#setCondition(node, conditionOf(member, healthy.has(member.id)));
+      } catch (error) {
+        // What etcd refuses for one (too few would be left) must not keep the news of the others back.
+        failures.push(error);
+      }
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   async #startLeading(signal: AbortSignal): Promise<void> {
@@ -103,7 +111,7 @@ export class LeaderDuties {
   async #stopLeading(): Promise<void> {
     this.#leading?.abort();
     this.#leading = undefined;
-    this.#nodeNames = undefined;
+    this.#nodeNames = this.#nodeHosts = undefined;
     await Promise.all(this.#simulations);
     this.#simulations = [];
   }
@@ -124,11 +132,13 @@ export class LeaderDuties {
   async #followNames(nodes: readonly Node[]): Promise<void> {
     const { api, definition } = this.#controlPlane;
     const names = new Set(nodes.map(({ metadata }) => metadata.name));
-    const before = this.#nodeNames;
-    if (before && before.size === names.size && [...names].every((name) => before.has(name))) return;
-    for (const name of before ?? []) if (!names.has(name)) await deleteNodePassword(api, name);
-    if (!definition.config.list("disable").includes("coredns")) await publishNodeHosts(api, nodes);
+    for (const name of this.#nodeNames ?? []) if (!names.has(name)) await deleteNodePassword(api, name);
     this.#nodeNames = names;
+    // A node has no address yet when it has just been registered.
+    const hosts = nodeHosts(nodes);
+    if (hosts === this.#nodeHosts || definition.config.list("disable").includes("coredns")) return;
+    await publishNodeHosts(api, hosts);
+    this.#nodeHosts = hosts;
   }
 
   /** The members that answer. */

@@ -177,14 +177,19 @@ export async function markServer(
   });
 }
 
-/** K3s lets CoreDNS answer for the nodes' names: one line a node in its ConfigMap. */
-export async function publishNodeHosts(supervisor: KubernetesApi, nodes: readonly KubernetesObject[]): Promise<void> {
-  const lines = nodes.flatMap(({ metadata, ["status"]: status }) => {
-    const { addresses = [] } = status as { addresses?: { type: string; address: string }[] };
-    const internal = addresses.find(({ type }) => type === "InternalIP");
-    return internal ? [`${internal.address} ${metadata.name}\n`] : [];
-  });
-  await supervisor.merge("/api/v1/namespaces/kube-system/configmaps/coredns", { data: { NodeHosts: lines.join("") } });
+/** One line a node, for CoreDNS to answer by. */
+export const nodeHosts = (nodes: readonly KubernetesObject[]): string =>
+  nodes
+    .flatMap(({ metadata, ["status"]: status }) => {
+      const { addresses = [] } = status as { addresses?: { type: string; address: string }[] };
+      const internal = addresses.find(({ type }) => type === "InternalIP");
+      return internal ? [`${internal.address} ${metadata.name}\n`] : [];
+    })
+    .join("");
+
+/** K3s lets CoreDNS answer for the nodes' names: they stand in its ConfigMap. */
+export async function publishNodeHosts(supervisor: KubernetesApi, hosts: string): Promise<void> {
+  await supervisor.merge("/api/v1/namespaces/kube-system/configmaps/coredns", { data: { NodeHosts: hosts } });
 }
 
 /** Waits until the Node is Ready. */

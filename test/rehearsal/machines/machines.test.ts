@@ -362,8 +362,11 @@ test("K3s' own parts are there: CoreDNS on its address, the default storage clas
     provisioner: "rancher.io/local-path",
     volumeBindingMode: "WaitForFirstConsumer",
   });
-  expect((await api.find("/api/v1/namespaces/kube-system/configmaps/coredns"))?.["data"]).toMatchObject({
-    NodeHosts: "10.0.1.11 a\n10.0.1.12 b\n10.0.1.13 c\n10.0.1.14 web-1\n",
+  await until("the nodes' names are published", async () => {
+    const { NodeHosts } = (await api.find("/api/v1/namespaces/kube-system/configmaps/coredns"))?.["data"] as {
+      NodeHosts?: string;
+    };
+    return NodeHosts === "10.0.1.11 a\n10.0.1.12 b\n10.0.1.13 c\n10.0.1.14 web-1\n";
   });
   await until("CoreDNS available", async () => {
     const dns = await api.find("/apis/apps/v1/namespaces/kube-system/deployments/coredns");
