@@ -108,17 +108,6 @@ export class Scene {
     return run;
   }
 
-  /**
-   * What a person types when a server is gone: the state learns of it, then `pulumi up`. (`pulumi up --refresh` would read the Kubernetes
-   * objects as well, through the one server that the state knows as the way in, which may be the lost one.)
-   */
-  async upAfterLoss(environment: Record<string, string>): Promise<EngineRun> {
-    const args = ["--skip-preview", "--target", "**hcloud:index/server:Server::**"];
-    this.note(`$ pulumi refresh --target '${args[2]}'`);
-    const refresh = await this.rehearsal.run("refresh", this.#shown({ args }));
-    return refresh.ok ? this.up({ args: ["--skip-preview"], environment }) : refresh;
-  }
-
   async preview(options: RunOptions = {}): Promise<EngineRun> {
     this.note(`$ pulumi preview${(options.args ?? []).map((arg) => ` ${arg}`).join("")}`);
     return this.rehearsal.run("preview", options);
@@ -139,7 +128,7 @@ export class Scene {
 
   /** What a run says while it waits, and nothing of what Pulumi prints besides. */
   #shown(options: RunOptions): RunOptions {
-    const told = new Map<string, string>();
+    const told = new Set<string>();
     return {
       signal: this.signal,
       ...options,
@@ -149,12 +138,10 @@ export class Scene {
         // "info#err" is what the program and the plug-ins print by themselves.
         if (!said || !["info", "warning", "error"].includes(said.severity)) return;
         const text = said.message.trim();
-        // What differs from the last line in its seconds alone is no news.
+        // What differs from an earlier line in its seconds alone is no news; a refused cluster says the same of each of eighty objects.
         const gist = text.replaceAll(/\d+/g, "");
-        // A refused cluster says the same of each of eighty objects.
-        const about = said.severity === "info" ? (/^node \S+/.exec(text)?.[0] ?? "") : gist;
-        if (text === "" || text === "update failed" || told.get(about) === gist) return;
-        told.set(about, gist);
+        if (text === "" || text === "update failed" || told.has(gist)) return;
+        told.add(gist);
         this.note(text);
       },
     };

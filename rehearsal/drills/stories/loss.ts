@@ -12,7 +12,7 @@ const lose = (node: string): Story => ({
     scene.given("three nodes");
     await scene.startWatch();
     await scene.deleteServer(node);
-    const up = await scene.upAfterLoss(QUICK);
+    const up = await scene.up({ args: ["--skip-preview"], environment: QUICK });
     scene.must("pulumi up ended well", up.ok, up.errors.join("\n"));
     const report = await scene.endWatch();
     scene.then(
@@ -97,7 +97,7 @@ export const loseTwo: Story = {
     await scene.deleteServer("b");
     await scene.deleteServer("c");
     const since = callsSoFar(scene);
-    const up = await scene.upAfterLoss({ TRIVET_TIME_LIMITS: "period=0.5,reach=5" });
+    const up = await scene.up({ args: ["--skip-preview"], environment: { TRIVET_TIME_LIMITS: "period=0.5,reach=5" } });
     const said = `${up.errors.join("\n")}\n${up.output}`;
     scene.then("pulumi up ends with an error", !up.ok);
     const report = await scene.endWatch();
