@@ -102,7 +102,7 @@ async function tryUp(
 }
 
 function refused(scene: Scene, run: EngineRun & { touched: string[] }, words: readonly string[], reason: string): void {
-  const said = `${run.errors.join("\n")}\n${run.output}`;
+  const said = run.errors.join("\n");
   const missing = words.filter((word) => !said.includes(word));
   scene.then(
     `pulumi up refuses because of ${reason}, says so, and touches no server`,
