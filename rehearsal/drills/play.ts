@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { Rehearsal, type RehearsalTools } from "../rehearse/rehearsal";
+import { NO_STRAGGLERS, Rehearsal, type RehearsalTools } from "../rehearse/rehearsal";
 import { readStack } from "../rehearse/stack";
 import type { DrillResult } from "./report";
 import { DrillStopped, type PowerLine, Scene } from "./scene";
@@ -136,6 +136,7 @@ export class Company {
         directory: folder,
         loopbackPrefix,
         onPower,
+        environment: NO_STRAGGLERS,
         boot,
         ...(plugins === undefined ? {} : { plugins }),
       }),

@@ -56,9 +56,14 @@ export interface RehearsalOptions {
   /** What a cloud needs and an emulation does not. Default: nothing. */
   delays?: Partial<CloudDelays>;
   onMachineEvent?: (event: MachineEvent) => void;
+  /** Variables of the engine's environment, for the program and the plug-ins. */
+  environment?: Readonly<Record<string, string>>;
   /** Called before the power of a server is cut or its disk wiped, and after power is back. */
   onPower?: (event: PowerEvent) => void;
 }
+
+/** For tests and drills: the stand-in of the kubernetes provider does not wait for stragglers that a rehearsal does not have. */
+export const NO_STRAGGLERS = { TRIVET_REHEARSAL_SETTLE_SECONDS: "1" } as const;
 
 /** Seconds. */
 export interface CloudDelays {
@@ -192,13 +197,16 @@ export class Rehearsal {
       await installPlugins(home, PLUGIN_NAMES, real);
       const engine = new Engine({
         pulumi: tools.pulumi.path,
-        environment: engineEnvironment({
-          home,
-          backend: folder("state"),
-          passphrase,
-          // Kept between rehearsals: with a cold one, every start of the program and the plug-ins takes twice as long.
-          compileCache: resolve(cacheRoot(), "compile-cache"),
-        }),
+        environment: {
+          ...engineEnvironment({
+            home,
+            backend: folder("state"),
+            passphrase,
+            // Kept between rehearsals: with a cold one, every start of the program and the plug-ins takes twice as long.
+            compileCache: resolve(cacheRoot(), "compile-cache"),
+          }),
+          ...options.environment,
+        },
         projectDirectory,
         stack: stack.name,
         configFile,

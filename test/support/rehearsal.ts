@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { Rehearsal, REHEARSAL_TOOLS } from "../../rehearsal/rehearse/rehearsal";
+import { NO_STRAGGLERS, Rehearsal, REHEARSAL_TOOLS } from "../../rehearsal/rehearse/rehearsal";
 import { readStack } from "../../rehearsal/rehearse/stack";
 import { ensureTools } from "../../rehearsal/toolchain";
 
@@ -40,6 +40,7 @@ export async function openRehearsal(options: OpenOptions): Promise<TestRehearsal
       projectDirectory: PROJECT_DIRECTORY,
       directory,
       loopbackPrefix,
+      environment: NO_STRAGGLERS,
     });
     return {
       rehearsal,

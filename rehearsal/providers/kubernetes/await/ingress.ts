@@ -2,8 +2,8 @@
 
 import { listAt, nameOf, textAt } from "../object";
 import type { MakeReadiness } from "./awaiter";
+import { SETTLE_SECONDS } from "./settling";
 
-const SETTLE_SECONDS = 10;
 /** Without any endpoint at all in the namespace, none is expected after this. */
 const GRACE_SECONDS = 60;
 

@@ -5,9 +5,7 @@
 
 import { isObject, listAt, nameOf, pluck, textAt } from "../object";
 import type { MakeReadiness } from "./awaiter";
-
-/** Stragglers are given so long after each change. */
-const SETTLE_SECONDS = 10;
+import { SETTLE_SECONDS } from "./settling";
 
 export const serviceReadiness: MakeReadiness = ({ object, status, later }) => {
   let service = object;
