@@ -12,8 +12,12 @@ const DAY_MILLISECONDS = 86_400_000;
 const CERTIFICATES = {
   /** Lasts 30, renewed by every `pulumi up` after 15. */
   client: { title: "certificate of", least: 7, renewal: "pulumi up renews it" },
-  /** Lasts 365, renewed when K3s starts within 120 of its end. */
-  serving: { title: "serving certificate of", least: 60, renewal: "K3s renews it when it starts (trivet roll)" },
+  /** Lasts 365, renewed when K3s starts within 120 of its end; the nodes see to that by themselves, one a night. */
+  serving: {
+    title: "serving certificate of",
+    least: 60,
+    renewal: "K3s renews it when it starts, which should have happened one night; trivet roll makes it so",
+  },
   /** Lasts ten years. */
   authority: { title: "authority", least: 365, renewal: "only trivet rebuild makes a new one" },
 } as const;
