@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { writeKubeconfig } from "./control-plane/client-credentials";
+import { lastWords } from "./control-plane/control-plane";
 import { AGENT_DIRECTORY, AGENT_KUBECONFIG, readAgent } from "./definition";
 import type { K3sHost } from "./host";
 import { KubernetesApi } from "./kubernetes-api";
@@ -8,7 +9,7 @@ import { LoadBalancer } from "./load-balancer";
 import { startKubelet } from "./nodes/kubelet";
 import { registerNode, whenNodeReady } from "./nodes/node";
 import type { RunningProcess } from "./processes";
-import { type K3sProgress, lastWords, nodePassword } from "./server";
+import { type K3sProgress, nodePassword } from "./server";
 import { SupervisorClient, SupervisorError } from "./supervisor-client";
 
 /** K3s asks again after five seconds when a server does not answer or refuses. */

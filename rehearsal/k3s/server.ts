@@ -5,7 +5,7 @@ import { type AuthorityName, TLS_DIRECTORY } from "./authorities";
 import { BootFailure, type Problem } from "./boot-failure";
 import { criticalMismatches } from "./config";
 import { CREDENTIALS } from "./control-plane/client-credentials";
-import { ControlPlane, ENCRYPTION_FILE, type MemberStart } from "./control-plane/control-plane";
+import { ControlPlane, ENCRYPTION_FILE, lastWords, type MemberStart } from "./control-plane/control-plane";
 import { notSimulated } from "./control-plane/packaged-objects";
 import { readServer, RESET_FLAG, type ServerDefinition } from "./definition";
 import { type SharedFiles, writeBootstrapData } from "./etcd/bootstrap-data";
@@ -19,7 +19,7 @@ import { startKubelet } from "./nodes/kubelet";
 import { markServer, registerNode, whenNodeReady } from "./nodes/node";
 import { acceptNodePassword, NODE_PASSWORD_FILE, NODE_PASSWORD_REJECTED } from "./nodes/node-password";
 import { checkCanListen } from "./ports";
-import type { Exit, RunningProcess } from "./processes";
+import type { RunningProcess } from "./processes";
 import { kubeletIdentity, Supervisor } from "./supervisor";
 import { Snapshots } from "./snapshots/snapshots";
 import { SupervisorClient } from "./supervisor-client";
@@ -303,17 +303,4 @@ export function checkAgreement(
       what: `critical configuration value mismatch between ${nodeName} and the cluster; it must be the same on all servers`,
     });
   if (problems.length > 0) throw new BootFailure(problems);
-}
-
-const REMOVED = "the member has been permanently removed from the cluster";
-
-/** Why a component's end is the end of K3s. */
-export function lastWords(process: RunningProcess, { code, signal }: Exit): string[] {
-  const tail = process.logTail(60);
-  if (process.name === "etcd" && tail.some((line) => /permanently removed|removed from (the )?cluster/.test(line)))
-    return [`k3s: etcd: ${REMOVED}`];
-  return [
-    `k3s: ${process.name} ended by itself (${signal ?? `code ${code}`}), and K3s with it. End of its log:`,
-    ...tail.slice(-6),
-  ];
 }

@@ -62,7 +62,7 @@ export class ControlPlane {
   #stopping = false;
   #ready = false;
 
-  /** `onExit` hears of every component that ends by itself. */
+  /** `onExit` hears of every component that ends by itself once all have started. */
   constructor(
     definition: ServerDefinition,
     host: K3sHost,
@@ -223,9 +223,7 @@ export class ControlPlane {
   async #until(probe: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
     while (!(await probe())) {
       signal.throwIfAborted();
-      for (const process of this.#processes)
-        if (process.hasExited)
-          throw new Error([`${process.name} ended while it started. End of its log:`, ...explain(process)].join("\n"));
+      for (const process of this.#processes) if (process.hasExited) throw new Error(whyNotStarted(process).join("\n"));
       await delay(50, undefined, { signal });
     }
   }
@@ -235,7 +233,8 @@ export class ControlPlane {
     const process = processes.start({ name, path: tools[name], args, cwd: files.root, logFile: files.log(name) });
     this.#processes.push(process);
     void process.exited.then((exit) => {
-      if (!this.#stopping && this.#processes.includes(process)) this.#onExit(process, exit);
+      // Before, whoever waits for the start finds it ended.
+      if (this.isReady) this.#onExit(process, exit);
     });
     return process;
   }
@@ -442,6 +441,28 @@ function firstAddress(cidr: string): string {
   bytes[bytes.length - 1]! += 1;
   return ipaddr.fromByteArray(bytes).toString();
 }
+
+const REMOVED = "the member has been permanently removed from the cluster";
+
+/** Whether etcd has ended because it is no member any more. */
+const isRemoved = (process: RunningProcess): boolean =>
+  process.name === "etcd" &&
+  process.logTail(60).some((line) => /permanently removed|removed from (the )?cluster/.test(line));
+
+/** In the words of K3s, where it has some. */
+const whyNotStarted = (process: RunningProcess): string[] =>
+  isRemoved(process)
+    ? [`etcd: ${REMOVED}`]
+    : [`${process.name} ended while it started. End of its log:`, ...explain(process)];
+
+/** Why the end of a component is the end of K3s. */
+export const lastWords = (process: RunningProcess, { code, signal }: Exit): string[] =>
+  isRemoved(process)
+    ? [`etcd: ${REMOVED}`]
+    : [
+        `${process.name} ended by itself (${signal ?? `code ${code}`}), and K3s with it. End of its log:`,
+        ...process.logTail(6),
+      ];
 
 /** What a person needs of a Go program's log: its fatal lines, else its last ones. */
 function explain(process: RunningProcess): string[] {
