@@ -73,8 +73,10 @@ export const makeServer = (
           : userData,
       ),
     },
-    // An agent comes and goes with its pool's count.
-    pulumi.mergeOptions(options({ parent, protect: cluster.protect && node.role === "server" && !replaced }), {
+    // Not protected: the engine could not make a lost server again, nor take an agent away that its pool has no more.
+    // `pulumi destroy` fails at the network and the servers' addresses.
+    pulumi.mergeOptions(options({ parent }), {
+      replacementTrigger: incarnation.trigger,
       ignoreChanges: replaced ? ["location"] : ["userData", "image", "location"],
       hooks: {
         ...rolling.hooks,

@@ -11,8 +11,8 @@ export const INCARNATION_LABEL = "incarnation";
 export interface Incarnation {
   /** For the label; always known. */
   readonly value: string;
-  /** For the engine; undefined asks for nothing, whatever was there before. */
-  readonly trigger: string | undefined;
+  /** For the engine; null asks for nothing, whatever was there before. (The SDK cannot send an output of undefined.) */
+  readonly trigger: string | null;
   /** Whether the node's server is missing while others are there. */
   readonly gone: boolean;
 }
@@ -47,9 +47,9 @@ export function incarnationOf({
     const label = server.labels[INCARNATION_LABEL] ?? "";
     // Only a value of our own counts. A label that was edited by hand must not delete a living server.
     if (marked(label.split("-")[0] ?? "") === label) return { value: label, trigger: label, gone: false };
-    return { value: marked(word), trigger: undefined, gone: false };
+    return { value: marked(word), trigger: null, gone: false };
   }
-  if (nameTaken) return { value: marked(word), trigger: undefined, gone: false };
+  if (nameTaken) return { value: marked(word), trigger: null, gone: false };
   // The first creation; or all are lost, and then nothing is made again without a word (see consent.ts).
   if (servers.size === 0 && !consented) return { value: marked(FIRST), trigger: marked(FIRST), gone: false };
   return { value: marked(word), trigger: marked(word), gone: true };

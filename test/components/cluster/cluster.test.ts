@@ -214,9 +214,7 @@ describe("the options of what is at Hetzner", () => {
 
   test.each([true, false])("protect what cannot be had back when the setting is %s", async (protect) => {
     const shielded = (await options(honeyduePlatform({ protect }))).filter(({ options: own }) => own.protect);
-    expect(shielded.map(({ type }) => type)).toEqual(
-      protect ? [NETWORK, ADDRESS, ADDRESS, ADDRESS, SERVER, SERVER, SERVER] : [],
-    );
+    expect(shielded.map(({ type }) => type)).toEqual(protect ? [NETWORK, ADDRESS, ADDRESS, ADDRESS] : []);
   });
 });
 

@@ -40,10 +40,10 @@ describe("the incarnation of a node", () => {
       about({ hostname: "honeydue-a", servers: new Map([["honeydue-b", { labels: {} }]]) }),
     );
     for (const label of [undefined, "", "k3x", "k3x-00000000", elsewhere.value])
-      expect([label, incarnationOf(about({ servers: there(label) })).trigger]).toEqual([label, undefined]);
+      expect([label, incarnationOf(about({ servers: there(label) })).trigger]).toEqual([label, null]);
     // It lost the labels by which it is found.
     expect(incarnationOf(about({ servers: others, nameTaken: true }))).toMatchObject({
-      trigger: undefined,
+      trigger: null,
       gone: false,
     });
   });
