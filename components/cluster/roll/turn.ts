@@ -106,6 +106,7 @@ export class NodeTurn {
   async passGate(kind: TurnKind): Promise<void> {
     const { clock, limits } = this.#tools;
     const deadline = clock.now() + limits.budget;
+    this.#say("at the gate");
     for (;;) {
       const refusals = await this.#refusals(kind);
       const [first] = refusals;
@@ -120,7 +121,6 @@ export class NodeTurn {
 
   async #refusals(kind: TurnKind): Promise<readonly Refusal[]> {
     const { nodes, k3sStep, k3sVersion, mayBeLost } = this.#tools;
-    this.#say("at the gate");
     const view = await this.view();
     const running = view.nodes.find(({ node }) => node.name === this.#node.name)?.object?.k3s;
     return gate(view, {
