@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { parse } from "yaml";
 import type { KubernetesObject } from "../k3s/kubernetes-api";
 import type { BootFault } from "../machines";
 import type { CloudClient, ServerView } from "../rehearse/cloud-client";
@@ -93,6 +94,16 @@ export class Scene {
         : `$ pulumi config set --path trivet:${key} ${value}`,
     );
     await this.rehearsal.engine.setConfig(`trivet:${key}`, value === undefined ? undefined : String(value));
+  }
+
+  /** Raises a node's number in the settings, so that the next `pulumi up` makes it anew. Returns how to take that back. */
+  async raiseRevision(node: string): Promise<() => Promise<void>> {
+    const { config } = parse(readFileSync(this.rehearsal.engine.configFile, "utf8")) as {
+      config: { "trivet:revisions"?: Record<string, number> };
+    };
+    const before = config["trivet:revisions"]?.[node];
+    await this.set(`revisions.${node}`, (before ?? 1) + 1);
+    return () => this.set(`revisions.${node}`, before);
   }
 
   /** `pulumi up`, with the lines it prints while it waits. */

@@ -23,12 +23,12 @@ export const gateRefuses: Story = {
     scene.given(`the queue's only copy lies on node ${keeper}`);
 
     scene.when(`node ${keeper} is to be made anew`);
-    await scene.set(`revisions.${keeper}`, 2);
+    const takeBack = await scene.raiseRevision(keeper);
     refused(scene, await tryUp(scene, keeper, QUICK), [CLAIM, "TRIVET_LOSE_KEPT_DATA"], "kept data");
-    await scene.set(`revisions.${keeper}`, undefined);
+    await takeBack();
 
     scene.when(`a disruption budget allows no pod of the api to go, and node ${other} is to be made anew`);
-    await scene.set(`revisions.${other}`, 2);
+    await scene.raiseRevision(other);
     await scene.kubernetes("POST", BUDGETS, {
       type: "application/json",
       value: {
