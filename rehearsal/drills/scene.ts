@@ -228,7 +228,9 @@ export class Scene {
 
   /** The kubelet of a node stops or goes on: no heartbeat, no status; everything else on the server runs. */
   async kubelet(node: string, does: "hangs" | "goes on"): Promise<void> {
-    const { name } = await this.server(node);
+    const { id, name } = await this.server(node);
+    const { booted } = this.rehearsal;
+    if (booted) return void (await booted.run(id, "pkill", does === "hangs" ? "-STOP" : "-CONT", "-x", "kwok"));
     const register = resolve(this.rehearsal.directory, "machines/processes.json");
     const { processes } = JSON.parse(readFileSync(register, "utf8")) as { processes: { name: string; pid: number }[] };
     const kubelet = processes.find((process) => process.name === `kwok ${name}`);
