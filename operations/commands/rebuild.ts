@@ -1,6 +1,8 @@
 import type { Platform } from "../../model/platform";
 import { carryOut, type Change, type Surroundings } from "../change";
 import { credentialsOf, KubernetesApi } from "../kubernetes";
+import { snapshotsOf } from "../snapshots-of";
+import type { Stack } from "../stack";
 import type { StackState } from "../state";
 import { age } from "../status";
 
@@ -8,16 +10,19 @@ import { age } from "../status";
 export async function rebuild(surroundings: Surroundings): Promise<number> {
   const { stack } = surroundings;
   const [platform, state, outputs] = await Promise.all([stack.platform(), stack.state(), stack.outputs()]);
-  const last = await lastSnapshotAge(platform, outputs.kubeconfig, outputs.nodeAddresses).catch(() => undefined);
+  const last = await lastSnapshot(stack, platform, new Date());
   return carryOut(surroundings, rebuilding(platform, state, outputs.generation, last));
 }
+
+/** Its age in seconds. */
+export type LastSnapshot = number | "none" | { readonly unknown: string };
 
 /** Pure: a new generation, or the one that was begun. `running` is the stack's output, written when a run ends well. */
 export function rebuilding(
   platform: Platform,
   state: StackState,
   running: number | undefined,
-  lastSnapshotSeconds: number | undefined,
+  last: LastSnapshot,
 ): Change {
   const { generation, nodes, snapshots } = platform.cluster;
   const behind = state.servers.filter((server) => server.generation !== generation).map(({ node }) => node);
@@ -42,9 +47,11 @@ export function rebuilding(
           "",
           snapshots === undefined
             ? "No bucket for snapshots is set, so there is nothing to restore from."
-            : lastSnapshotSeconds === undefined
-              ? "When the last snapshot was taken cannot be told (no API server answers). trivet restore --list shows those in the bucket."
-              : `The last snapshot is ${age(lastSnapshotSeconds)} old. Snapshots of this generation do not fit the new one.`,
+            : last === "none"
+              ? "There is no snapshot of this generation in the bucket."
+              : typeof last === "number"
+                ? `The last snapshot is ${age(last)} old. Snapshots of this generation do not fit the new one.`
+                : `When the last snapshot was taken cannot be told. ${last.unknown}`,
           "To bring the same cluster back instead, as it was in a snapshot: trivet restore.",
         ],
     settings: unfinished ? {} : { generation: wanted },
@@ -56,18 +63,16 @@ export function rebuilding(
   };
 }
 
-async function lastSnapshotAge(
-  platform: Platform,
-  kubeconfig: string | undefined,
-  addresses: Readonly<Record<string, string>> = {},
-): Promise<number | undefined> {
-  if (kubeconfig === undefined) return undefined;
-  const api = await answeringApi(platform, kubeconfig, addresses);
-  const times = (await api?.snapshotFiles())?.flatMap(({ status }) => {
-    const taken = Date.parse(status?.creationTime ?? "");
-    return status?.readyToUse === true && !Number.isNaN(taken) ? [taken] : [];
-  });
-  return times === undefined || times.length === 0 ? undefined : Math.round((Date.now() - Math.max(...times)) / 1000);
+/** From the bucket, not from the cluster: people rebuild when nothing in there answers any more. */
+async function lastSnapshot(stack: Stack, platform: Platform, now: Date): Promise<LastSnapshot> {
+  const { snapshots: place } = platform.cluster;
+  if (place === undefined) return "none";
+  try {
+    const last = (await snapshotsOf(stack, place)).find(({ folder }) => folder === place.folder);
+    return last === undefined ? "none" : Math.round((now.getTime() - last.taken.getTime()) / 1000);
+  } catch (error) {
+    return { unknown: (error as Error).message };
+  }
 }
 
 /** Of the servers that are ready, the first; undefined when none is. */

@@ -1,11 +1,11 @@
 import { closest } from "../../model/closest";
 import type { Platform } from "../../model/platform";
-import type * as bucket from "../bucket";
 import { carryOut, type Change, type Surroundings } from "../change";
 import { EXIT, Refusal } from "../refusal";
 import { knownEscrow } from "../stack";
 import { removeSetting } from "../settings-file";
 import { newestFirst, refusals, reservations, type Snapshot, type WantedCluster } from "../snapshots";
+import { snapshotsOf } from "../snapshots-of";
 import type { StackState } from "../state";
 import { age, table } from "../status";
 import { answeringApi } from "./rebuild";
@@ -46,12 +46,6 @@ export async function restore(
       EXIT.usage,
     );
   }
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- the S3 client is loaded only where it is needed
-  const { snapshotsIn } = require("../bucket") as typeof bucket;
-  const [accessKeyId, secretAccessKey] = await Promise.all([
-    stack.secret(place.accessKeyId),
-    stack.secret(place.secretAccessKey),
-  ]);
   const api =
     outputs.kubeconfig === undefined
       ? undefined
@@ -63,7 +57,7 @@ export async function restore(
     serverToken: (await knownEscrow(stack, outputs))?.secrets.serverToken,
     clusterId: await api?.clusterId().catch(() => undefined),
   };
-  const found = await snapshotsIn(place, { accessKeyId, secretAccessKey });
+  const found = await snapshotsOf(stack, place);
   if (options.list) {
     terminal.result(options.json ? listAsJson(found, wanted) : renderSnapshots(found, wanted, new Date()));
     return EXIT.well;

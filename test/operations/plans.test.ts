@@ -87,7 +87,9 @@ describe("trivet rebuild", () => {
     expect(words).toMatch(/LOST: everything in the cluster that is not outside it/);
     expect(words).toContain("The last snapshot is 2 h old");
     expect(words).toContain("trivet restore");
-    expect(inPlainWords(rebuilding(platform, stackState(), 1, undefined).plan)).toContain("cannot be told");
+    expect(inPlainWords(rebuilding(platform, stackState(), 1, "none").plan)).toContain("There is no snapshot");
+    const unknown = { unknown: "The bucket cannot be read." };
+    expect(inPlainWords(rebuilding(platform, stackState(), 1, unknown).plan)).toContain("cannot be told. The bucket");
   });
 
   const begun = honeyduePlatform({ generation: 2 });
@@ -101,7 +103,7 @@ describe("trivet rebuild", () => {
     ],
     ["objects of the old cluster are still in the state", stackState({ servers: all(2), leftovers: 4 }), 2],
   ])("carries on with the same generation when %s", (_, state, running) => {
-    const change = rebuilding(begun, state, running, undefined);
+    const change = rebuilding(begun, state, running, "none");
     expect(change.settings).toEqual({});
     expect(change.environment?.["TRIVET_REBUILD"]).toBe("2");
     expect(inPlainWords(change.plan)).toContain("carrying on");
