@@ -117,7 +117,7 @@ export class K3sServer {
     const duties = new LeaderDuties(controlPlane, await this.#etcdClient(definition), (line) => this.#host.say(line));
     this.#background.push(duties.run(this.#stopping.signal));
     this.#snapshots = new Snapshots(controlPlane, this.#host);
-    this.#snapshots.schedule(this.#stopping.signal);
+    this.#background.push(this.#snapshots.run(this.#stopping.signal));
     this.#supervisor.snapshots = this.#snapshots;
     this.#onProgress({ type: "started" });
     await this.#startNode(definition, controlPlane, start.name, signal);

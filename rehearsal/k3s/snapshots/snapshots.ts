@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { Cron } from "croner";
 import { x } from "tinyexec";
 import { TLS_DIRECTORY } from "../authorities";
@@ -20,6 +21,7 @@ const TOKEN_HASH_ANNOTATION = "etcd.k3s.cattle.io/snapshot-token-hash";
 /** The first name of snapshots that somebody asked for. Retention leaves them alone. */
 const ON_DEMAND = "on-demand";
 const SAVE_TIMEOUT_MILLISECONDS = 60_000;
+const RECORD_PERIOD_MILLISECONDS = 1_000;
 
 /** A snapshot that is there, here or in S3. */
 export interface SnapshotFile {
@@ -33,6 +35,9 @@ export interface SnapshotFile {
 export class Snapshots {
   readonly #controlPlane: ControlPlane;
   readonly #host: K3sHost;
+  /** What there is may differ from what the cluster's objects say: after a start, a restore, a failure. */
+  #isDirty = true;
+  #told = "";
   /** One at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -41,8 +46,16 @@ export class Snapshots {
     this.#host = host;
   }
 
-  /** Takes them by `etcd-snapshot-schedule-cron` until the signal aborts. */
-  schedule(signal: AbortSignal): void {
+  /** Takes them by `etcd-snapshot-schedule-cron`, and keeps the cluster's objects of them right, until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#schedule(signal);
+    while (!signal.aborted) {
+      if (this.#isDirty) await this.#inTurn(() => this.#record());
+      await delay(RECORD_PERIOD_MILLISECONDS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  #schedule(signal: AbortSignal): void {
     const { config } = this.#controlPlane.definition;
     if (config.bool("etcd-disable-snapshots")) return;
     const pattern = config.stringOr("etcd-snapshot-schedule-cron", "0 */12 * * *").trim();
@@ -85,7 +98,7 @@ export class Snapshots {
         const stored = (await bucket.list(own)).map((file) => ({ ...file, createdAt: takenAt(file.name) }));
         for (const file of surplus(stored, bucket.settings.retention)) await bucket.delete(file.name);
       });
-      await this.#reconcile();
+      await this.#record();
       return name;
     });
   }
@@ -132,7 +145,7 @@ export class Snapshots {
       if (extra) await bucket.put(`.metadata/${name}`, JSON.stringify(extra), "application/json");
       this.#host.say(`k3s: S3 upload complete for ${name}`);
     });
-    await this.#reconcile();
+    await this.#record();
     return name;
   }
 
@@ -179,6 +192,19 @@ export class Snapshots {
     }
   }
 
+  /** Tries to, and leaves it to the next try where it does not succeed: their definition may not be installed yet, S3 not be set up. */
+  async #record(): Promise<void> {
+    this.#isDirty = true;
+    try {
+      await this.#reconcile();
+      this.#isDirty = false;
+    } catch (error) {
+      const { message } = error as Error;
+      if (message !== this.#told) this.#host.say(`k3s: Failed to record snapshots, will try again: ${message}`);
+      this.#told = message;
+    }
+  }
+
   /** One object of the cluster for each snapshot that this server knows, and none for those that are gone. */
   async #reconcile(): Promise<void> {
     const { api, definition } = this.#controlPlane;
@@ -197,25 +223,20 @@ export class Snapshots {
         ),
       ),
     );
-    try {
-      const { items } = await api.call<{ items: KubernetesObject[] }>("GET", FILES);
-      const known = new Set(items.map(({ metadata }) => metadata.name));
-      const wanted = [...local, ...(stored ?? [])];
-      for (const object of wanted)
-        if (!known.has(object.metadata.name))
-          await api.call("POST", FILES, { body: object }).catch((error: unknown) => {
-            // Another server saw the same object in S3.
-            if (!(error instanceof KubernetesApiError && error.status === 409)) throw error;
-          });
-      const names = new Set(wanted.map(({ metadata }) => metadata.name));
-      const ours = [definition.nodeName, ...(stored ? ["s3"] : [])];
-      for (const { metadata } of items)
-        if (ours.includes(metadata.labels?.[STORAGE_NODE_LABEL] ?? "") && !names.has(metadata.name))
-          await api.call("DELETE", `${FILES}/${metadata.name}`).catch(() => undefined);
-    } catch (error) {
-      // Their definition is not installed yet; the next snapshot makes up for it.
-      if (!(error instanceof KubernetesApiError && error.status === 404)) throw error;
-    }
+    const { items } = await api.call<{ items: KubernetesObject[] }>("GET", FILES);
+    const known = new Set(items.map(({ metadata }) => metadata.name));
+    const wanted = [...local, ...(stored ?? [])];
+    for (const object of wanted)
+      if (!known.has(object.metadata.name))
+        await api.call("POST", FILES, { body: object }).catch((error: unknown) => {
+          // Another server saw the same object in S3.
+          if (!(error instanceof KubernetesApiError && error.status === 409)) throw error;
+        });
+    const names = new Set(wanted.map(({ metadata }) => metadata.name));
+    const ours = [definition.nodeName, ...(stored ? ["s3"] : [])];
+    for (const { metadata } of items)
+      if (ours.includes(metadata.labels?.[STORAGE_NODE_LABEL] ?? "") && !names.has(metadata.name))
+        await api.call("DELETE", `${FILES}/${metadata.name}`).catch(() => undefined);
   }
 }
 
