@@ -12,8 +12,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { stringify } from "yaml";
+import { tokenHash } from "../../operations/snapshots";
+import { type S3Emulator, startS3Emulator } from "../../rehearsal/emulators/s3";
 import { engineEnvironment } from "../../rehearsal/plugins";
 import { ensureTools } from "../../rehearsal/toolchain";
 import { honeydueConfig } from "../support/platform";
@@ -38,7 +41,7 @@ interface Call {
   readonly args: readonly string[];
   readonly rebuild: string;
   readonly unreachable: string;
-  readonly replace: string;
+  readonly restore: string;
 }
 
 interface Ended {
@@ -67,8 +70,8 @@ const calls = (): Call[] =>
         .trimEnd()
         .split("\n")
         .map((line) => {
-          const [args = "", rebuild = "", unreachable = "", replace = ""] = line.split("|");
-          return { args: args.split(" "), rebuild, unreachable, replace };
+          const [args = "", rebuild = "", unreachable = "", restore = ""] = line.split("|");
+          return { args: args.split(" "), rebuild, unreachable, restore };
         })
     : [];
 
@@ -139,7 +142,7 @@ beforeAll(async () => {
       "#!/bin/sh",
       'case "$1" in',
       "  preview | up | refresh)",
-      `    echo "$*|$TRIVET_REBUILD|$PULUMI_K8S_DELETE_UNREACHABLE|$TRIVET_REPLACE" >> '${journal}'`,
+      `    echo "$*|$TRIVET_REBUILD|$PULUMI_K8S_DELETE_UNREACHABLE|$TRIVET_RESTORE" >> '${journal}'`,
       '    [ "$1" = "$FAILS" ] && exit 255',
       "    exit 0 ;;",
       "esac",
@@ -260,6 +263,85 @@ describe("a change of the cluster", () => {
     expect(calls()).toEqual([]);
     expect(settings()).toBe(before);
   }, 20_000);
+});
+
+describe("trivet restore", () => {
+  let s3: S3Emulator;
+  let before: string;
+  const key = { accessKeyId: "a-key-id", secretAccessKey: "sentinel-secret-access-key" };
+  const names = { ours: "etcd-snapshot-honeydue-a-1795269600", newer: "etcd-snapshot-honeydue-b-1795273200" };
+
+  beforeAll(async () => {
+    before = readFileSync(configFile, "utf8");
+    s3 = await startS3Emulator({ host: "127.54.2.1", buckets: ["backups"], keys: [key], region: "eu-central" });
+    const set = (...args: string[]): unknown =>
+      execFileSync(pulumi, ["config", "set", ...args, ...about()], { env: environment, cwd: PROJECT_DIRECTORY });
+    for (const [name, value] of Object.entries({
+      endpoint: s3.endpoint,
+      bucket: "backups",
+      region: "eu-central",
+      insecure: "true",
+    })) {
+      set("--path", `trivet:snapshots.${name}`, value);
+    }
+    set("--secret", "trivet:snapshotsKeyId", key.accessKeyId);
+    set("--secret", "trivet:snapshotsKey", key.secretAccessKey);
+    const client = new S3Client({ endpoint: s3.url, region: "eu-central", credentials: key, forcePathStyle: true });
+    const put = (path: string, Body: string, Metadata?: Record<string, string>): Promise<unknown> =>
+      client.send(new PutObjectCommand({ Bucket: "backups", Key: path, Body, ...(Metadata ? { Metadata } : {}) }));
+    const metadata = { "k3s-token-hash": tokenHash("sentinel-server-token"), "k3s-node-name": "honeydue-a" };
+    await put(`honeydue-g1/${names.ours}`, "snapshot", metadata);
+    await put(`honeydue-g1/${names.newer}`, "snapshot", metadata);
+    await put(`honeydue-g1/.metadata/${names.newer}`, '{"k3s":"v1.37.1+k3s1"}');
+    client.destroy();
+  });
+  afterAll(async () => {
+    writeFileSync(configFile, before);
+    await s3.close();
+  });
+  const restored = (): string | undefined => /trivet:restore: (\S+)/.exec(readFileSync(configFile, "utf8"))?.[1];
+
+  test("refuses a snapshot of a newer minor before anything is touched, and names one that is not there", async () => {
+    const refused = await trivet(["restore", names.newer, "--yes", ...about()]);
+    expect(refused).toMatchObject({ code: 1, stdout: "" });
+    expect(refused.stderr).toMatch(/taken by K3s v1\.37\.1\+k3s1.*Nothing was changed/);
+    const missing = await trivet(["restore", `${names.ours}0`, "--yes", ...about()]);
+    expect(missing.code).toBe(2);
+    expect(missing.stderr).toContain(`Did you mean "${names.ours}"?`);
+    expect(calls()).toEqual([]);
+    expect(restored()).toBeUndefined();
+  }, 20_000);
+
+  test("does the servers first, then every object, then takes the setting away; an interrupted one is carried on", async () => {
+    const servers = ["--target", "**hcloud:index/server:Server::**"];
+    const failed = await trivet(["restore", "--latest", "--yes", ...about()], { FAILS: "up" });
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toContain(`trivet restore ${names.ours} carries on`);
+    expect(restored()).toBe(names.ours);
+
+    const other = await trivet(["restore", names.newer, "--yes", ...about()]);
+    expect(other).toMatchObject({ code: 1 });
+    expect(other.stderr).toMatch(/was begun and is not finished/);
+
+    const ended = await trivet(["restore", "--yes", ...about()]);
+    expect(ended).toMatchObject({ code: 0 });
+    expect(calls().map(({ args }) => args.slice(0, -4))).toEqual([
+      [
+        "refresh",
+        "--yes",
+        "--skip-preview",
+        "--suppress-outputs",
+        ...["a", "b", "c"].flatMap((node) => ["--target", serverState(node).urn]),
+      ],
+      ["preview", "--suppress-outputs", ...servers],
+      ["up", "--yes", "--skip-preview", "--suppress-outputs", ...servers],
+      ["up", "--yes", "--skip-preview", "--suppress-outputs", "--refresh"],
+      ["up", "--yes", "--skip-preview", "--suppress-outputs", ...servers],
+    ]);
+    expect(calls().map(({ restore }) => restore)).toEqual([names.ours, names.ours, names.ours, names.ours, ""]);
+    expect(restored()).toBeUndefined();
+    expect([failed, other, ended].map(({ stdout, stderr }) => stdout + stderr).join("")).not.toMatch(/sentinel/);
+  }, 30_000);
 });
 
 test("status of a cluster that does not answer says so of each server, and ends with 2", async () => {
