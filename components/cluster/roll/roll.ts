@@ -35,7 +35,6 @@ export class Roll {
   readonly #seen = new Set<string>();
   /** Creations that still find out whether they need a turn. */
   readonly #asking = new Set<Promise<void>>();
-  readonly #restored = new Set<string>();
   /** Set once no server has ever been in a cluster: then there is nothing to guard, until the end of the run. */
   #nothingToGuard = false;
   #everything: Promise<void> | undefined;
@@ -180,7 +179,7 @@ export class Roll {
       begun.map(async (node) => {
         const { definition } = await this.#tools.wanted(node);
         // A restored Node object is older than the disk: its label was never asked again.
-        const restored = this.#restored.has(node.name);
+        const restored = node.role === "server" && this.#isRestoring;
         await new NodeTurn(this.#tools, node).awaitWell(restored ? undefined : definition);
         if (restored) await access.setDefinition(node.hostname, definition);
       }),
@@ -252,18 +251,18 @@ export class Roll {
     say(`rebuilding ${known.map(({ node }) => node.name).join(", ")} at once`);
     // With the authorities of old a server that still runs looks like one that was restored already, and would be joined.
     if (restore) await Promise.all(known.map(({ server }) => cloud.powerOff(server.id)));
-    await Promise.all(
-      known.map(async ({ node, server }) => {
-        await this.#rebuildUnguarded(node, server.id);
-        if (restore) this.#restored.add(node.name);
-      }),
-    );
+    await Promise.all(known.map(({ node, server }) => this.#rebuildUnguarded(node, server.id)));
   }
 
   async #rebuildUnguarded(node: ClusterNode, serverId: number): Promise<void> {
     const { image, userData } = await this.#tools.wanted(node);
     await this.#tools.cloud.rebuild(serverId, image, userData);
     this.#unawaited.add(node.name);
+  }
+
+  get #isRestoring(): boolean {
+    const { cluster, consent } = this.#tools;
+    return cluster.restore !== undefined && consent.restore === cluster.restore;
   }
 
   /** Servers of another generation or restore are about to be made anew with this one, or have been. */

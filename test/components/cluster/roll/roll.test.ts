@@ -423,6 +423,18 @@ describe("a restore", () => {
     expect(rebuilds(cluster)).toEqual([1, 1, 1]);
   });
 
+  test("knows servers that come back under the Node of the snapshot, and says on it what they run now", async () => {
+    const cluster = new FakeCluster();
+    const roll = cluster.run("new", restore);
+    for (const name of ["a", "b", "c"]) cluster.destroyServer(name);
+    await Promise.all(["a", "b", "c"].map((name) => roll.beforeCreate(cluster.node(name))));
+    // The snapshot's cluster, with its Nodes.
+    for (const name of ["a", "b", "c"]) cluster.createServer(name, "new").disk.hasData = true;
+    expect(state(cluster)).toEqual(OLD);
+    await roll.settle();
+    expect(state(cluster)).toEqual(NEW);
+  });
+
   test("leaves agents alone, whose disks the cluster that comes back still knows", async () => {
     const cluster = new FakeCluster(honeyduePlatform({ pools: { general: 1 } }));
     const roll = cluster.run("old", restore);
