@@ -52,9 +52,21 @@ export const gateRefuses: Story = {
     const { name } = await scene.server(third);
     await scene.kubelet(third, "hangs");
     try {
+      // What the controller manager writes when its grace period of 50 s is over.
       await scene.kubernetes("PATCH", `/api/v1/nodes/${name}/status`, {
         type: "application/strategic-merge-patch+json",
-        value: { status: { conditions: [{ type: "Ready", status: "Unknown", reason: "NodeStatusUnknown" }] } },
+        value: {
+          status: {
+            conditions: [
+              {
+                type: "Ready",
+                status: "Unknown",
+                reason: "NodeStatusUnknown",
+                message: "Kubelet stopped posting node status.",
+              },
+            ],
+          },
+        },
       });
       refused(scene, await tryUp(scene, other, QUICK), [`node ${third}`, "not Ready"], "the node that is not Ready");
     } finally {
