@@ -94,13 +94,10 @@ export class ApiServers {
       if (status === 401 || status === 403)
         return { state: "unready", reason: `it refuses the administrator's certificate (${status})` };
       const failed = [...text.matchAll(/^\[-\](\S+)/gm)].map(([, check]) => check);
-      // One that just starts lists a dozen; the first say enough.
-      const [first, second, third, ...more] = failed;
-      const named = [first, second, third].filter((check) => check !== undefined).join(", ");
+      // Hooks that run after the start are a dozen; what fails beside them follows from it.
+      const starts = failed.some((check) => check?.startsWith("poststarthook/"));
       const reason =
-        failed.length === 0
-          ? `it answers ${status}`
-          : `${named}${more.length === 0 ? "" : ` and ${more.length} more`} failed`;
+        failed.length === 0 ? `it answers ${status}` : starts ? "it is starting" : `${failed.join(", ")} failed`;
       return { state: "unready", reason };
     } catch (error) {
       return { state: "silent", reason: this.#reason(error) };

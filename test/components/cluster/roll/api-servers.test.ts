@@ -100,6 +100,11 @@ describe("the API servers of a cluster", () => {
       c: { state: "silent", reason: "connect ECONNREFUSED 127.51.9.13:6443" },
       "general-2": { state: "booting", boot }, // of an agent that runs nothing is heard
     });
+    await start("c", { status: 500, body: "[-]etcd failed\n[-]poststarthook/rbac/bootstrap-roles failed\n" });
+    expect((await servers().states()).get("c")).toEqual({ state: "unready", reason: "it is starting" });
+  });
+
+  test("tell a server that answers well", async () => {
     await start("c", { status: 200, body: "ok" });
     expect((await servers().states()).get("c")).toEqual({ state: "ready" });
   });
