@@ -3,6 +3,9 @@ import type { Scene } from "../scene";
 import type { Story } from "../story";
 import { callsSoFar, LOSE_QUEUE, QUICK, serverActions } from "./roll";
 
+/** A server that says nothing may have been rebuilt a moment ago, and is given a minute to speak; these machines need seconds. */
+const SOON = { TRIVET_TIME_LIMITS: "period=0.5,reach=8" };
+
 /**
  * The steps of a node's turn, by what `pulumi up` says when it is there. "Ctrl-C" asks the engine to stop; "killed" is a laptop whose
  * battery is empty: engine, program and plug-ins are gone at once, and the state stays locked.
@@ -59,7 +62,7 @@ async function interrupted(
   let seen: string | undefined;
   const run = await scene.up({
     args: ["--skip-preview"],
-    environment: { ...LOSE_QUEUE, ...QUICK },
+    environment: { ...LOSE_QUEUE, ...SOON },
     ...(how === "killed"
       ? { kill: interruption.signal }
       : { signal: AbortSignal.any([scene.signal, interruption.signal]) }),
