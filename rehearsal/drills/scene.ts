@@ -132,7 +132,15 @@ export class Scene {
   /** The `trivet` command, as a process of its own. */
   async trivet(...args: string[]): Promise<CommandRun> {
     this.note(`$ trivet ${args.join(" ")}`);
-    const run = await runTrivet(this.rehearsal, args, (line) => this.note(line), this.signal);
+    const told = new Set<string>();
+    const onLine = (line: string): void => {
+      const text = newsIn(line);
+      const gist = text.replaceAll(/\d+/g, "");
+      if (text === "" || told.has(gist)) return;
+      told.add(gist);
+      this.note(text);
+    };
+    const run = await runTrivet(this.rehearsal, args, onLine, this.signal);
     this.note(`trivet ${args[0] ?? ""} ended with exit code ${run.exitCode} after ${run.seconds.toFixed(1)} s`);
     return run;
   }
@@ -473,6 +481,17 @@ export class Scene {
   async close(): Promise<void> {
     await this.endWatch();
   }
+}
+
+/** A line of Pulumi's that shows the progress of one resource: `~  hcloud:index:Server honeydue-a refreshing (0s) …`. */
+const RESOURCE_LINE = /^\s*(?:[-+~><]+ +)?[\w.-]+:[\w./-]+:\w+ \S+ ?(?<rest>.*)$/;
+
+/** What a line of a command that runs Pulumi says beyond Pulumi's own progress: its own words, and what the nodes do. */
+function newsIn(line: string): string {
+  if (/^\s*@ /.test(line)) return "";
+  const resource = RESOURCE_LINE.exec(line);
+  if (resource) return /node \S+: .*/.exec(resource.groups?.["rest"] ?? "")?.[0] ?? "";
+  return line.trim() === "" ? "" : line.trimEnd();
 }
 
 export type KubernetesNode = KubernetesObject & {
