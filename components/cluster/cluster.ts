@@ -163,17 +163,21 @@ export class Cluster extends pulumi.ComponentResource {
       .all([credentials, apiAddresses, pulumi.all(pulumi.runtime.isDryRun() ? [] : servers.map(({ id }) => id))])
       .apply(async ([known, all]) => {
         const preview = pulumi.runtime.isDryRun();
-        const address = await answeringServer({
-          servers: controlPlane.map(({ hostname }, index) => ({ name: hostname, address: all[index]! })),
-          ask: (asked) => askServer(asked, known, preview ? PREVIEW_TIMEOUT_SECONDS : API_TIMEOUT_SECONDS),
-          deadlineSeconds: preview ? 0 : Math.min(API_DEADLINE_SECONDS, timeLimits().boot),
-          graceSeconds: API_GRACE_SECONDS,
-          periodSeconds: API_PERIOD_SECONDS,
-          progress: everyFewSeconds((line) => void pulumi.log.info(line, this, undefined, true)),
-        });
-        // What runs in the cluster finds every node that this run began.
-        if (!preview) await rolling.settled();
-        return address;
+        const search = (): Promise<string> =>
+          answeringServer({
+            servers: controlPlane.map(({ hostname }, index) => ({ name: hostname, address: all[index]! })),
+            ask: (asked) => askServer(asked, known, preview ? PREVIEW_TIMEOUT_SECONDS : API_TIMEOUT_SECONDS),
+            deadlineSeconds: preview ? 0 : Math.min(API_DEADLINE_SECONDS, timeLimits().boot),
+            graceSeconds: API_GRACE_SECONDS,
+            periodSeconds: API_PERIOD_SECONDS,
+            progress: everyFewSeconds((line) => void pulumi.log.info(line, this, undefined, true)),
+          });
+        const address = await search();
+        if (preview) return address;
+        // What runs in the cluster finds every node that this run began. Then the first server answers as well, and is chosen:
+        // otherwise the next run would choose another one, and have something to change.
+        await rolling.settled();
+        return search();
       });
     const kubeconfigOf = (client: pulumi.Output<Credentials>): pulumi.Output<string> =>
       pulumi.secret(

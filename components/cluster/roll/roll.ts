@@ -274,7 +274,7 @@ export class Roll {
     });
   }
 
-  /** A broken node that the definition changes anyway goes before a healthy one; afterwards the healthy one may go. */
+  /** A node that is broken, or half way through its turn, goes before a healthy one when the definition changes it anyway. */
   async #deadOnesFirst(node: ClusterNode): Promise<void> {
     const { nodes, access, say } = this.#tools;
     const [apis, objects, servers] = await Promise.all([access.apis(), access.nodes(), this.#servers()]);
@@ -284,11 +284,16 @@ export class Roll {
       const well =
         object?.ready === true &&
         (other.role === "agent" || (object.voter?.is === true && apis.get(other.name)?.state === "ready"));
+      const half = object?.cordoned === "by a roll";
       const server = servers.get(other.hostname);
-      if (well || server === undefined) continue;
+      if ((well && !half) || server === undefined) continue;
       const wanted = await this.#tools.wanted(other);
-      if (server.labels["definition"] === wanted.definition) continue; // the gate says what to do
-      say(`node ${other.name}: is not well and due for the same change, so it goes before node ${node.name}`);
+      if (server.labels["definition"] === wanted.definition) {
+        if (well) await access.uncordon(other.hostname); // its resize was done, and nobody was left to say so
+        continue; // otherwise the gate says what to do
+      }
+      const why = well ? "an earlier run ended in its turn" : "it is not well and due for the same change";
+      say(`node ${other.name}: ${why}, so it goes before node ${node.name}`);
       await new NodeTurn(this.#tools, other).rebuild(server.id, wanted);
     }
   }

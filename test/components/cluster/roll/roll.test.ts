@@ -176,6 +176,16 @@ describe("a roll", () => {
     expect(state(cluster)).toEqual(NEW);
   });
 
+  test("begins with the node in whose turn an earlier run ended, and gives one back that only waits for its cordon to be lifted", async () => {
+    const cluster = new FakeCluster();
+    cluster.nodes.get("honeydue-c")!.cordoned = "by a roll";
+    cluster.nodes.get("honeydue-b")!.cordoned = "by a roll";
+    cluster.machine("b").labels["definition"] = "new";
+    expect(await up(cluster, "new", { only: ["a", "c"], parallel: 1 })).toEqual([]);
+    const order = cluster.journal.filter((line) => /uncordon|rebuild/.test(line));
+    expect(order).toEqual(["uncordon honeydue-b", "POST c rebuild", "POST a rebuild"]);
+  });
+
   test("refuses when the quorum is lost, and when no server can be reached", async () => {
     const lost = new FakeCluster();
     lost.machine("b").broken = "connect ETIMEDOUT";
