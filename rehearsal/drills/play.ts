@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { NO_STRAGGLERS, Rehearsal, type RehearsalTools } from "../rehearse/rehearsal";
+import { NO_STRAGGLERS, type PowerEvent, Rehearsal, type RehearsalTools } from "../rehearse/rehearsal";
 import { readStack } from "../rehearse/stack";
 import type { DrillResult } from "./report";
 import { DrillStopped, type PowerLine, Scene } from "./scene";
@@ -152,7 +152,7 @@ export class Company {
 }
 
 interface Listener {
-  current: (event: { serverId: number; on: boolean }) => void;
+  current: (event: PowerEvent) => void;
 }
 
 /** A rehearsal, its folder, and the line on which its machines' power is reported. */
@@ -169,13 +169,13 @@ class Stage implements PowerLine {
 
   static async open(
     folder: string,
-    open: (onPower: (event: { serverId: number; on: boolean }) => void) => Promise<Rehearsal>,
+    open: (onPower: (event: PowerEvent) => void) => Promise<Rehearsal>,
   ): Promise<Stage> {
     const listeners: Listener = { current: () => undefined };
     return new Stage(await open((event) => listeners.current(event)), folder, listeners);
   }
 
-  onPower(listener: (event: { serverId: number; on: boolean }) => void): void {
+  onPower(listener: (event: PowerEvent) => void): void {
     this.#listeners.current = listener;
   }
 

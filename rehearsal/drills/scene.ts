@@ -6,7 +6,7 @@ import type { KubernetesObject } from "../k3s/kubernetes-api";
 import type { BootFault } from "../machines";
 import type { CloudClient, ServerView } from "../rehearse/cloud-client";
 import type { EngineEvent, EngineRun, RunOptions } from "../rehearse/engine";
-import type { Rehearsal } from "../rehearse/rehearsal";
+import type { PowerEvent, Rehearsal } from "../rehearse/rehearsal";
 import { type CommandRun, runTrivet } from "./commands";
 import type { Check } from "./story";
 import { Member, type EtcdAccess } from "./watch/members";
@@ -27,7 +27,7 @@ export type DrillServer = ServerView & { labels: Record<string, string>; created
 
 /** The power of emulated machines, as told by the rehearsal. */
 export interface PowerLine {
-  onPower(listener: (event: { serverId: number; on: boolean }) => void): void;
+  onPower(listener: (event: PowerEvent) => void): void;
 }
 
 export interface SceneParts {
@@ -433,10 +433,7 @@ export class Scene {
     );
     const watch = await WatchProcess.begin({ api, etcd: await this.etcdAccess(), service: WATCHED_SERVICE, hosts });
     this.#watch = watch;
-    this.#power.onPower(({ serverId, on }) => {
-      const node = this.rehearsal.hetzner.project.servers.get(serverId)?.name;
-      if (node !== undefined) watch.power(node, on);
-    });
+    this.#power.onPower(({ serverName, on }) => watch.power(serverName, on));
     this.note("the watch begins: members, nodes, a client of the API, a client of a Service");
   }
 

@@ -76,7 +76,7 @@ export interface CloudDelays {
 }
 
 export interface PowerEvent {
-  serverId: number;
+  serverName: string;
   on: boolean;
 }
 
@@ -370,12 +370,18 @@ function namesOfStandIns(realPluginNames: readonly string[], hasSnapshots: boole
 
 /** The same machines, but for those that are broken; somebody else hears of their power first. */
 function powered(machines: Machines, dead: ReadonlySet<string>, onPower: (event: PowerEvent) => void): MachineHost {
-  const off = ({ id }: { id: number }): void => onPower({ serverId: id, on: false });
+  // A deleted server is forgotten by the cloud before its machine is.
+  const names = new Map<number, string>();
+  const off = ({ id }: { id: number }): void => {
+    const serverName = names.get(id);
+    if (serverName !== undefined) onPower({ serverName, on: false });
+  };
   return {
     powerOn: async (machine) => {
       if (dead.has(machine.name)) return;
+      names.set(machine.id, machine.name);
       await machines.powerOn(machine);
-      onPower({ serverId: machine.id, on: true });
+      onPower({ serverName: machine.name, on: true });
     },
     powerOff: (machine) => {
       off(machine);
