@@ -186,6 +186,9 @@ export class Cluster extends pulumi.ComponentResource {
     this.kubeconfig = kubeconfigOf(credentials);
     this.ciKubeconfig = kubeconfigOf(credentialsOf(certificates.ci));
     this.escrow = certificates.escrow;
+    // `trivet rebuild` sets it for the plug-in, which takes it from the engine. The SDK would write it into the provider's arguments,
+    // and so into the state, where every later refresh of an unreachable cluster would obey it.
+    delete process.env["PULUMI_K8S_DELETE_UNREACHABLE"];
     this.provider = new kubernetes.Provider(
       name,
       {
