@@ -325,16 +325,33 @@ export class Roll {
       const reasons = answers
         .map(({ node, api }) => `${node.name}: ${api.state === "ready" ? "ready" : apiReason(api)}`)
         .join("; ");
-      if (clock.now() >= deadline)
-        throw new Refused(
-          outOfReach(
-            answers.map(({ api }) => api),
-            reasons,
-          ),
-        );
+      if (clock.now() >= deadline) {
+        const found = answers.map(({ api }) => api);
+        throw new Refused(await this.#outOfReach(found, reasons));
+      }
       say(`waiting for a Kubernetes API: ${reasons}`);
       await clock.sleep(limits.period);
     }
+  }
+
+  async #outOfReach(apis: readonly ServerApi[], reasons: string): Promise<string> {
+    const { nodes } = this.#tools;
+    const known = await this.#servers();
+    const gone = nodes
+      .filter(({ role, hostname }) => role === "server" && !known.has(hostname))
+      .map(({ name }) => name);
+    const missing = gone.length === 0 ? "" : `; not at Hetzner: ${gone.join(", ")}`;
+    // A port that refuses is one that a firewall let us to.
+    if (gone.length === 0 && apis.every((api) => api.state === "silent" && !api.reason.includes("ECONNREFUSED")))
+      return (
+        `no server can be reached from here, so nothing is touched: ${reasons}. If this computer's address is not among trivet:operators, ` +
+        "Hetzner's firewall drops it without a word. If the servers are up and nobody can reach them, their consoles say why; if they are lost: " +
+        "`trivet restore <snapshot>` or `trivet rebuild`"
+      );
+    return (
+      `no server's Kubernetes API is ready, so etcd has lost its quorum and nothing is touched: ${reasons}${missing}. Bring back what is only switched ` +
+      "off; if too many members are lost for good: `trivet restore <snapshot>` (the data of the snapshot) or `trivet rebuild` (everything made again)"
+    );
   }
 
   async #inTurn(node: ClusterNode, work: () => Promise<"over" | "goes on">): Promise<void> {
@@ -378,16 +395,3 @@ const refusedMove = ({ name, role }: ClusterNode, { impossible, resize, reasons 
 
 const refusedMixture = ({ name }: ClusterNode, { reasons }: Change): string =>
   `node ${name} stays as it is (${reasons.join(", ")}): a resize would switch it off while it boots anew. Change the server type in a run of its own`;
-
-function outOfReach(apis: readonly ServerApi[], reasons: string): string {
-  if (apis.every(({ state }) => state === "silent"))
-    return (
-      `no server can be reached from here, so nothing is touched: ${reasons}. If this computer's address is not among trivet:operators, ` +
-      "Hetzner's firewall drops it without a word. If the servers are up and nobody can reach them, their consoles say why; if they are lost: " +
-      "`trivet restore <snapshot>` or `trivet rebuild`"
-    );
-  return (
-    `no server's Kubernetes API is ready, so etcd has lost its quorum and nothing is touched: ${reasons}. Bring back what is only switched off; ` +
-    "if too many members are lost for good: `trivet restore <snapshot>` (the data of the snapshot) or `trivet rebuild` (everything made again)"
-  );
-}

@@ -329,7 +329,9 @@ describe("a server that is gone", () => {
     const cluster = new FakeCluster();
     cluster.destroyServer("b");
     cluster.destroyServer("c");
-    await expect(cluster.run("old").beforeCreate(cluster.node("b"))).rejects.toThrow("etcd has lost its quorum");
+    await expect(cluster.run("old").beforeCreate(cluster.node("b"))).rejects.toThrow(
+      "etcd has lost its quorum and nothing is touched: a: etcd failed; not at Hetzner: b, c",
+    );
     expect(cluster.journal).toEqual([]);
   });
 
