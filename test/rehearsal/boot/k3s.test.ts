@@ -11,7 +11,7 @@ if (obstacle !== undefined) console.warn(`Skipped: ${obstacle}`);
 interface NodeList {
   items: {
     metadata: { name: string };
-    status: { conditions: { type: string; status: string }[]; nodeInfo: { kubeletVersion: string } };
+    status: { conditions?: { type: string; status: string }[]; nodeInfo: { kubeletVersion: string } };
   }[];
 }
 
@@ -38,7 +38,8 @@ interface NodeList {
           async () => {
             const { items = [] } = (await cluster.ask<NodeList>(name, "/api/v1/nodes")) ?? {};
             const isSo = (type: string, node: NodeList["items"][number]): boolean =>
-              node.status.conditions.some((condition) => condition.type === type && condition.status === "True");
+              node.status.conditions?.some((condition) => condition.type === type && condition.status === "True") ??
+              false;
             return items.filter((node) => isSo("Ready", node) && isSo("EtcdIsVoter", node)).length === 3 && items;
           },
           90,
