@@ -86,6 +86,8 @@ export function userDataParts(secrets: ClusterSecrets, node: TestNode, all: read
         "audit-log-maxage=30",
       ],
       "kube-controller-manager-arg": ["node-monitor-grace-period=16s"],
+      // As the program has them.
+      "etcd-arg": ["heartbeat-interval=100", "election-timeout=1000"],
     },
     files: [
       ...Object.entries(secrets.authorities).flatMap(([name, { certificatePem, keyPem }]) => [
