@@ -202,12 +202,9 @@ export class Scene {
 
   /**
    * Rebuilds servers in Hetzner's console, without Trivet: each gets an empty disk after so many milliseconds, and boots with the user-data
-   * that it had, or with what `change` makes of it.
+   * that it had.
    */
-  async rebuildBare(
-    order: readonly (readonly [node: string, afterMilliseconds: number])[],
-    change: (userData: string) => string = (userData) => userData,
-  ): Promise<void> {
+  async rebuildBare(order: readonly (readonly [node: string, afterMilliseconds: number])[]): Promise<void> {
     const servers = await this.servers();
     const ids = order.map(([node]) => servers[node]?.id);
     // All are off before the first one is on again: those that begin anew must not meet those that have data.
@@ -216,9 +213,8 @@ export class Scene {
       order.map(async ([node, afterMilliseconds]) => {
         await delay(afterMilliseconds, undefined, { signal: this.signal });
         const id = servers[node]?.id ?? 0;
-        const { userData = "", imageId } = this.rehearsal.hetzner.project.servers.get(id) ?? {};
-        const body = { image: String(imageId), user_data: change(userData) };
-        await this.#act("POST", `/servers/${id}/actions/rebuild`, body);
+        const image = String(this.rehearsal.hetzner.project.servers.get(id)?.imageId);
+        await this.#act("POST", `/servers/${id}/actions/rebuild`, { image });
       }),
     );
   }
