@@ -141,13 +141,14 @@ const stages = [
     },
   },
   {
+    // Also what ran before: the controller manager marks the pods of a silent node, and its kubelet, back again, starts them anew.
     metadata: { name: "pod-ready" },
     spec: {
       resourceRef: POD,
       selector: {
         matchExpressions: [
           lacks(".metadata.deletionTimestamp"),
-          isIn(".status.phase", "Pending"),
+          isIn(".status.phase", "Pending", "Running"),
           isNot(READY, "True"),
         ],
       },
