@@ -86,6 +86,7 @@ export class Company {
     }
     const checks = scene?.checks ?? [];
     const ok = error === undefined && checks.length > 0 && checks.every((check) => check.ok);
+    if (!ok) await scene?.showConsoles().catch(() => undefined);
     const watch = scene?.watchReport;
     say(`${story.name} ${ok ? "went well" : "FAILED"} after ${((performance.now() - playing) / 1000).toFixed(1)} s`);
     if (!ok || stage !== this.#shared) await this.#leave(stage);

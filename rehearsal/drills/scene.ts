@@ -17,6 +17,8 @@ import { WatchProcess } from "./watch/watch-process";
 /** How long the platform gets to become well after something was done to it. */
 const WELL_WITHIN_MILLISECONDS = 90_000;
 
+const CONSOLE_LINES = 25;
+
 /** The Service that the watch calls: three replicas behind the public host. */
 const WATCHED_SERVICE = { namespace: "honeydue", name: "api" } as const;
 
@@ -252,6 +254,14 @@ export class Scene {
   /** What the server's console shows. */
   async console(node: string): Promise<readonly string[]> {
     return this.rehearsal.machines.console((await this.server(node)).id);
+  }
+
+  /** The end of every server's console: where a drill failed, it is the first thing to look at. */
+  async showConsoles(): Promise<void> {
+    for (const { id, name, status } of Object.values(await this.servers())) {
+      this.note(`console of ${name} (${status}):`);
+      for (const line of this.rehearsal.machines.console(id).slice(-CONSOLE_LINES)) this.note(`  ${line}`);
+    }
   }
 
   get #hetzner(): CloudClient {
