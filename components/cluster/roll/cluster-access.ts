@@ -44,6 +44,11 @@ export interface ClusterAccess {
   askForRemoval(hostname: string): Promise<void>;
   takeBackRemoval(hostname: string): Promise<void>;
   deleteNode(hostname: string): Promise<void>;
+  /**
+   * Deletes at once what is still bound to a node whose disk is gone for certain. Nobody else can say that these pods ended, and a
+   * StatefulSet starts none in their place before somebody does.
+   */
+  forgetPods(hostname: string): Promise<void>;
   /** Says which definition a node runs whose Node object is older than its disk. */
   setDefinition(hostname: string, definition: string): Promise<void>;
 }
@@ -139,6 +144,18 @@ export class KubernetesAccess implements ClusterAccess {
     const path = `/api/v1/nodes/${hostname}`;
     const answer = await this.#servers.send("DELETE", path);
     if (answer.status !== 404) checked("DELETE", path, answer);
+  }
+
+  async forgetPods(hostname: string): Promise<void> {
+    for (const { metadata } of await this.#podsOn(hostname)) {
+      const path = `/api/v1/namespaces/${metadata?.namespace}/pods/${metadata?.name}`;
+      const answer = await this.#servers.send("DELETE", path, {
+        gracePeriodSeconds: 0,
+        preconditions: { uid: metadata?.uid },
+      });
+      // 409: by now another pod has the name.
+      if (answer.status !== 404 && answer.status !== 409) checked("DELETE", path, answer);
+    }
   }
 
   async setDefinition(hostname: string, definition: string): Promise<void> {

@@ -122,12 +122,12 @@ export class Roll {
     if ((await this.#stateOf(others)) === "nothing to guard") return undefined;
     if (node.role === "agent") {
       // A Node of that name is of a server that is gone; K3s would refuse the new one.
-      if ((await access.nodes()).has(node.hostname)) await access.deleteNode(node.hostname);
+      if ((await access.nodes()).has(node.hostname)) await new NodeTurn(this.#tools, node).forget();
       return undefined;
     }
     return {
       taken: this.#inTurn(node, async () => {
-        await new NodeTurn(this.#tools, node).removeFromCluster();
+        await new NodeTurn(this.#tools, node).forget();
         return "goes on";
       }),
     };

@@ -65,6 +65,7 @@ export class NodeTurn {
       await this.leave();
       this.#say("rebuild of its server");
       await cloud.rebuild(serverId, wanted.image, wanted.userData);
+      await this.#forgetPods();
     }
     await this.#carefully(() => this.awaitWell(wanted.definition));
     this.#say(`is well again after ${Math.round(clock.now() - begun)} s`);
@@ -157,7 +158,22 @@ export class NodeTurn {
     await this.removeFromCluster();
   }
 
-  /** Member out of etcd, Node gone. All there is to do for a server that does not exist any more. */
+  /** For a server that does not exist any more. */
+  async forget(): Promise<void> {
+    await this.removeFromCluster();
+    await this.#forgetPods();
+  }
+
+  /** Kubernetes does it too, only later: no reason to end a turn. */
+  async #forgetPods(): Promise<void> {
+    try {
+      await this.#tools.access.forgetPods(this.#node.hostname);
+    } catch (error) {
+      this.#say(`its pods of before could not be deleted: ${(error as Error).message}`);
+    }
+  }
+
+  /** Member out of etcd, Node gone. */
   async removeFromCluster(): Promise<void> {
     const { access } = this.#tools;
     const object = (await access.nodes()).get(this.#node.hostname);

@@ -146,6 +146,21 @@ describe("the pods of a node", () => {
     await expect(access({ [eviction]: 403 }).access.evict(view)).rejects.toThrow("403 as the API says");
   });
 
+  test("are deleted at once, by their uid, when their node's disk is gone", async () => {
+    const path = "/api/v1/namespaces/honeydue/pods/api";
+    const { access: cluster, requests } = access({
+      [PODS]: { items: [pod("api"), pod("gone")] },
+      [`DELETE ${path}`]: {},
+    });
+    await cluster.forgetPods("honeydue-a");
+    expect(requests[0]).toEqual({
+      method: "DELETE",
+      path,
+      body: { gracePeriodSeconds: 0, preconditions: { uid: "uid-api" } },
+    });
+    expect(requests).toHaveLength(2);
+  });
+
   test("are covered by the budgets whose selector fits them, in their own namespace", async () => {
     const budget = (name: string, selector: object | undefined, more: object = {}, namespace = "honeydue") => ({
       metadata: { namespace, name },

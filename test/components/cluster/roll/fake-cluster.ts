@@ -297,6 +297,10 @@ export class FakeCluster {
         this.journal.push(`delete node ${hostname}`);
         this.nodes.delete(hostname);
         this.members.delete(hostname);
+      }),
+    forgetPods: (hostname) =>
+      this.#answer(() => {
+        if (this.nodes.has(hostname)) throw new Error("the node is still there, and so may be its pods");
         for (const pod of this.#podsOn(hostname)) this.pods.splice(this.pods.indexOf(pod as FakePod), 1);
       }),
     setDefinition: (hostname, definition) =>

@@ -186,6 +186,14 @@ describe("a roll", () => {
     expect(order).toEqual(["uncordon honeydue-b", "POST c rebuild", "POST a rebuild"]);
   });
 
+  test("forgets the pods of a node that was dead, once its disk is made anew", async () => {
+    const cluster = new FakeCluster();
+    cluster.addPod("queue-0", "honeydue-c", { kind: "leaving" });
+    cluster.machine("c").broken = "connect ETIMEDOUT";
+    expect(await up(cluster, "new", { only: ["c"] })).toEqual([]);
+    expect(cluster.pods).toEqual([]);
+  });
+
   test("refuses when the quorum is lost, and when no server can be reached", async () => {
     const lost = new FakeCluster();
     lost.machine("b").broken = "connect ETIMEDOUT";
@@ -303,12 +311,14 @@ describe("a resize", () => {
 describe("a server that is gone", () => {
   test("is made again after its stale member and Node were taken out", async () => {
     const cluster = new FakeCluster();
+    cluster.addPod("queue-0", "honeydue-c");
     cluster.destroyServer("c");
     const roll = cluster.run("old");
     await roll.beforeCreate(cluster.node("c"));
     const machine = cluster.createServer("c", "old");
     await roll.afterCreate(machine.node, machine.id, "definition=old");
     expect(state(cluster)).toEqual(OLD);
+    expect(cluster.pods).toEqual([]);
     expect(cluster.fewestVoters).toBe(2);
   });
 
