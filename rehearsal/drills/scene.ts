@@ -159,6 +159,8 @@ export class Scene {
         // "info#err" is what the program and the plug-ins print by themselves.
         if (!said || !["info", "warning", "error"].includes(said.severity)) return;
         const text = said.message.trim();
+        // The kubernetes provider tells how each Deployment comes along.
+        if (said.severity === "info" && said.urn?.includes("$kubernetes:")) return;
         // What differs from an earlier line in its seconds alone is no news; a refused cluster says the same of each of eighty objects.
         const gist = text.replaceAll(/\d+/g, "");
         if (text === "" || text === "update failed" || told.has(gist)) return;
