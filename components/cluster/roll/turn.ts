@@ -266,20 +266,24 @@ export class NodeTurn {
   }
 
   /**
-   * Whether the server has booted with this definition, as its Node or its boot script says. One that is in no cluster and says
-   * nothing may have been rebuilt a moment ago: it gets the time to say so.
+   * Whether the server has booted with this definition, as its Node or its boot script says. One without a Node may have been
+   * rebuilt a moment ago, and gets the time to say so; one whose K3s answers is joining just now (an old one, whose member was
+   * taken out, ends for good), and to wipe it would leave half a member in etcd.
    */
   async #runs(definition: string): Promise<boolean> {
     const { access, clock, limits } = this.#tools;
-    const deadline = clock.now() + limits.reach;
+    const begun = clock.now();
     for (;;) {
       const api = (await access.apis()).get(this.#node.name);
       if (api?.state === "booting") return api.boot.definition === definition;
       const object = (await access.nodes()).get(this.#node.hostname);
       if (object !== undefined)
         return object.definition === definition && object.removedMember !== (object.member ?? "none");
-      if (api?.state !== "silent" || clock.now() >= deadline) return false;
-      this.#say("it is not in the cluster; waiting for its boot script to say what it runs");
+      const joining = api?.state === "ready" || api?.state === "unready";
+      if (clock.now() - begun >= (joining ? limits.boot : limits.reach)) return false;
+      this.#say(
+        joining ? "waiting: it is joining" : "waiting: it is not in the cluster, and has not said what it boots",
+      );
       await clock.sleep(limits.period);
     }
   }

@@ -194,6 +194,21 @@ describe("a roll", () => {
     expect(cluster.pods).toEqual([]);
   });
 
+  test("waits for a node that is joining, instead of wiping it half way", async () => {
+    const cluster = new FakeCluster();
+    const { hostname } = cluster.node("c");
+    const joined = { ...cluster.nodes.get(hostname)!, definition: "new" };
+    cluster.nodes.delete(hostname); // its K3s answers, its Node is not there yet
+    const sleep = cluster.clock.sleep.bind(cluster.clock);
+    let naps = 0;
+    jest.spyOn(cluster.clock, "sleep").mockImplementation(async (seconds) => {
+      if (++naps === 40) cluster.nodes.set(hostname, joined);
+      await sleep(seconds);
+    });
+    expect(await up(cluster, "new", { only: ["c"] })).toEqual([]);
+    expect(cluster.machine("c").rebuilds).toBe(0);
+  });
+
   test("refuses when the quorum is lost, and when no server can be reached", async () => {
     const lost = new FakeCluster();
     lost.machine("b").broken = "connect ETIMEDOUT";
