@@ -20,9 +20,6 @@ export interface PlayOptions {
   signal: AbortSignal;
 }
 
-/** What every drill's platform has, whatever its stack file says: one must be able to take it down again. */
-const DRILL_CONFIG = { "trivet:protect": false };
-
 /**
  * Plays stories one after the other. Those that share a platform come first: it is brought up once, and again only after a drill that
  * failed. One rehearsal runs at a time, so that they may use the same addresses.
@@ -131,7 +128,7 @@ export class Company {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const stage = await Stage.open(folder, (onPower) =>
       Rehearsal.open({
-        stack: readStack(projectDirectory, stack, { ...DRILL_CONFIG, ...config }),
+        stack: readStack(projectDirectory, stack, config),
         tools,
         projectDirectory,
         directory: folder,

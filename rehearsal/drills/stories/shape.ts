@@ -50,7 +50,7 @@ export const destroyProtected: Story = {
       run.output.slice(-1_000),
     );
     const after = await inventoryOf(scene.rehearsal);
-    scene.then("nothing was deleted in either cloud", before === after);
+    scene.must("nothing was deleted in either cloud", before === after);
     await scene.thenWell();
   },
 };
