@@ -100,6 +100,7 @@ export class K3sAgent {
     this.#onProgress({ type: "node ready", node: nodeName });
   }
 
+  /** As K3sServer's. */
   async stop(how: "gently" | "at once"): Promise<void> {
     this.#stopping.abort();
     await Promise.all([this.#kubelet?.stop(how), this.#balancer?.close(), this.#following]);

@@ -13,6 +13,8 @@ import { deleteNodePassword } from "./nodes/node-password";
 const PERIOD_MILLISECONDS = 300;
 /** A condition that has not changed is written again after this long, as K3s does at each look. */
 const CONDITION_HEARTBEAT_MILLISECONDS = 15_000;
+/** K3s gives a learner up that makes no progress for five minutes. */
+const LEARNER_STALL_MILLISECONDS = 45_000;
 const FINALIZER = "wrangler.cattle.io/managed-etcd-controller";
 
 interface Node extends KubernetesObject {
@@ -36,6 +38,7 @@ export class LeaderDuties {
   readonly #say: (line: string) => void;
   readonly #members = new Map<string, EtcdApi>();
   readonly #writtenAt = new Map<string, number>();
+  readonly #stalledSince = new Map<string, number>();
   #leading: AbortController | undefined;
   #simulations: Promise<void>[] = [];
   #nodeNames: ReadonlySet<string> | undefined;
@@ -79,6 +82,7 @@ export class LeaderDuties {
     await this.#followNames(items);
     const servers = items.filter(({ metadata }) => metadata.labels?.[ETCD_ROLE_LABEL] === "true");
     const healthy = await this.#healthy(members);
+    await this.#giveUpLearners(members, healthy);
     const failures: unknown[] = [];
     for (const node of servers) {
       const member = members.find(({ name }) => name === node.metadata.annotations?.[ETCD_ANNOTATIONS.name]);
@@ -125,6 +129,20 @@ export class LeaderDuties {
       } catch (error) {
         if (!(error instanceof EtcdError && error.mayPass)) throw error;
       }
+    }
+  }
+
+  /** A learner whose server was made anew half way has no Node that could be deleted; while it is there, nobody else may join. */
+  async #giveUpLearners(members: readonly EtcdMember[], healthy: ReadonlySet<string>): Promise<void> {
+    const stalled = members.filter(({ id, isLearner }) => isLearner && !healthy.has(id));
+    for (const id of this.#stalledSince.keys())
+      if (!stalled.some((member) => member.id === id)) this.#stalledSince.delete(id);
+    for (const { id, name } of stalled) {
+      const since = this.#stalledSince.get(id) ?? Date.now();
+      this.#stalledSince.set(id, since);
+      if (Date.now() - since < LEARNER_STALL_MILLISECONDS) continue;
+      this.#say(`k3s: Removing learner ${name || id} from the etcd cluster: it has made no progress`);
+      await this.#controlPlane.etcd.remove(id);
     }
   }
 

@@ -8,7 +8,7 @@ import { CREDENTIALS } from "./control-plane/client-credentials";
 import { ControlPlane, ENCRYPTION_FILE, lastWords, type MemberStart } from "./control-plane/control-plane";
 import { notSimulated } from "./control-plane/packaged-objects";
 import { readServer, RESET_FLAG, type ServerDefinition } from "./definition";
-import { type SharedFiles, writeBootstrapData } from "./etcd/bootstrap-data";
+import { readBootstrapData, type SharedFiles, writeBootstrapData } from "./etcd/bootstrap-data";
 import type { EtcdApi } from "./etcd/etcd-api";
 import { hasEtcdData, joinCluster, memberName } from "./etcd/member";
 import type { K3sHost } from "./host";
@@ -107,9 +107,10 @@ export class K3sServer {
     } finally {
       await through?.close();
     }
-    await controlPlane.startApi(signal);
-    if (start.initialClusterState === "new")
+    // At each start, as K3s does: data of another token are found out before anything uses them.
+    if (!(await readBootstrapData(controlPlane.etcd, definition.token)))
       await writeBootstrapData(controlPlane.etcd, definition.token, await this.#supervisor.sharedFiles());
+    await controlPlane.startApi(signal);
     await this.#writeKubeconfig(definition, controlPlane);
     this.#host.say(`k3s: API server ready at ${controlPlane.url} (etcd member ${start.name})`);
     this.#onProgress({ type: "control plane ready", url: controlPlane.url });
@@ -123,6 +124,7 @@ export class K3sServer {
     await this.#startNode(definition, controlPlane, start.name, signal);
   }
 
+  /** Ends everything. What a start under way still brings up is ended by a second call, once that start has settled. */
   async stop(how: "gently" | "at once"): Promise<void> {
     this.#stopping.abort();
     await Promise.all([this.#kubelet?.stop(how), this.#supervisor?.close()]);

@@ -47,6 +47,7 @@ const WAIT_PERIOD_MILLISECONDS = 100;
 const BOOT_RETRY_SECONDS = [5, 10, 20, 30] as const;
 /** RestartSec of K3s' unit. */
 const RESTART_SECONDS = 5;
+const SETTLE_MILLISECONDS = 3_000;
 const CONSOLE_LINES = 1_000;
 /** RKE2's port for the same thing. The API port belongs to kube-apiserver alone, so that no traffic goes through this process. */
 const SUPERVISOR_PORT = 9345;
@@ -392,16 +393,20 @@ export class EmulatedServer {
     const off = new Promise<"off">((resolve) => power.addEventListener("abort", () => resolve("off"), { once: true }));
     const run = k3s.start(power);
     // A start that a power cut ends is nobody's business.
-    run.catch(() => undefined);
+    const settled = run.catch(() => undefined);
     const ended = await Promise.race([run.then(() => k3s.ended), k3s.ended, off]).catch((error: unknown) => {
-      power.throwIfAborted();
+      if (power.aborted) return "off" as const;
       const problems = problemsOf(error);
       this.#emit({ type: "failed", problems });
       return problems;
     });
-    if (ended === "off") power.throwIfAborted();
-    else for (const line of ended) this.#say(line.startsWith("k3s: ") ? line : `k3s: ${line}`);
-    await this.#halt("at once");
+    if (ended !== "off") for (const line of ended) this.#say(line.startsWith("k3s: ") ? line : `k3s: ${line}`);
+    await k3s.stop("at once");
+    // What it was about to start must not outlive it; a call that hangs must not hold a power cut up.
+    await Promise.race([settled, delay(SETTLE_MILLISECONDS, undefined, { ref: false })]);
+    await k3s.stop("at once");
+    this.#k3s = undefined;
+    power.throwIfAborted();
   }
 
   #progress(progress: K3sProgress): void {

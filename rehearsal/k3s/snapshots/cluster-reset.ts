@@ -43,7 +43,7 @@ export async function resetCluster(
     if (snapshot !== undefined && snapshot !== "") {
       const file = await fetchSnapshot(host, definition, snapshot);
       const etcd = files.at(ETCD_DIRECTORY);
-      await rename(etcd, `${etcd}-old-${Math.floor(Date.now() / 1000)}`).catch((error: unknown) => {
+      await rename(etcd, `${etcd}-old-${Date.now()}`).catch((error: unknown) => {
         if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
       });
       await restoreSnapshot(host, controlPlane, nodeName, file);
