@@ -71,6 +71,7 @@ export class Company {
       await story.play(scene);
     } catch (thrown) {
       if (signal.aborted) {
+        await scene?.showConsoles().catch(() => undefined);
         await this.#leave(stage);
         throw thrown;
       }

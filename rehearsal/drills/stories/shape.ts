@@ -65,7 +65,10 @@ export const pool: Story = {
     await scene.startWatch();
     scene.when("the pool's count is set to 2");
     await scene.set("pools.general", 2);
-    const out = await scene.up({ args: ["--skip-preview"], environment: QUICK });
+    const out = await scene.up({
+      args: ["--skip-preview"],
+      environment: { TRIVET_TIME_LIMITS: "period=0.5,boot=90" },
+    });
     scene.must("pulumi up ended well", out.ok, out.errors.join("\n"));
     const grown = await scene.servers();
     const agents = Object.values(grown).filter(({ labels }) => labels["role"] === "agent");
