@@ -278,7 +278,8 @@ const isVoter = async (through: EtcdApi, name: string): Promise<boolean> =>
 /** The password by which a node is known again, from its own disk. */
 export async function nodePassword({ files }: Pick<K3sHost, "files">): Promise<string> {
   const known = await files.read(NODE_PASSWORD_FILE);
-  if (known !== undefined) return known;
+  // As K3s does; with its line break it would not fit into a header.
+  if (known !== undefined) return known.trim();
   const password = randomBytes(16).toString("hex");
   await files.write(NODE_PASSWORD_FILE, password);
   return password;
