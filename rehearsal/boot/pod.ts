@@ -3,11 +3,11 @@ import type { BootedMachines } from "./index";
 /** The address at which Hetzner's metadata service gives a server's user-data to whoever asks. */
 export const USER_DATA_URL = "http://169.254.169.254/hetzner/v1/userdata";
 
-/** Prints the first bytes of what an address answers, or why it does not. */
+/** Prints the first bytes of what an address answers, or why it does not. On a busy machine an answer takes more than a second. */
 const ASK = `
 import sys, urllib.request
 try:
-    print(urllib.request.urlopen(sys.argv[1], timeout=1.5).read(13).decode())
+    print(urllib.request.urlopen(sys.argv[1], timeout=5).read(13).decode())
 except OSError as error:
     print("refused:", error)
 `;
