@@ -67,20 +67,25 @@ describe("a connection that is lost in the middle of an up", () => {
 
   async function tryPoint(point: Call, loopbackPrefix: LoopbackPrefix): Promise<string | undefined> {
     const opened = await openRehearsal({ loopbackPrefix, config: ONE_SERVER });
+    let made: number;
     try {
       const emulator = opened.rehearsal[point.cloud];
       emulator.faults.add({ nth: point.number, effect: "drop-after" });
       emulator.faults.add({ nth: point.number + 1, times: Number.MAX_SAFE_INTEGER, effect: "drop-before" });
       await opened.rehearsal.run("up", RUN);
-      if (emulator.faults.entries()[0]?.hits !== 1) return "the fault hit no call";
-      emulator.faults.clear();
-      const next = await opened.rehearsal.run("up", RUN);
-      if (!next.ok) return `the next run failed: ${next.errors.join(" ")}`;
-      const [left, whole] = [JSON.stringify(await inventories(opened)), JSON.stringify(expected)];
-      return left === whole ? undefined : `left ${left} instead of ${whole}`;
+      if (emulator.faults.entries()[0]?.hits === 1) {
+        emulator.faults.clear();
+        const next = await opened.rehearsal.run("up", RUN);
+        if (!next.ok) return `the next run failed: ${next.errors.join(" ")}`;
+        const [left, whole] = [JSON.stringify(await inventories(opened)), JSON.stringify(expected)];
+        return left === whole ? undefined : `left ${left} instead of ${whole}`;
+      }
+      made = emulator.journal.entries().length;
     } finally {
       await opened.close();
     }
+    // How often an action is asked for differs from run to run: this run had fewer calls, so its own last one is lost instead.
+    return made < point.number ? tryPoint({ ...point, number: made }, loopbackPrefix) : "the fault hit no call";
   }
 });
 
