@@ -15,6 +15,7 @@ import { makeNetwork, makeSubnet } from "./network";
 import { makePlacementGroup } from "./placement-group";
 import { timeLimits } from "./roll/limits";
 import { Rolling } from "./roll/rolling";
+import { stop } from "./roll/stop";
 import { makeServer } from "./server";
 import { clusterConfigSecrets, definitionAspects, definitionDigest, type NodeIdentity, userData } from "./user-data";
 
@@ -172,12 +173,16 @@ export class Cluster extends pulumi.ComponentResource {
             periodSeconds: API_PERIOD_SECONDS,
             progress: everyFewSeconds((line) => void pulumi.log.info(line, this, undefined, true)),
           });
-        const address = await search();
-        if (preview) return address;
-        // What runs in the cluster finds every node that this run began. Then the first server answers as well, and is chosen:
-        // otherwise the next run would choose another one, and have something to change.
-        await rolling.settled();
-        return search();
+        if (preview) return search();
+        try {
+          await search();
+          // What runs in the cluster finds every node that this run began. Then the first server answers as well, and is chosen:
+          // otherwise the next run would choose another one, and have something to change.
+          await rolling.settled();
+          return await search();
+        } catch (error) {
+          return stop((error as Error).message, this);
+        }
       });
     const kubeconfigOf = (client: pulumi.Output<Credentials>): pulumi.Output<string> =>
       pulumi.secret(
