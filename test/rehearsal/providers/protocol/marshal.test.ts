@@ -15,6 +15,9 @@ const decoded = (value: JavaScriptValue): PropertyValue | undefined =>
   fromStruct(Struct.fromJavaScript({ top: value }))["top"];
 const encoded = (value: PropertyValue): JavaScriptValue | undefined => toStruct({ top: value }).toJavaScript()["top"];
 
+/** google-protobuf keeps a Struct's fields in a plain object, whose prototype this one key would set: it cannot travel. */
+const keys = fc.string().filter((key) => key !== "__proto__");
+
 /** Any property value; a secret holds no secret, for the engine keeps one mark. */
 const values: fc.Arbitrary<PropertyValue> = fc.letrec<{ plain: PropertyValue; value: PropertyValue }>((tie) => ({
   plain: fc.oneof(
@@ -25,20 +28,20 @@ const values: fc.Arbitrary<PropertyValue> = fc.letrec<{ plain: PropertyValue; va
     fc.string({ unit: "grapheme" }),
     fc.constant(UNKNOWN),
     fc.array(tie("plain"), { maxLength: 4 }),
-    fc.dictionary(fc.string(), tie("plain"), { maxKeys: 4, noNullPrototype: true }),
+    fc.dictionary(keys, tie("plain"), { maxKeys: 4, noNullPrototype: true }),
   ),
   value: fc.oneof(
     { maxDepth: 3 },
     tie("plain"),
     tie("plain").map((plain) => new Secret(plain)),
     fc.array(tie("value"), { maxLength: 4 }),
-    fc.dictionary(fc.string(), tie("value"), { maxKeys: 4, noNullPrototype: true }),
+    fc.dictionary(keys, tie("value"), { maxKeys: 4, noNullPrototype: true }),
   ),
 })).value;
 
 test("every value survives the way to the engine and back", () => {
   fc.assert(
-    fc.property(fc.dictionary(fc.string(), values, { noNullPrototype: true }), (properties) => {
+    fc.property(fc.dictionary(keys, values, { noNullPrototype: true }), (properties) => {
       expect(fromStruct(Struct.deserializeBinary(toStruct(properties).serializeBinary()))).toEqual(properties);
     }),
   );
