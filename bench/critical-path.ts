@@ -1,16 +1,16 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
-import { type CloudDelays, Rehearsal, type RehearsalTools } from "../rehearsal/rehearse/rehearsal";
+import {
+  type CloudDelays,
+  Rehearsal,
+  type RehearsalOptions,
+  type RehearsalTools,
+} from "../rehearsal/rehearse/rehearsal";
 import { readStack } from "../rehearsal/rehearse/stack";
-import type { EngineRun, RunOptions } from "../rehearsal/rehearse/engine";
 
 /** What a cloud takes: measured by others on Hetzner, as the issue assumes them. */
 const CLOUD: CloudDelays = { serverCreateSeconds: 12, rebuildSeconds: 15, bootSeconds: 20, k3sStartSeconds: 25 };
-
-/** Only the servers: what stands in the cluster is the same in every plan. */
-const SERVERS_ALONE = ["--exclude", "**kubernetes**", "--skip-preview"];
 
 export interface Path {
   plan: string;
@@ -35,44 +35,30 @@ export async function criticalPath({ tools, projectDirectory, scale }: CriticalP
   const delays = Object.fromEntries(
     Object.entries(CLOUD).map(([name, seconds]) => [name, seconds * scale]),
   ) as unknown as CloudDelays;
-  const open = async (loopbackPrefix: string, config: Record<string, unknown>) => {
-    const directory = mkdtempSync(join(tmpdir(), "trivet-bench-"));
-    const rehearsal = await Rehearsal.open({
+  const open = (loopbackPrefix: string, config: Record<string, unknown>): Promise<Timed> =>
+    Timed.open({
       stack: readStack(projectDirectory, "honeydue", config),
       tools,
       projectDirectory,
-      directory,
       loopbackPrefix,
       delays,
     });
-    return {
-      rehearsal,
-      close: async () => {
-        await rehearsal.close();
-        rmSync(directory, { recursive: true, force: true });
-      },
-    };
-  };
 
   const serial = await open("127.43.2", { "trivet:environment": "staging", "trivet:nodes": 1 });
   let one: number, oneRebuilt: number;
   try {
-    one = await untilReady(serial.rehearsal, 1, {});
-    await serial.rehearsal.engine.setConfig("trivet:generation", "2");
-    oneRebuilt = await untilReady(serial.rehearsal, 1, { environment: { TRIVET_REBUILD: "2" } });
+    one = await serial.upUntilReady(1);
+    oneRebuilt = await serial.rebuildUntilReady(1);
   } finally {
     await serial.close();
   }
   const ours = await open("127.43.3", {});
   let first: number, rebuilt: number, further: number;
   try {
-    first = await untilReady(ours.rehearsal, 3, {});
-    await ours.rehearsal.engine.setConfig("trivet:generation", "2");
-    rebuilt = await untilReady(ours.rehearsal, 3, { environment: { TRIVET_REBUILD: "2" } });
-    const hetzner = ours.rehearsal.client("hetzner");
-    const { servers } = await hetzner.get<{ servers: { id: number; name: string }[] }>("/servers");
-    await hetzner.send("DELETE", `/servers/${servers.find(({ name }) => name.endsWith("-c"))?.id}`);
-    further = await untilReady(ours.rehearsal, 3, {});
+    first = await ours.upUntilReady(3);
+    rebuilt = await ours.rebuildUntilReady(3);
+    await ours.deleteServer("c");
+    further = await ours.upUntilReady(1);
   } finally {
     await ours.close();
   }
@@ -85,15 +71,58 @@ export async function criticalPath({ tools, projectDirectory, scale }: CriticalP
   ];
 }
 
-/** From the start of `pulumi up` to so many Ready nodes. */
-async function untilReady(rehearsal: Rehearsal, nodes: number, options: RunOptions): Promise<number> {
-  const started = performance.now();
-  const run: EngineRun = await rehearsal.run("up", { ...options, args: [...SERVERS_ALONE, ...(options.args ?? [])] });
-  if (!run.ok) throw new Error(`up failed: ${run.errors.join("\n")}`);
-  for (;;) {
-    const { nodes: seen } = await rehearsal.inspect({ setup: 0, total: 0 });
-    if (seen.filter(({ ready }) => ready).length >= nodes) return (performance.now() - started) / 1000;
-    await delay(100);
+/** A rehearsal that notes when its nodes become Ready. */
+class Timed {
+  readonly #rehearsal: Rehearsal;
+  readonly #directory: string;
+  readonly #readyAt: number[];
+
+  private constructor(rehearsal: Rehearsal, directory: string, readyAt: number[]) {
+    this.#rehearsal = rehearsal;
+    this.#directory = directory;
+    this.#readyAt = readyAt;
+  }
+
+  static async open(options: Omit<RehearsalOptions, "directory" | "onMachineEvent">): Promise<Timed> {
+    const directory = mkdtempSync(join(tmpdir(), "trivet-bench-"));
+    const readyAt: number[] = [];
+    const rehearsal = await Rehearsal.open({
+      ...options,
+      directory,
+      onMachineEvent: ({ type }) => {
+        if (type === "node ready") readyAt.push(performance.now());
+      },
+    });
+    return new Timed(rehearsal, directory, readyAt);
+  }
+
+  /** Seconds from the start of a `pulumi up` until so many more nodes are Ready. */
+  async upUntilReady(nodes: number, environment: Record<string, string> = {}): Promise<number> {
+    this.#readyAt.length = 0;
+    const started = performance.now();
+    const run = await this.#rehearsal.run("up", { args: ["--skip-preview"], environment });
+    if (!run.ok) throw new Error(`up failed: ${run.errors.join("\n")}`);
+    const last = this.#readyAt[nodes - 1];
+    if (last === undefined || this.#readyAt.length > nodes)
+      throw new Error(`${this.#readyAt.length} nodes became Ready in this run, not ${nodes}`);
+    return (last - started) / 1000;
+  }
+
+  /** All of them at once, for a new generation. */
+  async rebuildUntilReady(nodes: number): Promise<number> {
+    await this.#rehearsal.engine.setConfig("trivet:generation", "2");
+    return await this.upUntilReady(nodes, { TRIVET_REBUILD: "2" });
+  }
+
+  async deleteServer(node: string): Promise<void> {
+    const hetzner = this.#rehearsal.client("hetzner");
+    const { servers } = await hetzner.get<{ servers: { id: number; name: string }[] }>("/servers");
+    await hetzner.send("DELETE", `/servers/${servers.find(({ name }) => name.endsWith(`-${node}`))?.id}`);
+  }
+
+  async close(): Promise<void> {
+    await this.#rehearsal.close();
+    rmSync(this.#directory, { recursive: true, force: true });
   }
 }
 
