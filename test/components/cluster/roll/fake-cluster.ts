@@ -32,6 +32,11 @@ const REBUILD_SECONDS = 15;
 const BOOT_SECONDS = 45;
 /** From a started K3s to a voter. */
 const CATCH_UP_SECONDS = 6;
+/**
+ * No test needs a tenth of it. Fake time passes without the event loop, so Jest's own time limit never ends somebody who waits
+ * for ever.
+ */
+const LONGEST_SECONDS = 24 * 3600;
 
 interface Machine {
   readonly node: ClusterNode;
@@ -48,6 +53,8 @@ interface Machine {
   broken?: string;
   /** Its boot says so again and again. */
   failing?: string;
+  /** Every boot after a rebuild says so. */
+  failsRebuilt?: string;
 }
 
 interface FakePod extends PodView {
@@ -89,7 +96,10 @@ export class FakeCluster {
   /** The fewest healthy voters at any moment while there were servers to vote. */
   fewestVoters = Number.POSITIVE_INFINITY;
   available = true;
-  #now = 1000;
+  /** Of the runs so far, to etcd, Kubernetes and Hetzner. */
+  calls = 0;
+  readonly #begun = 1000;
+  #now = this.#begun;
   #nextMember = 1;
 
   constructor(platform: Platform = honeyduePlatform()) {
@@ -189,6 +199,7 @@ export class FakeCluster {
           const value = Reflect.get(object, key) as unknown;
           if (typeof value !== "function") return value;
           return async (...given: unknown[]): Promise<unknown> => {
+            this.calls++;
             if (++calls > (options.killAfter ?? Number.POSITIVE_INFINITY)) throw new Killed(`killed at call ${calls}`);
             return Reflect.apply(value as (...all: unknown[]) => unknown, object, given);
           };
@@ -222,6 +233,10 @@ export class FakeCluster {
         this.#now += Math.min(1, left);
         this.#live();
       }
+      if (this.#now - this.#begun > LONGEST_SECONDS)
+        throw new Error(
+          `somebody waits for ever: ${LONGEST_SECONDS} s have passed on the fake cluster. Said last:\n${this.said.slice(-5).join("\n")}`,
+        );
       await Promise.resolve();
     },
   };
@@ -246,6 +261,7 @@ export class FakeCluster {
         machine.k3sAt = machine.rebuildingUntil + BOOT_SECONDS;
         delete machine.broken;
         delete machine.failing;
+        if (machine.failsRebuilt !== undefined) machine.failing = machine.failsRebuilt;
       }
       this.#live();
       return Promise.resolve({
