@@ -108,10 +108,10 @@ class Timed {
     return (last - started) / 1000;
   }
 
-  /** All of them at once, for a new generation. */
+  /** All of them at once, for a new generation, as `trivet rebuild` has the engine do it. */
   async rebuildUntilReady(nodes: number): Promise<number> {
     await this.#rehearsal.engine.setConfig("trivet:generation", "2");
-    return await this.upUntilReady(nodes, { TRIVET_REBUILD: "2" });
+    return await this.upUntilReady(nodes, { TRIVET_REBUILD: "2", PULUMI_K8S_DELETE_UNREACHABLE: "true" });
   }
 
   async deleteServer(node: string): Promise<void> {

@@ -48,6 +48,8 @@ const ETCD_PORT = 2379;
 const REBOOT_EXIT_CODE = 133;
 const LEADER_DEADLINE_MILLISECONDS = 10_000;
 const POLL_MILLISECONDS = 50;
+/** A server that hangs in its shutdown stays on at Hetzner; here its power is cut, so that no rehearsal waits for it for ever. */
+const SHUTDOWN_LIMIT_MILLISECONDS = 60_000;
 const CONSOLE_PERIOD_MILLISECONDS = 200;
 
 export interface BootedServerOptions {
@@ -168,6 +170,15 @@ export class BootedServer {
     clearInterval(this.#console);
     this.#console = undefined;
     this.#on = undefined;
+  }
+
+  /** What the power button starts: systemd ends everything in its order, then the power goes. */
+  async shutdown(): Promise<void> {
+    if (!this.isOn) return;
+    // As logind does at the button.
+    await this.run("systemctl", "poweroff", "--no-block");
+    await Promise.race([this.#on!.process.exited, delay(SHUTDOWN_LIMIT_MILLISECONDS, undefined, { ref: false })]);
+    await this.powerOff();
   }
 
   async wipe(): Promise<void> {

@@ -111,6 +111,7 @@ export async function createBootedMachines({
   const machines: BootedMachines = {
     powerOn: (machine) => inTurn(machine.id, () => (closing ? undefined : serverFor(machine).powerOn())),
     powerOff: ({ id }) => inTurn(id, () => servers.get(id)?.powerOff()),
+    shutdown: ({ id }) => inTurn(id, () => servers.get(id)?.shutdown()),
     rebuild: (machine) => inTurn(machine.id, () => serverFor(machine).wipe()),
     remove: ({ id }) =>
       inTurn(id, async () => {

@@ -68,6 +68,7 @@ export class EmulatedServer {
   readonly #delays: MachineDelays;
   readonly #onEvent: (event: MachineEvent) => void;
   #power: AbortController | undefined;
+  #ending: "gently" | "at once" = "at once";
   #life: Promise<void> = Promise.resolve();
   #status: BootStatus | undefined;
   #k3s: K3sServer | K3sAgent | undefined;
@@ -107,10 +108,11 @@ export class EmulatedServer {
     this.#life = this.#live(this.#power.signal);
   }
 
-  /** Ends everything that runs on it. "at once" is a power cut; the disk stays in both cases. */
+  /** Ends everything that runs on it. "at once" is a power cut, "gently" a shutdown; the disk stays in both cases. */
   async powerOff(how: "gently" | "at once"): Promise<void> {
     const power = this.#power;
     if (!power) return;
+    this.#ending = how;
     power.abort();
     // The processes first: what waits for them ends by itself then.
     await this.#k3s?.stop(how);
@@ -401,7 +403,7 @@ export class EmulatedServer {
       return problems;
     });
     if (ended !== "off") for (const line of ended) this.#say(line.startsWith("k3s: ") ? line : `k3s: ${line}`);
-    await k3s.stop("at once");
+    await k3s.stop(ended === "off" ? this.#ending : "at once");
     // What it was about to start must not outlive it; a call that hangs must not hold a power cut up.
     await Promise.race([settled, delay(SETTLE_MILLISECONDS, undefined, { ref: false })]);
     await k3s.stop("at once");

@@ -98,6 +98,7 @@ export function createMachines({
         if (!closing) serverFor(machine).powerOn();
       }),
     powerOff: ({ id }) => inTurn(id, () => servers.get(id)?.powerOff("at once")),
+    shutdown: ({ id }) => inTurn(id, () => servers.get(id)?.powerOff("gently")),
     rebuild: (machine) => inTurn(machine.id, () => wipe(serverFor(machine))),
     remove: ({ id }) =>
       inTurn(id, async () => {

@@ -387,6 +387,11 @@ function powered(machines: Machines, dead: ReadonlySet<string>, onPower: (event:
       off(machine);
       return machines.powerOff(machine);
     },
+    // Its pods serve until their turn in it comes.
+    shutdown: async (machine) => {
+      await machines.shutdown(machine);
+      off(machine);
+    },
     rebuild: (machine) => {
       off(machine);
       return machines.rebuild(machine);

@@ -29,6 +29,18 @@ interface ServerTypeAnswer {
 /** An hour of a project's 3600 requests is soon gone: an action is looked at this often. */
 const ACTION_PERIOD_SECONDS = 1;
 
+/** Actions after which a server is on, or off. */
+const POWER_COMMANDS = new Set([
+  "create_server",
+  "start_server",
+  "stop_server",
+  "shutdown_server",
+  "reboot_server",
+  "reset_server",
+  "rebuild_server",
+  "change_server_type",
+]);
+
 /** What no provider resource does with a server: make its disk anew, and say what can be had. */
 export class HetznerServers {
   readonly #api: CloudApi;
@@ -76,10 +88,34 @@ export class HetznerServers {
 
   /** A power cut. */
   async powerOff(id: number): Promise<void> {
-    const answer = await this.#api.get<{ server: HetznerServer }>(`/servers/${id}`);
-    if (answer === undefined || answer.server.status === "off") return;
+    if (await this.#isOff(id)) return;
     const stopped = await this.#api.send<{ action: Action }>("POST", `/servers/${id}/actions/poweroff`);
     if (stopped) await this.#finished(stopped.action);
+  }
+
+  /**
+   * Has the server end what runs on it and switch itself off. Hetzner only passes the wish on; the power of one that is still
+   * running after the time limit is cut. Returns whether it obeyed.
+   */
+  async shutDown(id: number): Promise<boolean> {
+    if (await this.#isOff(id)) return true;
+    const asked = await this.#api.send<{ action: Action }>("POST", `/servers/${id}/actions/shutdown`);
+    if (asked) await this.#finished(asked.action);
+    const deadline = this.#clock.now() + this.#limits.shutdown;
+    while (!(await this.#isOff(id))) {
+      if (this.#clock.now() >= deadline) {
+        await this.powerOff(id);
+        return false;
+      }
+      await this.#clock.sleep(Math.min(ACTION_PERIOD_SECONDS, this.#limits.period));
+    }
+    return true;
+  }
+
+  /** Off, or gone. */
+  async #isOff(id: number): Promise<boolean> {
+    const answer = await this.#api.get<{ server: HetznerServer }>(`/servers/${id}`);
+    return answer === undefined || answer.server.status === "off";
   }
 
   /** Boots it anew, hard. One that is off is left to powerOn. */
@@ -100,10 +136,13 @@ export class HetznerServers {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
-  /** Waits for a rebuild that is running already. */
+  /** Ends the rebuild that an interrupted run began: one of a server that was off may leave it off. */
   async finishRebuild(id: number): Promise<void> {
-    const answer = await this.#api.get<{ actions: Action[] }>(`/servers/${id}/actions?status=running`);
-    for (const action of answer?.actions ?? []) if (action.command === "rebuild_server") await this.#finished(action);
+    const answer = await this.#api.get<{ actions: Action[] }>(`/servers/${id}/actions?sort=id:desc&per_page=25`);
+    const last = answer?.actions.find(({ command }) => POWER_COMMANDS.has(command));
+    if (last?.command !== "rebuild_server" || last.status === "error") return;
+    await this.#finished(last);
+    await this.powerOn(id);
   }
 
   async powerOn(id: number): Promise<void> {

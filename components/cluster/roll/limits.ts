@@ -8,6 +8,11 @@ export interface TimeLimits {
   readonly budget: number;
   /** For all pods to leave. Their own grace periods and disruption budgets decide; a slow worker takes minutes. */
   readonly drain: number;
+  /**
+   * For a drained server to switch itself off before its power is cut. K3s ends within seconds; what keeps a node longer are
+   * containers that do not end, and those are lost anyway.
+   */
+  readonly shutdown: number;
   /** For etcd to let a member go, as K3s reports it, and for the Node object to vanish. */
   readonly member: number;
   /** For one action of Hetzner: to write an image takes half a minute, to resize a disk copy some minutes. */
@@ -25,6 +30,7 @@ const LIMITS: TimeLimits = {
   reach: 60,
   budget: 120,
   drain: 600,
+  shutdown: 60,
   member: 120,
   action: 900,
   boot: 900,

@@ -5,7 +5,7 @@ import { apiReason } from "./gate";
 import type { HetznerServer } from "./hetzner-servers";
 import { NodeTurn, Refused, type TurnTools, type Wanted } from "./turn";
 import { Turns } from "./turns";
-import type { ServerApi } from "./view";
+import type { NodeObject, ServerApi } from "./view";
 
 export interface RollTools extends TurnTools {
   readonly cluster: Pick<Platform["cluster"], "generation" | "restore">;
@@ -65,7 +65,7 @@ export class Roll {
       const turn = new NodeTurn(this.#tools, node);
       if (change.rebuild) await turn.rebuild(serverId, await this.#tools.wanted(node));
       if (change.resize === undefined) return "over";
-      await turn.prepareResize({ serverType: change.resize.to, location: node.location });
+      await turn.prepareResize(serverId, { serverType: change.resize.to, location: node.location });
       return "goes on"; // while the provider resizes
     });
   }
@@ -156,14 +156,15 @@ export class Roll {
 
   /** Before a node's server is replaced as the operator asked. The turn ends when the new one is well. */
   async prepareReplacement(node: ClusterNode): Promise<void> {
-    const labels = (await this.#servers()).get(node.hostname)?.labels ?? {};
+    const server = (await this.#servers()).get(node.hostname);
+    const labels = server?.labels ?? {};
     const { location } = node;
     const moved = changeOf({ labels }, { labels: { ...labels, location } });
     if (moved.impossible.length > 0) throw new Refused(refusedMove(node, moved));
     await this.#inTurn(node, async () => {
       if ((await this.#reach()) === "nothing to guard") return "goes on";
       await this.#deadOnesFirst(node);
-      await new NodeTurn(this.#tools, node).prepareReplacement(node);
+      await new NodeTurn(this.#tools, node).prepareReplacement(server?.id, node);
       return "goes on";
     });
   }
@@ -185,9 +186,14 @@ export class Roll {
       }),
     );
     await this.#retire();
-    const objects = await access.nodes();
+    const servers = await this.#servers();
     for (const node of nodes) {
-      const object = objects.get(node.hostname);
+      const server = servers.get(node.hostname);
+      const object = (await access.nodes()).get(node.hostname);
+      if (object !== undefined && server !== undefined && isLeftOff(object, server)) {
+        await this.#bringBack(node, server, object);
+        continue;
+      }
       if (object?.cordoned === "by a roll" && object.ready && !object.removalAsked) {
         say(`node ${node.name}: taken back into scheduling; an earlier run ended before it could`);
         await access.uncordon(node.hostname);
@@ -211,7 +217,7 @@ export class Roll {
       // Ours carry a definition. A server's member is never taken out without being asked for.
       if (known.has(hostname) || definition === undefined || member !== undefined) continue;
       const left = { name: hostname, hostname, role: "agent", pool: undefined } as const;
-      await new NodeTurn(this.#tools, left).leave();
+      await new NodeTurn(this.#tools, left).leave(undefined);
     }
   }
 
@@ -289,13 +295,24 @@ export class Roll {
       if ((well && !half) || server === undefined) continue;
       const wanted = await this.#tools.wanted(other);
       if (server.labels["definition"] === wanted.definition) {
-        if (well) await access.uncordon(other.hostname); // its resize was done, and nobody was left to say so
+        if (well)
+          await access.uncordon(other.hostname); // its resize was done, and nobody was left to say so
+        // The change that it was switched off for was taken back.
+        else if (object !== undefined && isLeftOff(object, server)) await this.#bringBack(other, server, object);
         continue; // otherwise the gate says what to do
       }
       const why = well ? "an earlier run ended in its turn" : "it is not well and due for the same change";
       say(`node ${other.name}: ${why}, so it goes before node ${node.name}`);
       await new NodeTurn(this.#tools, other).rebuild(server.id, wanted);
     }
+  }
+
+  async #bringBack(node: ClusterNode, server: HetznerServer, { removalAsked }: NodeObject): Promise<void> {
+    const turn = new NodeTurn(this.#tools, node);
+    this.#tools.say(`node ${node.name}: an earlier run switched it off and ended in its turn`);
+    // K3s takes the member out at any moment, or has: its disk is of no use any more.
+    if (removalAsked) await turn.rebuild(server.id, await this.#tools.wanted(node));
+    else await turn.bringBack(server.id);
   }
 
   #servers(): Promise<ReadonlyMap<string, HetznerServer>> {
@@ -375,6 +392,10 @@ export class Roll {
     }
   }
 }
+
+/** A run ended after it had switched the server off, and before it was changed. */
+const isLeftOff = ({ cordoned }: NodeObject, { status }: HetznerServer): boolean =>
+  cordoned === "by a roll" && status === "off";
 
 const refusedMove = ({ name, role }: ClusterNode, { impossible, resize, reasons }: Change): string => {
   const what = `node ${name} stays as it is (${reasons.join(", ")}): a server cannot go ${impossible.join(" and ")} while it stays the same server`;

@@ -62,7 +62,7 @@ export class NodeTurn {
       this.#say("runs the new definition already");
     } else {
       await this.passGate("rebuild");
-      await this.leave();
+      await this.leave(serverId);
       this.#say("rebuild of its server");
       await cloud.rebuild(serverId, wanted.image, wanted.userData);
       await this.#forgetPods();
@@ -72,16 +72,22 @@ export class NodeTurn {
   }
 
   /**
-   * Gate and drain before the provider powers the server off. A server stays a member and keeps its disk. An agent's Node goes,
-   * so that it shows when the agent is back: it has no API to ask, and its Node stays Ready for a while after a power cut.
+   * Gate, drain and shutdown before the provider resizes the server, by a power cut if it ran. A server stays a member and keeps
+   * its disk. An agent's Node goes, so that it shows when the agent is back: it has no API to ask, and its Node stays Ready for a
+   * while after a power cut.
    */
-  async prepareResize({ serverType, location }: Pick<ClusterNode, "serverType" | "location">): Promise<void> {
+  async prepareResize(
+    serverId: number,
+    { serverType, location }: Pick<ClusterNode, "serverType" | "location">,
+  ): Promise<void> {
     await this.#tools.cloud.checkAvailable(serverType, location);
     // The only server takes its cluster with it for a minute and comes back with its disk: there is nowhere to drain to.
-    if (this.#tools.nodes.length === 1) return;
-    await this.passGate("resize");
-    if (this.#node.role === "agent") await this.leave();
-    else await this.#drain();
+    if (this.#tools.nodes.length > 1) {
+      await this.passGate("resize");
+      await this.#drain();
+    }
+    if (this.#node.role === "agent") await this.removeFromCluster();
+    else await this.#stopping(serverId, () => Promise.resolve());
   }
 
   /** After a resize, or one that failed: waits until the node is well, and gives it back to the scheduler. */
@@ -97,10 +103,13 @@ export class NodeTurn {
   }
 
   /** Gate, drain, and out of the cluster, before its server is deleted. */
-  async prepareReplacement({ serverType, location }: Pick<ClusterNode, "serverType" | "location">): Promise<void> {
+  async prepareReplacement(
+    serverId: number | undefined,
+    { serverType, location }: Pick<ClusterNode, "serverType" | "location">,
+  ): Promise<void> {
     await this.#tools.cloud.checkAvailable(serverType, location);
     await this.passGate("replace");
-    await this.leave();
+    await this.leave(serverId);
   }
 
   /** Everything that speaks against it, in one error. What may pass by itself gets some time to. */
@@ -150,12 +159,52 @@ export class NodeTurn {
   }
 
   /**
-   * Takes the node out of the cluster: no new pods, its pods elsewhere, its member out of etcd, its Node gone. Until etcd has let
-   * the member go, a failure puts everything back as it was.
+   * Takes the node out of the cluster: no new pods, its pods elsewhere, its server off, its member out of etcd, its Node gone.
+   * Until etcd has let the member go, a failure puts everything back as it was. Without a server there is none to switch off.
    */
-  async leave(): Promise<void> {
+  async leave(serverId: number | undefined): Promise<void> {
     await this.#drain();
-    await this.removeFromCluster();
+    if (serverId === undefined || this.#node.role === "agent") await this.removeFromCluster();
+    else await this.#stopping(serverId, () => this.removeFromCluster());
+  }
+
+  /** What an earlier run switched off and went no further with. */
+  async bringBack(serverId: number): Promise<void> {
+    await this.#tools.cloud.powerOn(serverId);
+    await this.awaitWell(undefined);
+  }
+
+  /**
+   * Shuts the server down before its member leaves. An etcd leader that ends in good order hands its office over first. One that
+   * is taken out of the membership while it leads does not, and neither does one whose power is cut: what the other servers had
+   * passed on to it is lost, and their API servers hang for seconds (docs/cluster.md has the figures).
+   */
+  async #stopping(serverId: number, work: () => Promise<void>): Promise<void> {
+    const { cloud, limits } = this.#tools;
+    await this.#carefully(async () => {
+      try {
+        this.#say("shutting its server down");
+        if (!(await cloud.shutDown(serverId)))
+          this.#say(`its server was still on after ${limits.shutdown} s: its power was cut`);
+        await work();
+      } catch (error) {
+        if (await this.#mayBeMember())
+          await cloud
+            .powerOn(serverId)
+            .catch((second: unknown) => this.#say(`its server could not be switched on: ${(second as Error).message}`));
+        throw error;
+      }
+    });
+  }
+
+  /** False once etcd has confirmed that its member is out. */
+  async #mayBeMember(): Promise<boolean> {
+    try {
+      const object = (await this.#tools.access.nodes()).get(this.#node.hostname);
+      return object !== undefined && object.removedMember !== object.member;
+    } catch {
+      return true;
+    }
   }
 
   /** For a server that does not exist any more. */

@@ -174,12 +174,25 @@ export class Cloud {
 
   async boot(server: Server): Promise<void> {
     server.status = "running";
+    server.boots++;
     await this.machineHost?.powerOn(this.machine(server));
   }
 
   async halt(server: Server): Promise<void> {
     server.status = "off";
     await this.machineHost?.powerOff({ id: server.id });
+  }
+
+  /** Sends the request and does not wait. One that is switched off and on again meanwhile counts as running. */
+  askToShutDown(server: Server): void {
+    if (server.status !== "running") return;
+    const { boots } = server;
+    const isOff = (): void => {
+      if (server.status === "running" && server.boots === boots) server.status = "off";
+    };
+    if (!this.machineHost) return isOff();
+    // One that fails to shut down goes on running, as at Hetzner.
+    this.machineHost.shutdown({ id: server.id }).then(isOff, () => undefined);
   }
 
   async announceInterfaces(server: Server): Promise<void> {

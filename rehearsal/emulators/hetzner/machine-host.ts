@@ -22,7 +22,10 @@ export interface Machine {
  */
 export interface MachineHost {
   powerOn(machine: Machine): Promise<void>;
+  /** Cuts the power. */
   powerOff(machine: { id: number }): Promise<void>;
+  /** Presses the power button (ACPI): the machine ends what runs on it in good order. Settles when it is off. */
+  shutdown(machine: { id: number }): Promise<void>;
   /** Power is cut and the disk wiped; `powerOn` follows, with the same machine. */
   rebuild(machine: Machine): Promise<void>;
   remove(machine: { id: number }): Promise<void>;

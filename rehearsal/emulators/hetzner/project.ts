@@ -83,6 +83,8 @@ export type ServerStatus =
 
 export interface Server extends Named {
   status: ServerStatus;
+  /** How often its power came on. */
+  boots: number;
   serverType: string;
   imageId: number;
   location: string;

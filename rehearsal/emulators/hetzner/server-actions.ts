@@ -42,18 +42,18 @@ export function serverActionRoutes(api: Api, cloud: Cloud): void {
     return act(server, "start_server", () => cloud.boot(server));
   });
 
-  // A graceful shutdown takes as long as the guest likes; the emulated one obeys at once.
-  for (const [path, command] of [
-    ["poweroff", "stop_server"],
-    ["shutdown", "shutdown_server"],
-  ] as const) {
-    api.post(`/servers/{id}/actions/${path}`, ({ id }) => {
-      const server = free(id);
-      if (server.status === "off") return act(server, command);
-      server.status = "stopping";
-      return act(server, command, () => cloud.halt(server));
-    });
-  }
+  api.post("/servers/{id}/actions/poweroff", ({ id }) => {
+    const server = free(id);
+    if (server.status === "off") return act(server, "stop_server");
+    server.status = "stopping";
+    return act(server, "stop_server", () => cloud.halt(server));
+  });
+
+  // The action succeeds when the request was sent: the guest takes its time, and the server counts as running until then.
+  api.post("/servers/{id}/actions/shutdown", ({ id }) => {
+    const server = free(id);
+    return act(server, "shutdown_server", () => cloud.askToShutDown(server));
+  });
 
   for (const [path, command] of [
     ["reboot", "reboot_server"],

@@ -116,6 +116,7 @@ export function serverRoutes(api: Api, cloud: Cloud): void {
       labels: body.labels ?? {},
       created: new Date().toISOString(),
       status: "initializing",
+      boots: 0,
       serverType: type.name,
       imageId: image.id,
       location,

@@ -139,6 +139,16 @@ const ELSEWHERE = "http://198.51.100.1/k3s";
     expect(cluster.bootOf("a")).toContain("trivet: start: K3s has data here: it starts with what it has");
   }, 120_000);
 
+  test("at the power button a server ends what runs on it, and starts again with its data", async () => {
+    const [identity] = await cluster.until("c serves", serves("c"));
+    const { id } = cluster.server("c");
+    await cluster.machines.shutdown({ id });
+    expect(cluster.console("c").at(-1)).toBe("rehearsal: power off");
+    await cluster.machines.powerOn(cluster.server("c"));
+    expect(await cluster.until("c serves again", serves("c"))).toEqual([identity, "with its own data"]);
+    expect(await cluster.run("c", "journalctl --quiet --unit k3s.service --grep 'Stopped|Deactivated'")).toMatch(/k3s/);
+  }, 120_000);
+
   test("a, rebuilt while b and c are down, never begins a second cluster; it joins the first that is back", async () => {
     const [identity] = await cluster.until("b serves", serves("b"));
     for (const name of ["a", "b", "c"] as const) await cluster.machines.powerOff({ id: cluster.server(name).id });

@@ -21,6 +21,7 @@ export const LIMITS: TimeLimits = {
   reach: 60,
   budget: 120,
   drain: 600,
+  shutdown: 60,
   member: 120,
   action: 900,
   boot: 900,
@@ -30,6 +31,7 @@ export const LIMITS: TimeLimits = {
 
 const REBUILD_SECONDS = 15;
 const BOOT_SECONDS = 45;
+const SHUTDOWN_SECONDS = 4;
 /** From a started K3s to a voter. */
 const CATCH_UP_SECONDS = 6;
 /**
@@ -49,8 +51,14 @@ interface Machine {
   /** When its boot script starts K3s; before it answers as booting. */
   k3sAt: number;
   rebuilds: number;
+  /** Of Hetzner's: rebuild, shutdown, ... */
+  lastAction?: string | undefined;
   /** Never comes up, though it is on. */
   broken?: string;
+  /** Ignores the power button. */
+  hangs?: boolean;
+  /** When it will be off, as it was asked to. */
+  offAt?: number;
   /** Its boot says so again and again. */
   failing?: string;
   /** Every boot after a rebuild says so. */
@@ -95,6 +103,10 @@ export class FakeCluster {
   readonly warned: string[] = [];
   /** The fewest healthy voters at any moment while there were servers to vote. */
   fewestVoters = Number.POSITIVE_INFINITY;
+  /** How often etcd's leader left without handing its office over: requests that others had passed on to it are lost. */
+  leadersLost = 0;
+  /** etcd refuses to let members go. */
+  keepsMembers = false;
   available = true;
   /** Of the runs so far, to etcd, Kubernetes and Hetzner. */
   calls = 0;
@@ -183,6 +195,10 @@ export class FakeCluster {
     return [...this.members].filter((hostname) => this.#isVoter(hostname)).length;
   }
 
+  get #leader(): string | undefined {
+    return [...this.members].find((hostname) => this.#isVoter(hostname));
+  }
+
   get hasQuorum(): boolean {
     return this.members.size > 0 && this.voters >= Math.floor(this.members.size / 2) + 1;
   }
@@ -248,10 +264,16 @@ export class FakeCluster {
       const machine = [...this.machines.values()].find((one) => one.id === Number(id));
       if (machine === undefined) return Promise.resolve(undefined);
       this.journal.push(`${method} ${machine.node.name} ${action}`);
-      if (action === "poweroff") machine.status = "off";
+      machine.lastAction = action;
+      if (action === "poweroff") {
+        if (machine.node.hostname === this.#leader) this.leadersLost++;
+        this.#switchOff(machine);
+      }
+      if (action === "shutdown" && machine.hangs !== true) machine.offAt = this.#now + SHUTDOWN_SECONDS;
       if (action === "poweron" || action === "reset") {
         machine.status = "running";
         machine.k3sAt = this.#now + BOOT_SECONDS;
+        delete machine.offAt;
       }
       if (action === "rebuild") {
         const definition = /definition=(\w+)/.exec((body as { user_data: string }).user_data)![1]!;
@@ -304,7 +326,8 @@ export class FakeCluster {
     askForRemoval: (hostname) =>
       this.#change(hostname, "remove member", (node) => {
         node.removalAsked = true;
-        if (this.members.delete(hostname)) node.removedMember = node.member;
+        if (hostname === this.#leader) this.leadersLost++;
+        if (!this.keepsMembers && this.members.delete(hostname)) node.removedMember = node.member;
       }),
     takeBackRemoval: (hostname) =>
       this.#change(hostname, "take removal back", (node) => void (node.removalAsked = false)),
@@ -353,12 +376,10 @@ export class FakeCluster {
     const machine = [...this.machines.values()].find((one) => one.id === Number(id));
     if (machine === undefined) return undefined;
     if (actions === undefined) return { server: this.#view(machine) };
-    return {
-      actions:
-        machine.rebuildingUntil > this.#now
-          ? [{ id: machine.id, command: "rebuild_server", status: "running", progress: 0, error: null }]
-          : [],
-    };
+    if (machine.lastAction === undefined) return { actions: [] };
+    const command = `${machine.lastAction}_server`;
+    const status = machine.rebuildingUntil > this.#now ? "running" : "success";
+    return { actions: [{ id: machine.id, command, status, progress: 0, error: null }] };
   }
 
   #view({ id, node, status, labels }: Machine): object {
@@ -368,6 +389,7 @@ export class FakeCluster {
   /** Lets time do its work: K3s starts where it may, pods end, and the voters are counted. */
   #live(): void {
     for (const machine of this.machines.values()) {
+      if ((machine.offAt ?? Infinity) <= this.#now) this.#switchOff(machine);
       const { hostname } = machine.node;
       const up = this.#isUp(machine) && machine.k3sAt <= this.#now && machine.failing === undefined;
       if (!up) continue;
@@ -384,6 +406,11 @@ export class FakeCluster {
     for (const pod of [...this.pods])
       if ((pod.leavesAt ?? Infinity) <= this.#now) this.pods.splice(this.pods.indexOf(pod), 1);
     if (this.members.size > 0) this.fewestVoters = Math.min(this.fewestVoters, this.voters);
+  }
+
+  #switchOff(machine: Machine): void {
+    machine.status = "off";
+    delete machine.offAt;
   }
 
   #join(machine: Machine, at: number): void {

@@ -72,14 +72,36 @@ describe("a roll", () => {
       expect(state(cluster)).toEqual(NEW);
       expect(rebuilds(cluster)).toEqual([1, 1, 1]);
       expect(cluster.fewestVoters).toBe(2);
+      expect(cluster.leadersLost).toBe(0);
       expect(cluster.journal.filter((line) => /a|honeydue-a$/.test(line)).slice(0, 4)).toEqual([
         "cordon honeydue-a",
+        "POST a shutdown",
         "remove member honeydue-a",
         "delete node honeydue-a",
-        "POST a rebuild",
       ]);
     },
   );
+
+  test("cuts the power of a server that does not shut down in time, says so, and goes on", async () => {
+    const cluster = new FakeCluster();
+    cluster.machine("a").hangs = true;
+    expect(await up(cluster, "new", { only: ["a"] })).toEqual([]);
+    expect(state(cluster)[0]).toBe(NEW[0]);
+    expect(cluster.said).toContain("node a: its server was still on after 60 s: its power was cut");
+  });
+
+  test("switches a server on again when etcd does not let its member go", async () => {
+    const cluster = new FakeCluster();
+    cluster.keepsMembers = true;
+    const [error] = await up(cluster, "new", { only: ["a"] });
+    expect(error).toMatch(
+      /^node a: etcd did not let its member go within 120 s: its member honeydue-a-\w+ is still there$/,
+    );
+    await cluster.clock.sleep(60);
+    expect(cluster.machine("a").status).toBe("running");
+    expect(state(cluster)).toEqual(OLD);
+    expect(cluster.voters).toBe(3);
+  });
 
   test("touches no node before the one before it has been given back, however many are due at once", async () => {
     const names = ["a", "b", "c", "general-1", "general-2"];
@@ -267,6 +289,32 @@ describe("a roll", () => {
       expect([calls, cluster.fewestVoters]).toEqual([calls, 2]);
     }
   });
+});
+
+test("what an interrupted roll had switched off is back when the change is taken back", async () => {
+  const whole = new FakeCluster();
+  expect(await up(whole, "new", { only: ["a"] })).toEqual([]);
+  const ends = new Set<string>();
+  for (let calls = 0; calls < whole.calls; calls++) {
+    const cluster = new FakeCluster();
+    await up(cluster, "new", { killAfter: calls, only: ["a"] });
+    if (cluster.machine("a").rebuilds > 0) break;
+    await cluster.clock.sleep(30);
+    const { status } = cluster.machine("a");
+    ends.add(`${status} ${state(cluster)[0]}`);
+    // Out of the cluster it cannot come back by itself; that is told with what to do.
+    if (!cluster.nodes.has("honeydue-a")) continue;
+    expect([calls, await up(cluster, "old")]).toEqual([calls, []]);
+    expect([calls, ...state(cluster)]).toEqual([calls, ...OLD]);
+    expect([calls, cluster.machine("a").status, cluster.voters]).toEqual([calls, "running", 3]);
+  }
+  expect([...ends]).toEqual(
+    expect.arrayContaining([
+      "running a old by a roll member",
+      "off a old by a roll member",
+      "off a old by a roll alone",
+    ]),
+  );
 });
 
 describe("a resize", () => {

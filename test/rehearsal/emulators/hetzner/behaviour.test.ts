@@ -13,6 +13,7 @@ beforeEach(async () => {
   const machineHost: MachineHost = {
     powerOn: note("on"),
     powerOff: note("off"),
+    shutdown: note("shutdown"),
     rebuild: note("rebuild"),
     remove: note("remove"),
     interfacesChanged: note("interfaces"),
@@ -131,6 +132,7 @@ describe("a server", () => {
       machineHost: {
         powerOn: async () => void seen.push(["on", {}]),
         powerOff: async () => void seen.push(["off", {}]),
+        shutdown: async () => undefined,
         rebuild: async () => void seen.push(["rebuild", {}]),
         remove: async () => undefined,
       },
@@ -148,6 +150,35 @@ describe("a server", () => {
       expect([server.status, server.locked, seen.map(([what]) => what)]).toEqual(["rebuilding", true, ["on", "off"]]);
       expect(took(await actionOf(rebuilt))).toBeGreaterThanOrEqual(350);
       expect(seen.map(([what]) => what)).toEqual(["on", "off", "rebuild", "on"]);
+    } finally {
+      await slow.emulator.close();
+    }
+  });
+
+  test("that is to shut down counts as running until its machine is off, though the action has succeeded", async () => {
+    let end: () => void = () => undefined;
+    let boots = 0;
+    const slow = await startClient({
+      machineHost: {
+        powerOn: async () => void boots++,
+        powerOff: async () => end(),
+        shutdown: () => new Promise((resolve) => (end = resolve)),
+        rebuild: async () => undefined,
+        remove: async () => undefined,
+      },
+    });
+    try {
+      const server = await slow.server("a");
+      const status = async (): Promise<string> => (await slow.get(`/servers/${server.id}`)).server.status;
+      await slow.act(server, "shutdown");
+      expect(await status()).toBe("running");
+      end();
+      expect(await status()).toBe("off");
+      await slow.act(server, "poweron");
+      await slow.act(server, "shutdown");
+      await slow.act(server, "poweroff"); // it took somebody too long
+      await slow.act(server, "poweron");
+      expect([await status(), boots]).toEqual(["running", 3]);
     } finally {
       await slow.emulator.close();
     }
