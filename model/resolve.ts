@@ -172,8 +172,8 @@ const PASSWORD_LENGTH = 40;
 /** vmagent's smallest queue; a smaller number is rounded up to it. */
 const METRICS_QUEUE = mebibytes(512);
 
-/** Fifteen years, Cloudflare's default: only Cloudflare trusts it, and `pulumi up` can replace it any day. */
-const ORIGIN_CERTIFICATE_DAYS = 5475;
+/** `pulumi up` makes a new one long before its end (components/edge/origin-certificate.ts). */
+const ORIGIN_CERTIFICATE_DAYS = 365;
 
 const resolveCluster = (draft: Draft, settings: Settings): Cluster => {
   const { definition, raw } = draft;
@@ -292,13 +292,13 @@ const resolveEdge = (definition: PlatformDefinition, settings: Settings): Edge =
     zone: { name: domain, id: settings.cloudflareZoneId, accountId: settings.cloudflareAccountId },
     hosts,
     cloudflareCidrs: { ipv4: CLOUDFLARE_IPV4, ipv6: CLOUDFLARE_IPV6 },
-    // Sorted: for Cloudflare another order of the names is another certificate.
+    // For every host that there may be: one more must not replace the certificate. Sorted: so would another order of the names.
     originCertificate:
       edge.tls === "flexible"
         ? undefined
         : {
             secretName: ORIGIN_CERTIFICATE_SECRET,
-            hostnames: hosts.map(({ fqdn }) => fqdn).sort(),
+            hostnames: [`*.${domain}`, domain],
             validityDays: ORIGIN_CERTIFICATE_DAYS,
           },
     originPort: edge.tls === "flexible" ? 80 : 443,

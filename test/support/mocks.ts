@@ -18,6 +18,8 @@ export interface RegisteredOptionsOf {
   readonly protect: boolean;
   readonly deleteBeforeReplace: boolean;
   readonly ignoreChanges: readonly string[];
+  /** Undefined: none. */
+  readonly replacementTrigger: unknown;
   readonly hooks: Readonly<Record<"beforeUpdate" | "afterCreate" | "onError", readonly string[]>>;
 }
 
@@ -31,6 +33,9 @@ export interface RegisteredOptions {
 
 /** First three parts of the loopback addresses that mocked Primary IPs get; nothing listens there. */
 export const MOCK_ADDRESSES = "127.44.9";
+
+/** When mocked certificates begin. */
+export const MOCK_START_TIME = "2026-11-21T12:00:00.000Z";
 
 const SIGNATURE = "4dabf18193072939515e22adb298388d";
 const SECRET = "1b47061264138c4ac30d75fd1eb44270";
@@ -122,6 +127,7 @@ function watchRequests(): ReadonlyMap<string, RegisteredOptionsOf> {
         protect: request.getProtect() ?? false,
         deleteBeforeReplace: request.getDeletebeforereplace(),
         ignoreChanges: request.getIgnorechangesList(),
+        replacementTrigger: request.getReplacementTrigger()?.toJavaScript(),
         hooks: {
           beforeUpdate: hooks?.getBeforeUpdateList() ?? [],
           afterCreate: hooks?.getAfterCreateList() ?? [],
@@ -156,7 +162,7 @@ function computed(type: string, name: string, count: number): Record<string, unk
       return { privateKeyPem: pem("PRIVATE KEY", name, 227), publicKeyPem: pem("PUBLIC KEY", name, 178) };
     case "tls:index/selfSignedCert:SelfSignedCert":
     case "tls:index/locallySignedCert:LocallySignedCert":
-      return { certPem: pem("CERTIFICATE", name, 620) };
+      return { certPem: pem("CERTIFICATE", name, 620), validityStartTime: MOCK_START_TIME };
     case "tls:index/certRequest:CertRequest":
       return { certRequestPem: pem("CERTIFICATE REQUEST", name, 440) };
     case "random:index/randomPassword:RandomPassword":

@@ -2,7 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { cloudOptions } from "../../../components/cloud-options";
 import { Edge } from "../../../components/edge/edge";
 import type { Platform } from "../../../model/platform";
-import { ofType, only, type Registered, registered, secretValue } from "../../support/mocks";
+import { MOCK_START_TIME, ofType, only, type Registered, registered, secretValue } from "../../support/mocks";
 import { honeyduePlatform } from "../../support/platform";
 
 const RECORD = "cloudflare:index/dnsRecord:DnsRecord";
@@ -49,7 +49,7 @@ describe("the proxied edge", () => {
     });
   });
 
-  test("asks for one certificate over all hosts, in an order that never changes", async () => {
+  test("asks for one certificate over all hosts that there may be, in an order that never changes", async () => {
     const all = await build();
     expect(ofType(all, CERTIFICATE)).toHaveLength(1);
     const { hostnames, requestType, requestedValidity } = ofType(all, CERTIFICATE)[0]!.inputs as {
@@ -57,12 +57,29 @@ describe("the proxied edge", () => {
       requestType: string;
       requestedValidity: number;
     };
-    expect(hostnames).toEqual([...hostnames].sort());
-    expect(hostnames).toContain("honeydue.example");
-    expect([requestType, requestedValidity]).toEqual([
-      "origin-ecc",
-      honeyduePlatform().edge.originCertificate!.validityDays,
-    ]);
+    expect(hostnames).toEqual(["*.honeydue.example", "honeydue.example"]);
+    expect([requestType, requestedValidity]).toEqual(["origin-ecc", 365]);
+  });
+
+  test("has a clock that asks for a new certificate after 120 of its 365 days, and a new key with it", async () => {
+    const all = await build();
+    const { validityPeriodHours, earlyRenewalHours } = only(
+      all,
+      "tls:index/selfSignedCert:SelfSignedCert",
+      "honeydue-origin-clock",
+    ).inputs as { validityPeriodHours: number; earlyRenewalHours: number };
+    expect([validityPeriodHours / 24, (validityPeriodHours - earlyRenewalHours) / 24]).toEqual([365, 120]);
+    const key = only(all, "tls:index/privateKey:PrivateKey", "honeydue-origin-key");
+    expect(key.options.replacementTrigger).toBe(MOCK_START_TIME);
+    // Which makes another request, and that another certificate.
+    const request = only(all, "tls:index/certRequest:CertRequest", "honeydue-origin-request");
+    expect(request.inputs["subject"]).toEqual({ commonName: "honeydue.example", serialNumber: MOCK_START_TIME });
+  });
+
+  test("makes the new certificate before the old one is revoked", async () => {
+    const [certificate] = ofType(await build(), CERTIFICATE);
+    expect(certificate?.options.deleteBeforeReplace).toBe(false);
+    expect(certificate?.options.hooks.afterCreate).toHaveLength(1);
   });
 
   test("signs the request with a key that is never in clear", async () => {
