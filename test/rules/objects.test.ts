@@ -102,7 +102,8 @@ describe.each(subjects)("every object of %s", (_, { platform, manifests }) => {
       for (const { http } of spec.rules)
         for (const { backend } of http.paths)
           expect(ports.get(backend.service.name)).toContain(backend.service.port.number);
-      for (const middleware of metadata.annotations!["traefik.ingress.kubernetes.io/router.middlewares"]!.split(","))
+      const named = metadata.annotations!["traefik.ingress.kubernetes.io/router.middlewares"];
+      for (const middleware of named?.split(",") ?? [])
         expect(middlewares.map((name) => `${name}@file`)).toContain(middleware);
     }
   });

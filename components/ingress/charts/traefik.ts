@@ -9,21 +9,16 @@ import { TRAEFIK } from "../../../model/sizes";
 import { configDigest, containerResources, onServers } from "../../pods/charts/hardening";
 import { labelsOf, selectorOf } from "../../pods/charts/labels";
 import { CERTIFICATE_FOLDER, dynamicConfig } from "./middlewares";
-
-export const INGRESS_CLASS = "traefik";
-export const ENTRY_POINT = "public";
+import {
+  CONFIG_FOLDER,
+  FINISHING_SECONDS,
+  INGRESS_CLASS,
+  staticArgs,
+  STATUS_PORT,
+  STILL_ACCEPTING_SECONDS,
+} from "./static-args";
 
 const NAME = "traefik";
-const CONFIG_FOLDER = "/etc/traefik";
-
-/** Ping and metrics, on the server's private address only: Hetzner's firewall does not reach the private network. */
-const STATUS_PORT = 9180;
-
-/** Goes on accepting that long after it was told to stop; Cloudflare meanwhile meets closed ports on this server and takes another. */
-const STILL_ACCEPTING_SECONDS = 10;
-
-/** Then that long for what is under way. */
-const FINISHING_SECONDS = 30;
 
 /**
  * Traefik on every server, in the host's network: the visitor's connection ends here with its true source address.
@@ -110,43 +105,6 @@ export class TraefikChart extends Chart {
     });
   }
 }
-
-/** Traefik's static configuration. All of it is here: what is not set has Traefik's default. */
-const staticArgs = ({ namespace, edge }: Platform): string[] => {
-  const publicPoint = `--entryPoints.${ENTRY_POINT}`;
-  const cloudflare = [...edge.cloudflareCidrs.ipv4, ...edge.cloudflareCidrs.ipv6].join(",");
-  return [
-    "--global.checkNewVersion=false",
-    "--global.sendAnonymousUsage=false",
-    "--log.level=INFO",
-    "--log.format=json",
-    // Failures, repeats and the slow ones; every request would be a visitor's log nobody asked for.
-    "--accessLog=true",
-    "--accessLog.format=json",
-    "--accessLog.filters.statusCodes=500-599",
-    "--accessLog.filters.retryAttempts=true",
-    "--accessLog.filters.minDuration=1s",
-    `${publicPoint}.address=:${edge.originPort}`,
-    `${publicPoint}.asDefault=true`,
-    ...(edge.originPort === 443 ? [`${publicPoint}.http.tls=true`] : []),
-    `${publicPoint}.forwardedHeaders.trustedIPs=${cloudflare}`,
-    `${publicPoint}.transport.lifeCycle.requestAcceptGraceTimeout=${STILL_ACCEPTING_SECONDS}s`,
-    `${publicPoint}.transport.lifeCycle.graceTimeOut=${FINISHING_SECONDS}s`,
-    `--entryPoints.status.address=$(SERVER_ADDRESS):${STATUS_PORT}`,
-    "--ping=true",
-    "--ping.entryPoint=status",
-    "--metrics.prometheus=true",
-    "--metrics.prometheus.entryPoint=status",
-    // A changed file comes with new pods; a watch on a file that a ConfigMap swaps by symbolic link sees nothing anyway.
-    `--providers.file.filename=${CONFIG_FOLDER}/dynamic.yaml`,
-    "--providers.file.watch=false",
-    "--providers.kubernetesIngress=true",
-    `--providers.kubernetesIngress.ingressClass=${INGRESS_CLASS}`,
-    `--providers.kubernetesIngress.namespaces=${namespace}`,
-    // As the Ingress specification has it: /v1 does not match /v12.
-    "--providers.kubernetesIngress.strictPrefixMatching=true",
-  ];
-};
 
 const podSpec = (platform: Platform): k8s.PodSpec => {
   const { edge } = platform;

@@ -64,7 +64,7 @@ test("finishes what is under way before it is killed", () => {
 });
 
 test("lets in Cloudflare's 22 ranges and believes their forwarding headers, nobody else's", () => {
-  const ranges = dynamicConfigOf(honeydue).http.middlewares["cloudflare-only"] as {
+  const ranges = dynamicConfigOf(honeydue).http.middlewares["from-cloudflare"] as {
     ipAllowList: { sourceRange: string[] };
   };
   expect(ranges.ipAllowList.sourceRange).toHaveLength(22);
@@ -73,17 +73,73 @@ test("lets in Cloudflare's 22 ranges and believes their forwarding headers, nobo
   );
 });
 
+test("checks and cleans every request on the entry point, so that an Ingress which names no middleware is no way around", () => {
+  for (const subject of [honeydue, flexible]) {
+    const { http } = dynamicConfigOf(subject);
+    const [flag] = traefikOf(subject).args.filter((arg) => arg.startsWith("--entryPoints.public.http.middlewares="));
+    const names = flag!.split("=")[1]!.split(",");
+    expect(names).toEqual(["from-cloudflare@file", "cleaned@file", "answers@file"]);
+    for (const name of names) expect(http.middlewares).toHaveProperty([name.replace("@file", "")]);
+  }
+  for (const { metadata } of ofKind(honeydue.manifests, "Ingress").filter(({ metadata: { name } }) => name !== "admin"))
+    expect(metadata.annotations).not.toHaveProperty(["traefik.ingress.kubernetes.io/router.middlewares"]);
+});
+
+test("leaves applications one address of the visitor: what a visitor can make up is taken away", () => {
+  const cleaned = (subject: typeof honeydue) =>
+    (dynamicConfigOf(subject).http.middlewares["cleaned"]!["headers"] as { customRequestHeaders: object })
+      .customRequestHeaders as Record<string, string>;
+  const emptied = Object.keys(cleaned(honeydue)).filter((name) => cleaned(honeydue)[name] === "");
+  expect(emptied).toEqual(expect.arrayContaining(["X-Real-Ip", "True-Client-Ip", "Forwarded", "X-Forwarded-Host"]));
+  // Cloudflare writes these itself, whatever came; the visitor's address is read from them.
+  for (const kept of ["X-Forwarded-For", "X-Forwarded-Proto", "CF-Connecting-IP"])
+    expect(cleaned(honeydue)).not.toHaveProperty([kept]);
+  expect([cleaned(honeydue)["X-Forwarded-Port"], cleaned(flexible)["X-Forwarded-Port"]]).toEqual(["443", "443"]);
+  expect(traefikOf(honeydue).args).toEqual(
+    expect.arrayContaining([
+      "--entryPoints.public.forwardedHeaders.notAppendXForwardedFor=true",
+      "--entryPoints.public.http.underscoreHeadersStrategy=delete",
+    ]),
+  );
+});
+
+test("a service without a ready pod answers 503 and keeps its route", () => {
+  expect(traefikOf(honeydue).args).toContain("--providers.kubernetesIngress.allowEmptyServices=true");
+});
+
+test("serves the platform's namespace alone, and only from there may an Ingress name what stands in the file", () => {
+  for (const option of ["namespaces", "crossProviderNamespaces"])
+    expect(traefikOf(honeydue).args).toContain(`--providers.kubernetesIngress.${option}=honeydue`);
+});
+
+test("never closes an idle connection before Cloudflare does, after 900 s", () => {
+  const idle = traefikOf(honeydue).args.find((arg) => arg.includes("respondingTimeouts.idleTimeout="))!;
+  expect(Number(/=(\d+)s$/.exec(idle)![1])).toBeGreaterThan(900);
+});
+
+test("logs every request with the visitor's address, and nothing of its query or other headers", () => {
+  expect(traefikOf(honeydue).args.filter((arg) => arg.startsWith("--accessLog"))).toEqual([
+    "--accessLog=true",
+    "--accessLog.format=json",
+    "--accessLog.fields.queryParameters.defaultMode=drop",
+    "--accessLog.fields.headers.defaultMode=drop",
+    "--accessLog.fields.headers.names.Cf-Connecting-Ip=keep",
+    "--accessLog.fields.headers.names.Cf-Ray=keep",
+  ]);
+});
+
 test("asks for the operator's address only after it is sure that Cloudflare wrote it", () => {
+  // The entry point's middlewares come before a route's own (v3.7: applyModel in pkg/server/aggregator.go).
   expect(dynamicConfigOf(honeydue).http.middlewares["operators-only"]).toEqual({
     ipAllowList: { sourceRange: ["203.0.113.7/32"], ipStrategy: { depth: 1 } },
   });
-  expect(middlewaresFor({ guard: "operators" })).toBe("cloudflare-only@file,operators-only@file,security-headers@file");
-  expect(middlewaresFor({ guard: undefined })).toBe("cloudflare-only@file,security-headers@file");
+  expect(middlewaresFor({ guard: "operators" })).toBe("operators-only@file");
+  expect(middlewaresFor({ guard: undefined })).toBeUndefined();
 });
 
 test("only the admin's host is guarded", () => {
   const guarded = ofKind(honeydue.manifests, "Ingress").filter(({ metadata }) =>
-    metadata.annotations!["traefik.ingress.kubernetes.io/router.middlewares"]!.includes("operators-only"),
+    metadata.annotations!["traefik.ingress.kubernetes.io/router.middlewares"]?.includes("operators-only"),
   );
   expect(guarded.map(({ metadata }) => metadata.name)).toEqual(["admin"]);
 });
@@ -101,14 +157,16 @@ test("shows the Origin CA certificate that Pulumi makes", () => {
   });
 });
 
+test("speaks TLS by the entry point: an Ingress that does not ask for it gets it", () => {
+  expect(traefikOf(honeydue).args).toContain("--entryPoints.public.http.tls=true");
+});
+
 test("a trial without TLS listens on 80 and has no certificate", () => {
   const { args, pod } = traefikOf(flexible);
   expect(args).toContain("--entryPoints.public.address=:80");
   expect(args.some((arg) => arg.includes("http.tls"))).toBe(false);
   expect(pod.volumes!.map(({ name }) => name)).toEqual(["config"]);
   expect(dynamicConfigOf(flexible).tls).toBeUndefined();
-  for (const { metadata } of ofKind(flexible.manifests, "Ingress"))
-    expect(metadata.annotations).not.toHaveProperty(["traefik.ingress.kubernetes.io/router.tls"]);
 });
 
 test("a changed middleware rolls the pods, which read it once", () => {

@@ -1,0 +1,80 @@
+import type { Platform } from "../../../model/platform";
+import { ON_EVERY_REQUEST } from "./middlewares";
+
+export const INGRESS_CLASS = "traefik";
+export const ENTRY_POINT = "public";
+
+/** Where the dynamic configuration is mounted. */
+export const CONFIG_FOLDER = "/etc/traefik";
+
+/** Ping and metrics, on the server's private address only: Hetzner's firewall does not reach the private network. */
+export const STATUS_PORT = 9180;
+
+/** Goes on accepting that long after it was told to stop; Cloudflare meanwhile meets closed ports on this server and takes another. */
+export const STILL_ACCEPTING_SECONDS = 10;
+
+/** Then that long for what is under way. */
+export const FINISHING_SECONDS = 30;
+
+/**
+ * Cloudflare keeps a connection to an origin for 900 s without a request (its "connection limits" page, read 2026-11-21). Whoever
+ * closes first may meet a request that is on its way, so it must not be us: Traefik's own 180 s are too short.
+ */
+const IDLE_SECONDS = 960;
+
+/**
+ * For a whole request with its body. Traefik's own 60 s cut a visitor off who sends 100 MB, Cloudflare's least limit, with less
+ * than 14 Mbit/s; five minutes are enough for 3 Mbit/s.
+ */
+const READING_SECONDS = 300;
+
+/** Traefik's static configuration (names as of 3.7.9). All of it is here: what is not set has Traefik's default. */
+export const staticArgs = ({ namespace, edge }: Platform): string[] => {
+  const publicPoint = `--entryPoints.${ENTRY_POINT}`;
+  const cloudflare = [...edge.cloudflareCidrs.ipv4, ...edge.cloudflareCidrs.ipv6].join(",");
+  return [
+    "--global.checkNewVersion=false",
+    "--global.sendAnonymousUsage=false",
+    "--log.level=INFO",
+    "--log.format=json",
+    // One line a request. No query: what stands there may open a session (links in mails) and is nobody's to read. ClientHost is
+    // all of X-Forwarded-For, the visitor last; Cf-Ray is the same request in Cloudflare's logs.
+    "--accessLog=true",
+    "--accessLog.format=json",
+    "--accessLog.fields.queryParameters.defaultMode=drop",
+    "--accessLog.fields.headers.defaultMode=drop",
+    "--accessLog.fields.headers.names.Cf-Connecting-Ip=keep",
+    "--accessLog.fields.headers.names.Cf-Ray=keep",
+    `${publicPoint}.address=:${edge.originPort}`,
+    `${publicPoint}.asDefault=true`,
+    // Here, and not in an Ingress' annotation: it holds for every route, people's own too, whatever they write into theirs.
+    `${publicPoint}.http.middlewares=${ON_EVERY_REQUEST.map((name) => `${name}@file`).join(",")}`,
+    // X_Real_Ip is X-Real-Ip to every WSGI and CGI application, and nothing on the way cleans it. nginx does the same.
+    `${publicPoint}.http.underscoreHeadersStrategy=delete`,
+    ...(edge.originPort === 443 ? [`${publicPoint}.http.tls=true`] : []),
+    `${publicPoint}.forwardedHeaders.trustedIPs=${cloudflare}`,
+    // The last entry of X-Forwarded-For is then the visitor for the applications, too, and not Cloudflare's server.
+    `${publicPoint}.forwardedHeaders.notAppendXForwardedFor=true`,
+    `${publicPoint}.transport.lifeCycle.requestAcceptGraceTimeout=${STILL_ACCEPTING_SECONDS}s`,
+    `${publicPoint}.transport.lifeCycle.graceTimeOut=${FINISHING_SECONDS}s`,
+    `${publicPoint}.transport.respondingTimeouts.readTimeout=${READING_SECONDS}s`,
+    `${publicPoint}.transport.respondingTimeouts.idleTimeout=${IDLE_SECONDS}s`,
+    `--entryPoints.status.address=$(SERVER_ADDRESS):${STATUS_PORT}`,
+    "--ping=true",
+    "--ping.entryPoint=status",
+    "--metrics.prometheus=true",
+    "--metrics.prometheus.entryPoint=status",
+    // A changed file comes with new pods; a watch on a file that a ConfigMap swaps by symbolic link sees nothing anyway.
+    `--providers.file.filename=${CONFIG_FOLDER}/dynamic.yaml`,
+    "--providers.file.watch=false",
+    "--providers.kubernetesIngress=true",
+    `--providers.kubernetesIngress.ingressClass=${INGRESS_CLASS}`,
+    `--providers.kubernetesIngress.namespaces=${namespace}`,
+    // Or anybody whose Ingress is read may name the middlewares and TLS options of the file.
+    `--providers.kubernetesIngress.crossProviderNamespaces=${namespace}`,
+    // A service without a ready pod answers 503, try again; without this its route is gone: 404, which Cloudflare may keep.
+    "--providers.kubernetesIngress.allowEmptyServices=true",
+    // As the Ingress specification has it: /v1 does not match /v12.
+    "--providers.kubernetesIngress.strictPrefixMatching=true",
+  ];
+};
