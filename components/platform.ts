@@ -7,6 +7,7 @@ import { cloudOptions } from "./cloud-options";
 import { Cluster } from "./cluster/cluster";
 import { consented } from "./cluster/roll/consented";
 import { Edge } from "./edge/edge";
+import { isHandedBack, type StaysAtCloudflare, staysAtCloudflare } from "./edge/hand-back";
 import { Ingress } from "./ingress/ingress";
 import { lostAnswerOptions, revokeTwins } from "./lost-answers";
 import { checkManifests, reportManifests } from "./manifests";
@@ -39,12 +40,15 @@ export class Platform extends pulumi.ComponentResource {
   readonly ciKubeconfig: pulumi.Output<string>;
   /** Secret. For `trivet escrow`. */
   readonly escrow: Cluster["escrow"];
+  /** What `pulumi destroy` does not undo, and how to undo it first. Undefined once that is done. */
+  readonly staysAtCloudflare: StaysAtCloudflare | undefined;
 
   constructor(name: string, args: PlatformArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:platform:Platform", name, {}, opts);
     const { platform, configSecrets, hetzner, cloudflare } = args;
     // Before anything is registered: a run that is refused has changed nothing.
     const manifests = manifestsOf(platform);
+    const handedBack = isHandedBack(platform.edge);
     const parent = { parent: this };
 
     const drawn = new random.RandomId(`${name}-installation`, { byteLength: 8 }, parent);
@@ -72,6 +76,7 @@ export class Platform extends pulumi.ComponentResource {
         installation,
         cloudOptions: options,
         revokeTwins: revokeTwins(cloudflare, platform.edge.zone.id),
+        handedBack,
       },
       parent,
     );
@@ -95,6 +100,7 @@ export class Platform extends pulumi.ComponentResource {
     this.kubeconfig = cluster.kubeconfig;
     this.ciKubeconfig = cluster.ciKubeconfig;
     this.escrow = cluster.escrow;
+    this.staysAtCloudflare = staysAtCloudflare(platform.edge, handedBack);
     this.registerOutputs({ addresses: this.addresses, kubeconfig: this.kubeconfig });
   }
 }

@@ -30,3 +30,5 @@ export const escrow = built.escrow;
 /** Servers and addresses at Hetzner, net, at the prices for new orders. */
 export const costPerMonth = (({ total, currency }) => ({ amount: total, currency }))(monthlyCost(platform));
 export const generation = platform.cluster.generation;
+/** What `pulumi destroy` does not undo, and the command that undoes it first. */
+export const staysAtCloudflare = built.staysAtCloudflare;

@@ -15,6 +15,8 @@ export interface EdgeArgs {
   /** For every record. */
   cloudOptions: CloudOptions;
   revokeTwins: pulumi.ResourceHook;
+  /** Whether this run puts the zone's settings back, for a `pulumi destroy` that follows. */
+  handedBack: boolean;
 }
 
 /** What Cloudflare does in front of the cluster: proxied records to the servers' addresses, TLS on both sides. */
@@ -24,7 +26,7 @@ export class Edge extends pulumi.ComponentResource {
 
   constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:edge:Edge", name, {}, opts);
-    const { platform, addresses, installation, cloudOptions, revokeTwins } = args;
+    const { platform, addresses, installation, cloudOptions, revokeTwins, handedBack } = args;
     const { edge, cluster, domain } = platform;
     const comment = pulumi.output(installation).apply(recordComment);
     for (const host of edge.hosts) {
@@ -36,7 +38,7 @@ export class Edge extends pulumi.ComponentResource {
         );
       }
     }
-    makeZoneSettings(name, edge, { parent: this });
+    makeZoneSettings(name, { edge, handedBack }, { parent: this });
     this.originCertificate =
       edge.originCertificate &&
       new OriginCertificate(

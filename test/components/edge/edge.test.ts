@@ -9,7 +9,7 @@ const RECORD = "cloudflare:index/dnsRecord:DnsRecord";
 const SETTING = "cloudflare:index/zoneSetting:ZoneSetting";
 const CERTIFICATE = "cloudflare:index/originCaCertificate:OriginCaCertificate";
 
-const build = (platform: Platform = honeyduePlatform()): Promise<Registered[]> =>
+const build = (platform: Platform = honeyduePlatform(), handedBack = false): Promise<Registered[]> =>
   registered(
     () =>
       new Edge("honeydue", {
@@ -18,6 +18,7 @@ const build = (platform: Platform = honeyduePlatform()): Promise<Registered[]> =
         installation: pulumi.output("00112233445566ff"),
         cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
         revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
+        handedBack,
       }),
   );
 
@@ -45,6 +46,17 @@ describe("the proxied edge", () => {
       min_tls_version: "1.2",
       tls_1_3: "on",
       always_use_https: "on",
+      automatic_https_rewrites: "on",
+    });
+  });
+
+  test("puts every setting back to what a new zone has where the zone is handed back", async () => {
+    const settings = ofType(await build(honeyduePlatform(), true), SETTING);
+    expect(Object.fromEntries(settings.map(({ inputs }) => [inputs["settingId"], inputs["value"]]))).toEqual({
+      ssl: "full",
+      min_tls_version: "1.0",
+      tls_1_3: "on",
+      always_use_https: "off",
       automatic_https_rewrites: "on",
     });
   });

@@ -1,0 +1,42 @@
+import { isDeepStrictEqual } from "node:util";
+import * as pulumi from "@pulumi/pulumi";
+import type { Edge } from "../../model/platform";
+import { NEW_ZONE_SETTINGS } from "../../model/zone-defaults";
+import { zoneSettings } from "./zone-settings";
+
+/**
+ * Cloudflare has no delete for a zone's settings, so they outlive a destroyed platform. A hook before the delete would put them back, but
+ * the engine takes it from the state, and refuses a plain `pulumi destroy`, which runs no program, as long as any resource has one.
+ * So the way back is an `up` of its own, right before: `TRIVET_HAND_BACK=<zone> pulumi up`, then `pulumi destroy`.
+ */
+export const HAND_BACK = "TRIVET_HAND_BACK";
+
+/** Whether the operator has this run put the zone's settings back. The zone's name is asked for, so that nobody leaves it set. */
+export function isHandedBack({ zone }: Pick<Edge, "zone">, environment: NodeJS.ProcessEnv = process.env): boolean {
+  const wanted = environment[HAND_BACK];
+  if (wanted === undefined || wanted === "") return false;
+  if (wanted === zone.name) return true;
+  throw new pulumi.RunError(
+    `${HAND_BACK} is "${wanted}"; allowed: the zone of this platform, "${zone.name}". Nothing was changed`,
+  );
+}
+
+/** What `pulumi destroy` leaves as it is: an output of the stack, because Pulumi prints outputs when it destroys, and no program runs then. */
+export interface StaysAtCloudflare {
+  /** "ssl is strict (in a new zone: full)" */
+  readonly settings: readonly string[];
+  /** The command that puts them back first. */
+  readonly putBackFirst: string;
+}
+
+/** Undefined when nothing stays. */
+export function staysAtCloudflare(edge: Edge, handedBack: boolean): StaysAtCloudflare | undefined {
+  if (handedBack) return undefined;
+  const settings = Object.entries(zoneSettings(edge)).flatMap(([id, value]) => {
+    const before = NEW_ZONE_SETTINGS[id];
+    return isDeepStrictEqual(value, before) ? [] : [`${id} is ${said(value)} (in a new zone: ${said(before)})`];
+  });
+  return { settings, putBackFirst: `${HAND_BACK}=${edge.zone.name} pulumi up` };
+}
+
+const said = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
