@@ -33,6 +33,14 @@ const sourceText = (source: SecretSource): string => {
       return "generated once, kept in the stack's state";
     case "originCertificate":
       return source.part === "certificate" ? "the Origin CA certificate" : "its private key, generated";
+    case "originPullsAuthority":
+      return "the authority of what Cloudflare shows to Traefik, generated";
+    case "tunnelToken":
+      return `token of the ${source.tunnel}' tunnel`;
+    case "publicCertificate": {
+      const name = source.part === "certificate" ? "publicCertificate" : "publicCertificateKey";
+      return `\`pulumi config set --secret ${name}\``;
+    }
     case "registryLogin":
       return `login ${source.username} at ${source.server}, password from \`pulumi config set --secret ${source.passwordName}\``;
   }

@@ -84,6 +84,11 @@ export class SecretValues extends pulumi.ComponentResource {
           source.part === "certificate" ? originCertificate.certificatePem : originCertificate.privateKeyPem,
         );
       }
+      case "originPullsAuthority":
+      case "tunnelToken":
+        throw new Error(`A Secret asks for ${source.kind}, which no component makes yet`);
+      case "publicCertificate":
+        return this.#configSecret(source.part === "certificate" ? "publicCertificate" : "publicCertificateKey");
       case "registryLogin":
         return this.#configSecret(source.passwordName).apply((password) =>
           JSON.stringify({

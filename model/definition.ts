@@ -144,6 +144,56 @@ interface WorkloadArgs<Uses extends string, Service extends string> {
   readonly stopsWithinSeconds?: number;
 }
 
+/** One way in: a host, and what below it. The longest path that fits decides, whichever service it belongs to. */
+export interface RouteArgs {
+  /** Name under the domain, `"@"` for the domain itself, `"*"` for every other name of one level. */
+  readonly host: string;
+  /** Prefix, element by element as Ingress has it: `/v1` takes `/v1/x` and not `/v12`. @default "/" */
+  readonly path?: string;
+  /** Only this very path. @default false */
+  readonly exact?: boolean;
+  /** The service does not see the prefix: `/api/v1/ndvi/x` arrives as `/x`. @default false */
+  readonly stripPrefix?: boolean;
+  /**
+   * Behind a tunnel: through Traefik, or from the connector straight to the Service, where of `http` only `protocol` and `cache`
+   * hold. `"service"` with any other edge is refused (CF018).
+   * @default "traefik"
+   */
+  readonly via?: "traefik" | "service";
+}
+
+/** How a service's hosts are served. Traefik does all of it but `cache`, which is Cloudflare's. */
+export interface HttpArgs {
+  /**
+   * `"grpc"` is HTTP/2 without TLS to the pod; refused behind a tunnel (CF019).
+   * @default "http" - websockets included
+   */
+  readonly protocol?: "http" | "grpc";
+  /** From the end of the request to the first byte of the answer, in seconds (1 to 100: Cloudflare gives up at 100). @default 60 */
+  readonly answersWithinSeconds?: number;
+  /**
+   * Longest body that is accepted; each is buffered as a whole before the service sees it. More than the zone's plan carries is
+   * refused (CF015).
+   * @default what the plan lets through, without a buffer
+   */
+  readonly maxBody?: MiB;
+  /** Of one visitor (IPv6: of one /64), for each Traefik; above it 429. `burst` at once. @default none; `burst` as `perSecond` */
+  readonly rateLimit?: { readonly perSecond: number; readonly burst?: number };
+  /** For requests that may be repeated (GET, HEAD, ...) and whose connection failed, 0 to 5. @default 2 */
+  readonly retries?: number;
+  /** @default true */
+  readonly compress?: boolean;
+  /** Who may show the pages in a frame. @default "same-origin" */
+  readonly frames?: "deny" | "same-origin" | "any";
+  /** The header, word for word. @default none */
+  readonly contentSecurityPolicy?: string;
+  /**
+   * What Cloudflare may keep: `"assets"` are files with an extension of static content, `"nothing"` is right for an API.
+   * @default "assets"; "nothing" for what is guarded or speaks gRPC
+   */
+  readonly cache?: "assets" | "nothing";
+}
+
 export interface ServiceArgs<Uses extends string = string, Service extends string = string> extends WorkloadArgs<
   Uses,
   Service
@@ -152,9 +202,17 @@ export interface ServiceArgs<Uses extends string = string, Service extends strin
   readonly port: number;
   /** @default 1 */
   readonly replicas?: number;
-  /** Names under the platform's domain; `"@"` is the domain itself. A service without hosts is internal. */
-  readonly hosts?: readonly string[];
-  /** Who may reach the hosts: `"operators"` lets in the operators' addresses of the stack, nobody else. @default everybody */
+  /**
+   * Names under the platform's domain, or ways in below one: `"api"` is `{ host: "api" }`, `"@"` the domain itself, `"*"` every
+   * other name of one level. A service without hosts is internal.
+   */
+  readonly hosts?: readonly (string | RouteArgs)[];
+  /** What holds for every request that comes in by `hosts`. */
+  readonly http?: HttpArgs;
+  /**
+   * Who may reach the hosts: `"operators"` lets in those that `edge.operators` names, through Cloudflare Access and a tunnel of
+   * their own; without `edge.operators` the addresses of the stack's `operators`. Nobody else either way. @default everybody
+   */
   readonly guard?: "operators";
   readonly health: HealthArgs;
   /** Path of its Prometheus metrics on the same port. @default not scraped */
@@ -231,6 +289,8 @@ export interface ClusterDefinition {
   readonly registries?: RegistriesDefinition;
   /** Hetzner image. @default ubuntu-24.04 */
   readonly image?: string;
+  /** Gives every node a public IPv6 address beside its IPv4, and every proxied host an AAAA record. @default false */
+  readonly ipv6?: boolean;
   /** The private network. All ranges must be disjoint; the last three cannot be changed on a living cluster. */
   readonly network?: Partial<NetworkDefinition>;
 }
@@ -298,19 +358,147 @@ export interface NetworkDefinition {
   readonly clusterDns: string;
 }
 
-export interface ProxiedEdgeDefinition {
-  /** Proxied DNS records to the servers' addresses; 443 is open to Cloudflare's ranges and to nobody else. */
+export interface SiteArgs {
+  /** Names under the domain; `"@"` is the domain itself. */
+  readonly hosts: readonly string[];
+  /** Branch that is published. @default main */
+  readonly branch?: string;
+  /** Where Cloudflare builds it from, at GitHub. @default none - files come by `wrangler pages deploy` */
+  readonly repository?: {
+    readonly owner: string;
+    readonly name: string;
+    /** @default none - the files are published as they lie there */
+    readonly buildCommand?: string;
+    /** Folder that is published. @default the root of the repository */
+    readonly output?: string;
+  };
+}
+
+export interface SiteDefinition extends SiteArgs {
+  readonly kind: "site";
+}
+
+/** A static site on Cloudflare Pages: apart from the cluster, and there when the cluster is not. */
+export const site = (args: SiteArgs): SiteDefinition => ({ kind: "site", ...args });
+
+/** Of a Cloudflare zone. model/plans.ts knows what each has. */
+export type Plan = "free" | "pro" | "business" | "enterprise";
+
+/** What Cloudflare does for the whole domain, before any server is asked. */
+export interface ZoneArgs {
+  /** What the plan lacks is refused by name (CF015, CF016). The stack's `zonePlan` overrides it. @default "free" */
+  readonly plan?: Plan;
+  /**
+   * How long browsers must not speak plain HTTP to the domain, 1 to 730 days. `preload` needs `subdomains` and 365 days (CF029).
+   * @default { days: 30 } - long enough to help, short enough to get out of; never subdomains or preload by itself
+   */
+  readonly hsts?: { readonly days: number; readonly subdomains?: boolean; readonly preload?: boolean } | "off";
+  /** @default true */
+  readonly http3?: boolean;
+  /** Signs the zone; somebody must hand the DS record to the registrar. @default false, with a reminder */
+  readonly dnssec?: boolean;
+  /** Requests that one visitor may make to what begins with `path` in `seconds`; Cloudflare blocks the others. @default none */
+  readonly rateLimits?: readonly RateLimitArgs[];
+  /** Cloudflare's managed rules. @default true where the plan has them to switch (pro and above); free has its own, always on */
+  readonly managedRules?: boolean;
+  /** Whole hosts, with their paths: `{ from: "www", to: "@" }`. @default none */
+  readonly redirects?: readonly RedirectArgs[];
+  /** Who may issue certificates for the domain, e.g. `letsencrypt.org`. @default no CAA record: anybody may */
+  readonly caa?: readonly string[];
+  /**
+   * `"none"` says that nobody sends in our name: SPF `-all`, DMARC `reject`, no key, an empty MX.
+   * @default no record - mail is somebody else's business
+   */
+  readonly mail?: "none" | MailArgs;
+  /** Anything else, never proxied. @default none */
+  readonly records?: readonly RecordArgs[];
+}
+
+export interface RateLimitArgs {
+  /** Name under the domain. The free plan matches paths alone. @default every host */
+  readonly host?: string;
+  readonly path: string;
+  readonly requests: number;
+  /** 10 on the free plan; others can take 60, 120, 300, 600 or 3600, each as far as it goes. */
+  readonly seconds: number;
+}
+
+export interface RedirectArgs {
+  readonly from: string;
+  /** A host of a service or a site. */
+  readonly to: string;
+  /** 301, which browsers remember, in place of 302. @default true */
+  readonly permanent?: boolean;
+}
+
+export interface MailArgs {
+  readonly mx: readonly { readonly host: string; readonly priority: number }[];
+  /** `v=spf1 ...` */
+  readonly spf: string;
+  /** `v=DMARC1; ...` */
+  readonly dmarc: string;
+  /** By selector: what stands at `<selector>._domainkey`. */
+  readonly dkim?: Readonly<Record<string, string>>;
+}
+
+export interface RecordArgs {
+  /** Name under the domain, of any depth; `"@"` is the domain itself. */
+  readonly name: string;
+  readonly type: "A" | "AAAA" | "CNAME" | "TXT" | "SRV";
+  /** As in a zone file; for SRV `priority weight port target`. */
+  readonly content: string;
+  /** 60 to 86400. @default Cloudflare's automatic, 300 s */
+  readonly ttlSeconds?: number;
+}
+
+/** Who operates the platform, and by which way: Cloudflare Access, a tunnel and connectors that users' traffic never takes. */
+export interface OperatorsArgs {
+  /** `<team>` of `<team>.cloudflareaccess.com`. */
+  readonly team: string | ConfigReference;
+  /** Who logs in; the stack's `operatorEmails` are added. @default none */
+  readonly emails?: readonly (string | ConfigReference)[];
+  /** Everybody with an address of these domains. @default none */
+  readonly emailDomains?: readonly string[];
+  /** Names of machines; each gets a service token, as an output. @default none */
+  readonly machines?: readonly string[];
+  /**
+   * How the Kubernetes API is reached: from the addresses in the setting `operators`, through Access, or over Tailscale. With the
+   * last two no port of a node is open for it.
+   * @default "addresses"
+   */
+  readonly kubernetesApi?: "addresses" | "access" | "tailscale";
+}
+
+interface EdgeArgs {
+  /** @default a free zone: TLS 1.2 and up, always HTTPS, HSTS of 30 days, HTTP/3 */
+  readonly zone?: ZoneArgs;
+  /** @default the addresses of the setting `operators`, for the Kubernetes API and for what is guarded */
+  readonly operators?: OperatorsArgs;
+  /** What the emergency (`trivet:emergency`) needs beforehand. @default made when the switch is thrown, which takes longer */
+  readonly direct?: { readonly prepared: boolean };
+}
+
+export interface ProxiedEdgeDefinition extends EdgeArgs {
+  /** Proxied DNS records to the servers' addresses; their port is open to Cloudflare's ranges and to nobody else. */
   readonly kind: "proxied";
   /**
    * How Cloudflare speaks to the servers. `strict` checks our Origin CA certificate; `full` takes any certificate;
-   * `flexible` sends everything in clear over the internet and is refused in production.
+   * `flexible` sends everything in clear over the internet. Production takes `strict` alone (CF006, CF025).
    */
   readonly tls: "strict" | "full" | "flexible";
+  /**
+   * Of the servers. Cloudflare connects to the port that the visitor asked for, so another one than the default stands in every
+   * URL (https://api.honeydue.example:8443). One that Cloudflare carries (CF014).
+   * @default 443; 80 for flexible
+   */
+  readonly port?: number;
 }
 
-export interface TunnelEdgeDefinition {
-  /** No port open at all: cloudflared dials out. Typed, but refused by `resolve()` until the tunnel is built. */
+export interface TunnelEdgeDefinition extends EdgeArgs {
+  /** No port open at all: connectors (cloudflared) dial out to Cloudflare. */
   readonly kind: "tunnel";
+  /** Pods of cloudflared, on different nodes, 2 to 25. @default 2 */
+  readonly connectors?: number;
 }
 
 export interface MetricsDefinition {
@@ -342,6 +530,8 @@ export interface PlatformDefinition<
   readonly domain: string;
   readonly cluster: ClusterDefinition;
   readonly edge: ProxiedEdgeDefinition | TunnelEdgeDefinition;
+  /** Static sites beside the services, by name. */
+  readonly sites?: Readonly<Record<string, SiteDefinition>>;
   readonly stores?: Readonly<Record<StoreName, StoreDefinition>>;
   readonly externals?: Readonly<Record<ExternalName, ExternalDefinition>>;
   readonly services: Readonly<

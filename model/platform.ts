@@ -1,4 +1,5 @@
-import type { Eviction } from "./definition";
+import type { Eviction, Plan } from "./definition";
+import type { Notice } from "./notice";
 import type { MiB, Millicores } from "./units";
 
 /**
@@ -14,6 +15,14 @@ export interface Platform {
   readonly namespace: string;
   /** Namespace of Traefik, apart because it runs in the host network. */
   readonly ingressNamespace: string;
+  /** How Traefik runs: on every server in the host network, or behind the tunnel's connectors like any other service. */
+  readonly ingress: {
+    readonly kind: "daemonSet" | "deployment";
+    readonly replicas: number;
+    readonly namespace: string;
+  };
+  /** Namespace of the connectors (cloudflared). */
+  readonly edgeNamespace: string;
   readonly cluster: Cluster;
   readonly edge: Edge;
   /** In the order of the definition. */
@@ -27,6 +36,10 @@ export interface Platform {
   readonly pullSecretName: string | undefined;
   /** Host of the registry that the login is for; pods with images from elsewhere do without it. */
   readonly registryServer: string | undefined;
+  /** Services that answer with the maintenance page; `*` is every one. */
+  readonly maintenance: readonly string[];
+  /** Worth saying, no reason to stop: warnings of a preview, notes of `trivet doctor`. */
+  readonly notices: readonly Notice[];
 }
 
 export type Location = "fsn1" | "nbg1" | "hel1" | "ash" | "hil" | "sin";
@@ -38,6 +51,8 @@ export interface Cluster {
   readonly networkZone: NetworkZone;
   /** Hetzner image of every node. */
   readonly image: string;
+  /** Whether nodes have a public IPv6 address beside their IPv4. */
+  readonly ipv6: boolean;
   readonly k3s: K3sRelease;
   /** Raised to rebuild everything with new authorities; 1 or more. */
   readonly generation: number;
@@ -58,7 +73,10 @@ export interface Cluster {
   /** Snapshot that the cluster is to begin with, once. */
   readonly restore: string | undefined;
   readonly network: Network;
-  /** Addresses from which operators reach the Kubernetes API; also who passes `guard: "operators"`. Never the whole internet. */
+  /**
+   * Addresses from which operators reach the Kubernetes API; also who passes `guard: "operators"` where `edge.operators` is
+   * undefined. Never the whole internet; empty where the API is reached another way.
+   */
   readonly kubernetesApiAllowedCidrs: readonly string[];
   /** Names and addresses in the API certificate beside those the program knows itself. */
   readonly extraTlsSans: readonly string[];
@@ -154,27 +172,214 @@ export interface K3sBinary {
   readonly sha256: string;
 }
 
-/** Only `proxied` yet; a tunnel is refused by `resolve()`. */
-export interface Edge {
-  readonly kind: "proxied";
+/** The way from a visitor to Traefik or a Service. */
+export type Edge = ProxiedEdge | TunnelEdge;
+
+interface EdgeBase {
+  readonly zone: Zone;
+  /** SSL mode of the zone. Behind a tunnel `strict`, for whatever else the zone has. */
   readonly tls: "strict" | "full" | "flexible";
-  readonly zone: { readonly name: string; readonly id: string; readonly accountId: string };
+  /**
+   * Where Traefik takes visitors' requests. Proxied: the port of the servers that Cloudflare speaks to, and that stands in a URL
+   * unless it is 443 (80 for `flexible`). Tunnel: the port of its pods that the connectors speak plain HTTP to.
+   */
+  readonly originPort: number;
+  /** Every way in, in the order in which they are matched: named hosts before `*`, longer paths before shorter ones. */
+  readonly routes: readonly Route[];
+  /** One for each distinct name that leads to a service: for records and outputs. */
   readonly hosts: readonly Host[];
-  /** Who may open a connection to 443 of the servers, and whose X-Forwarded-For is believed. */
+  readonly sites: readonly Site[];
+  /** Declared ones, and those of mail and CAA; never those that hosts, redirects and sites need. */
+  readonly records: readonly ZoneRecord[];
+  /** Undefined where addresses alone tell operators from others. */
+  readonly operators: Operators | undefined;
+  /** `direct` while Cloudflare is bypassed (`trivet:emergency`). */
+  readonly mode: "cloudflare" | "direct";
+  readonly direct: Direct;
+  /** Cloudflare's published ranges: who may open a connection to the servers, and whose X-Forwarded-For is believed. */
   readonly cloudflareCidrs: { readonly ipv4: readonly string[]; readonly ipv6: readonly string[] };
-  /** The Origin CA certificate that Traefik shows; undefined for `tls: "flexible"`. */
+}
+
+export interface ProxiedEdge extends EdgeBase {
+  readonly kind: "proxied";
+  /** Undefined for `tls: "flexible"`. */
   readonly originCertificate: OriginCertificate | undefined;
-  /** The port of the servers that Cloudflare speaks to: 443, or 80 for `tls: "flexible"`. */
-  readonly originPort: 443 | 80;
+  /** Undefined for `tls: "flexible"`. */
+  readonly originPulls: OriginPulls | undefined;
+}
+
+export interface TunnelEdge extends EdgeBase {
+  readonly kind: "tunnel";
+  /** The users'; that of the operators is in `operators`. */
+  readonly tunnel: Tunnel;
+  readonly originCertificate: undefined;
+  readonly originPulls: undefined;
+}
+
+/** Proof that a connection comes from our own zone at Cloudflare, and not from somebody else's. */
+export interface OriginPulls {
+  /** Secret (Opaque, entry `ca.crt`) in the ingress namespace: the authority that Cloudflare's certificate must come from. */
+  readonly authoritySecretName: string;
+}
+
+/** A Cloudflare Tunnel and those who carry it. */
+export interface Tunnel {
+  /** At Cloudflare: `<platform>`, or `<platform>-operators`. */
+  readonly name: string;
+  readonly connectors: number;
+  /** Secret (Opaque, entry `token`) in the edge namespace. */
+  readonly tokenSecretName: string;
+  /** Raised to give it a new secret; 1 or more. */
+  readonly revision: number;
+  /** Id of one made by hand that is taken over. */
+  readonly adopt: string | undefined;
+  /** In the order in which they are matched, without the catch-all, which the component adds last. */
+  readonly rules: readonly TunnelRule[];
+}
+
+export interface TunnelRule {
+  /** e.g. `api.honeydue.example`, `*.honeydue.example` */
+  readonly hostname: string;
+  /** Regular expression (Go) on the URL's path; undefined for every path. */
+  readonly path: string | undefined;
+  /** e.g. `http://api.honeydue.svc:8000`, `tcp://10.0.1.11:6443` */
+  readonly service: string;
+  /** Whether the connector checks the JWT of Cloudflare Access before it lets a request through. */
+  readonly access: { readonly team: string } | undefined;
+}
+
+export interface Route {
+  readonly fqdn: string;
+  readonly path: string;
+  readonly exact: boolean;
+  readonly stripPrefix: boolean;
+  readonly service: string;
+  /** Of the container. */
+  readonly port: number;
+  /** `operators`: their own tunnel, straight to the Service, never through Traefik. */
+  readonly via: "traefik" | "service" | "operators";
+  readonly guard: "operators" | undefined;
+  readonly http: Http;
+  /** Where the definition has it, e.g. `services.api.hosts[0]`. */
+  readonly definedAt: string;
+}
+
+/** `HttpArgs` with every default filled in. */
+export interface Http {
+  readonly protocol: "http" | "grpc";
+  readonly answersWithinSeconds: number;
+  /** Undefined leaves it to the plan, without a buffer. */
+  readonly maxBody: MiB | undefined;
+  readonly rateLimit: { readonly perSecond: number; readonly burst: number } | undefined;
+  readonly retries: number;
+  readonly compress: boolean;
+  readonly frames: "deny" | "same-origin" | "any";
+  readonly contentSecurityPolicy: string | undefined;
+  readonly cache: "assets" | "nothing";
+}
+
+export interface Zone {
+  readonly name: string;
+  readonly id: string;
+  readonly accountId: string;
+  readonly plan: Plan;
+  readonly hsts: Hsts | undefined;
+  readonly http3: boolean;
+  readonly dnssec: boolean;
+  readonly managedRules: boolean;
+  readonly rateLimits: readonly ZoneRateLimit[];
+  readonly redirects: readonly Redirect[];
+  /** Of those that match, the last one decides. */
+  readonly cacheRules: readonly CacheRule[];
+}
+
+export interface Hsts {
+  readonly days: number;
+  readonly subdomains: boolean;
+  readonly preload: boolean;
+}
+
+export interface ZoneRateLimit {
+  /** Undefined for every host. */
+  readonly fqdn: string | undefined;
+  readonly path: string;
+  readonly requests: number;
+  readonly seconds: number;
+}
+
+/** A whole host to another, with path and query. */
+export interface Redirect {
+  readonly fromFqdn: string;
+  readonly toFqdn: string;
+  readonly permanent: boolean;
+}
+
+export interface CacheRule {
+  readonly keeps: "assets" | "nothing";
+  /** What it holds for: `path` as a prefix by elements, unless `exact`. */
+  readonly routes: readonly { readonly fqdn: string; readonly path: string; readonly exact: boolean }[];
 }
 
 export interface Host {
   /** e.g. api.honeydue.example */
   readonly fqdn: string;
-  /** Name in the definition: "api", "@". */
+  /** Name in the definition: "api", "@", "*". */
   readonly label: string;
+  /** The one that has its root; where none has, the first that has a path of it. */
   readonly service: string;
   readonly guard: "operators" | undefined;
+}
+
+export interface Site {
+  readonly name: string;
+  /** Of the Pages project, `<platform>-<name>`; its own address is `<projectName>.pages.dev`. */
+  readonly projectName: string;
+  readonly hosts: readonly { readonly fqdn: string; readonly label: string }[];
+  readonly branch: string;
+  readonly repository:
+    | {
+        readonly owner: string;
+        readonly name: string;
+        readonly buildCommand: string | undefined;
+        readonly output: string | undefined;
+      }
+    | undefined;
+}
+
+export interface ZoneRecord {
+  /** Its identity, which no change of content moves: `mail-spf`, `caa-letsencrypt.org`, `txt-_verify-1`. */
+  readonly key: string;
+  readonly fqdn: string;
+  readonly type: "A" | "AAAA" | "CNAME" | "TXT" | "SRV" | "MX" | "CAA";
+  /** As in a zone file, without quotes around a TXT; CAA: `0 issue "letsencrypt.org"`; MX: the host. */
+  readonly content: string;
+  /** MX only. */
+  readonly priority: number | undefined;
+  /** 1 is Cloudflare's automatic. */
+  readonly ttlSeconds: number;
+}
+
+export interface Operators {
+  /** `<team>` of `<team>.cloudflareaccess.com`. */
+  readonly team: string;
+  readonly emails: readonly string[];
+  readonly emailDomains: readonly string[];
+  /** Each gets a service token. */
+  readonly machines: readonly string[];
+  readonly kubernetesApi: "addresses" | "access" | "tailscale";
+  /** Undefined where nothing is guarded and the API goes another way. */
+  readonly tunnel: Tunnel | undefined;
+  /** A static pod on each server where the Kubernetes API itself is behind it: nothing that the API makes could open the way to it. */
+  readonly connector: "deployment" | "staticPod";
+}
+
+/** What takes over when Cloudflare is bypassed. */
+export interface Direct {
+  /** Traefik waits on every server, behind a closed firewall. */
+  readonly prepared: boolean;
+  /** Secret (kubernetes.io/tls) in the ingress namespace with a certificate that browsers trust; undefined where none was obtained. */
+  readonly certificate: { readonly secretName: string } | undefined;
+  readonly recordTtlSeconds: 60;
 }
 
 export interface OriginCertificate {
@@ -201,6 +406,7 @@ export interface Workload {
   /** Never two at once: recreated, not rolled. */
   readonly singleton: boolean;
   readonly port: number | undefined;
+  /** Distinct names that lead to it; `edge.routes` has the paths. */
   readonly hosts: readonly string[];
   readonly guard: "operators" | undefined;
   readonly health: Health | undefined;
@@ -315,6 +521,12 @@ export type SecretSource =
   | { readonly kind: "generated"; readonly name: string; readonly length: number; readonly template: string }
   /** `certificate` is the PEM of the Origin CA certificate, `privateKey` its key. */
   | { readonly kind: "originCertificate"; readonly part: "certificate" | "privateKey" }
+  /** PEM of the authority that signs what Cloudflare shows to Traefik. */
+  | { readonly kind: "originPullsAuthority" }
+  /** What a connector runs with. */
+  | { readonly kind: "tunnelToken"; readonly tunnel: "users" | "operators" }
+  /** The certificate that browsers trust, for the emergency. */
+  | { readonly kind: "publicCertificate"; readonly part: "certificate" | "privateKey" }
   /** A docker config.json for one registry. */
   | {
       readonly kind: "registryLogin";

@@ -27,7 +27,6 @@ import { checkRestore, checkSnapshots } from "./checks/snapshots";
 import { checkJobs, checkStores } from "./checks/stores";
 import { checkEnv, checkUses, variablePrefix } from "./checks/uses";
 import { checkWorkloads } from "./checks/workloads";
-import { CLOUDFLARE_IPV4, CLOUDFLARE_IPV6 } from "./cloudflare-ranges";
 import type {
   ConfigReference,
   HealthArgs,
@@ -36,6 +35,7 @@ import type {
   StoreDefinition,
   WorkloadDefinition,
 } from "./definition";
+import { EDGE_NAMESPACE, INGRESS_NAMESPACE, resolveEdge } from "./edge";
 import { image as parsedImage } from "./image-reference";
 import { IMAGES } from "./images";
 import { kernelSettingName } from "./kernel";
@@ -50,7 +50,6 @@ import type {
   EnvVariable,
   External,
   Health,
-  Host,
   ImageReference,
   K3sRelease,
   Metrics,
@@ -68,8 +67,10 @@ import type {
 import type { Problem } from "./problem";
 import { DEFAULT_SERVER_IMAGE } from "./server-images";
 import { isLocation, LOCATIONS, SERVER_TYPES } from "./server-types";
+import { declaredRoutes, fqdnOf } from "./routes";
 import { type RawSettings, readSettings, type Settings, textOf } from "./settings";
 import { DEFAULT_WORKLOAD, redisResources, redisVolume, VMAGENT } from "./sizes";
+import { ASKED, type EdgePart, UNBUILT, type Unbuilt } from "./unbuilt";
 import { mebibytes } from "./units";
 
 export { report } from "./problem";
@@ -112,8 +113,11 @@ const CHECKS: readonly Check[] = [
   checkCapacity,
 ];
 
-/** Checks everything and returns the complete platform, or every mistake at once. Pure: same input, same answer. */
-export const resolve = (definition: PlatformDefinition, raw: RawSettings): Resolution => {
+/**
+ * Checks everything and returns the complete platform, or every mistake at once. Pure: same input, same answer. `unbuilt` is for
+ * tests of what is being built.
+ */
+export const resolve = (definition: PlatformDefinition, raw: RawSettings, unbuilt: Unbuilt = UNBUILT): Resolution => {
   const shape = checkShape(definition);
   if (shape.broken) return { problems: shape.problems };
   const { configs, secrets } = settingUses(definition);
@@ -121,12 +125,31 @@ export const resolve = (definition: PlatformDefinition, raw: RawSettings): Resol
     unique(uses.map(({ reference }) => reference.name));
   const { settings, problems: settingProblems } = readSettings(raw, names(configs), names(secrets));
   const draft: Draft = { definition, raw, settings };
-  const problems = [...shape.problems, ...settingProblems, ...CHECKS.flatMap((check) => check(draft))];
-  return problems.length > 0 ? { problems } : { platform: deepFreeze(build(definition, raw, settings as Settings)) };
+  const problems = [
+    ...shape.problems,
+    ...settingProblems,
+    ...CHECKS.flatMap((check) => check(draft)),
+    ...unbuiltProblems(draft, unbuilt),
+  ];
+  return problems.length > 0
+    ? { problems }
+    : { platform: deepFreeze(build(definition, raw, settings as Settings, unbuilt)) };
 };
 
+const unbuiltProblems = ({ definition, raw }: Draft, unbuilt: Unbuilt): Problem[] =>
+  (Object.keys(ASKED) as EdgePart[])
+    .filter((part) => unbuilt.has(part))
+    .flatMap((part) =>
+      ASKED[part](definition, raw).map((path) => ({
+        code: "CF007",
+        path,
+        reason: "it is planned and not built yet",
+        ...(path === "edge.kind" ? { got: definition.edge.kind, allowed: ["proxied"] } : { action: "take it away" }),
+      })),
+    );
+
 /** Everything below may rely on every check having passed. */
-const build = (definition: PlatformDefinition, raw: RawSettings, settings: Settings): Platform => {
+const build = (definition: PlatformDefinition, raw: RawSettings, settings: Settings, unbuilt: Unbuilt): Platform => {
   const text = (value: string | ConfigReference): string => textOf(value, raw)!;
   const image = (name: string): ImageReference => parsedImage(settings.images[name] ?? name);
   const namespace = definition.name;
@@ -140,7 +163,9 @@ const build = (definition: PlatformDefinition, raw: RawSettings, settings: Setti
     resolveWorkload(name, workload, { definition, namespace, text, image, stores, externals }),
   );
   const metrics = resolveMetrics(definition, text, image, workloads);
-  const edge = resolveEdge(definition, settings);
+  const cluster = resolveCluster({ definition, raw, settings }, settings);
+  const { secretNames } = raw;
+  const edge = resolveEdge(definition, { settings, secretNames, servers: cluster.servers, text, unbuilt });
   return {
     name: definition.name,
     stack: raw.stack,
@@ -148,7 +173,12 @@ const build = (definition: PlatformDefinition, raw: RawSettings, settings: Setti
     domain: definition.domain,
     namespace,
     ingressNamespace: INGRESS_NAMESPACE,
-    cluster: resolveCluster({ definition, raw, settings }, settings),
+    ingress:
+      edge.kind === "proxied"
+        ? { kind: "daemonSet", replicas: cluster.servers.length, namespace: INGRESS_NAMESPACE }
+        : { kind: "deployment", replicas: TRAEFIK_REPLICAS, namespace: INGRESS_NAMESPACE },
+    edgeNamespace: EDGE_NAMESPACE,
+    cluster,
     edge,
     workloads,
     stores,
@@ -157,12 +187,15 @@ const build = (definition: PlatformDefinition, raw: RawSettings, settings: Setti
     secrets: secretObjects(definition, namespace, text, stores, edge),
     pullSecretName: definition.registry === undefined ? undefined : PULL_SECRET,
     registryServer: definition.registry === undefined ? undefined : text(definition.registry.server),
+    maintenance: settings.maintenance,
+    notices: [],
   };
 };
 
-const INGRESS_NAMESPACE = "ingress";
+/** Behind a tunnel: one can go while the other serves. */
+const TRAEFIK_REPLICAS = 2;
+
 const PULL_SECRET = "registry-login";
-const ORIGIN_CERTIFICATE_SECRET = "origin-certificate";
 const METRICS_SECRET = "vmagent-remote-write";
 const REDIS_PORT = 6379;
 
@@ -172,9 +205,6 @@ const PASSWORD_LENGTH = 40;
 /** vmagent's smallest queue; a smaller number is rounded up to it. */
 const METRICS_QUEUE = mebibytes(512);
 
-/** `pulumi up` makes a new one long before its end (components/edge/origin-certificate.ts). */
-const ORIGIN_CERTIFICATE_DAYS = 365;
-
 const resolveCluster = (draft: Draft, settings: Settings): Cluster => {
   const { definition, raw } = draft;
   const { cluster, name } = definition;
@@ -183,6 +213,7 @@ const resolveCluster = (draft: Draft, settings: Settings): Cluster => {
   return {
     networkZone: LOCATIONS[nodes[0]!.location],
     image: cluster.image ?? DEFAULT_SERVER_IMAGE,
+    ipv6: cluster.ipv6 ?? false,
     k3s: resolveK3s(k3sVersionOf(draft).value, settings),
     generation: settings.generation,
     servers: nodes.filter(({ role }) => role === "server"),
@@ -276,35 +307,6 @@ const resolveRegistries = ({ cluster }: PlatformDefinition, raw: RawSettings): R
   ),
 });
 
-const fqdnOf = (label: string, domain: string): string => (label === "@" ? domain : `${label}.${domain}`);
-
-const resolveEdge = (definition: PlatformDefinition, settings: Settings): Edge => {
-  const { edge, domain } = definition;
-  if (edge.kind !== "proxied") throw new Error("unreachable: the kind of edge was checked");
-  const hosts = workloadsOf(definition).flatMap(([service, workload]): Host[] =>
-    workload.kind === "service"
-      ? (workload.hosts ?? []).map((label) => ({ fqdn: fqdnOf(label, domain), label, service, guard: workload.guard }))
-      : [],
-  );
-  return {
-    kind: edge.kind,
-    tls: edge.tls,
-    zone: { name: domain, id: settings.cloudflareZoneId, accountId: settings.cloudflareAccountId },
-    hosts,
-    cloudflareCidrs: { ipv4: CLOUDFLARE_IPV4, ipv6: CLOUDFLARE_IPV6 },
-    // For every host that there may be: one more must not replace the certificate. Sorted: so would another order of the names.
-    originCertificate:
-      edge.tls === "flexible"
-        ? undefined
-        : {
-            secretName: ORIGIN_CERTIFICATE_SECRET,
-            hostnames: [`*.${domain}`, domain],
-            validityDays: ORIGIN_CERTIFICATE_DAYS,
-          },
-    originPort: edge.tls === "flexible" ? 80 : 443,
-  };
-};
-
 const resolveStore = (name: string, store: StoreDefinition, image: (name: string) => ImageReference): Store => ({
   kind: "redis",
   name,
@@ -375,7 +377,11 @@ const resolveWorkload = (name: string, workload: WorkloadDefinition, around: Sur
     replicas: workload.replicas ?? 1,
     singleton: workload.kind === "worker" && workload.singleton === true,
     port: workload.port,
-    hosts: workload.kind === "service" ? (workload.hosts ?? []).map((label) => fqdnOf(label, definition.domain)) : [],
+    hosts: unique(
+      declaredRoutes(definition)
+        .filter(({ service }) => service === name)
+        .map(({ host }) => fqdnOf(host, definition.domain)),
+    ),
     guard: workload.kind === "service" ? workload.guard : undefined,
     health: workload.health === undefined ? undefined : resolveHealth(workload.health),
     metricsPath: workload.metrics,
@@ -418,9 +424,15 @@ const urlOf = (
 ): string => {
   const target = definition.services[name];
   if (target?.kind !== "service") throw new Error("unreachable: the URL's service was checked");
-  return kind === "internalUrl"
-    ? `http://${name}.${namespace}.svc:${target.port}`
-    : `https://${fqdnOf(target.hosts![0]!, definition.domain)}`;
+  return kind === "internalUrl" ? `http://${name}.${namespace}.svc:${target.port}` : publicUrlOf(name, definition);
+};
+
+/** Its first way in, with the path where it has one. */
+const publicUrlOf = (name: string, { domain, ...definition }: PlatformDefinition): string => {
+  const { host, path } = declaredRoutes({ domain, ...definition }).find(({ service }) => service === name)!;
+  const { edge } = definition;
+  const port = edge.kind === "proxied" && edge.port !== undefined && edge.port !== 443 ? `:${edge.port}` : "";
+  return `https://${fqdnOf(host, domain)}${port}${path === "/" ? "" : path}`;
 };
 
 const resolveHealth = ({ ready, live = ready, startsWithinSeconds = 60, periodSeconds = 10 }: HealthArgs): Health => ({
@@ -458,9 +470,10 @@ const secretObjects = (
   namespace: string,
   text: (value: string | ConfigReference) => string,
   stores: readonly Store[],
-  { originCertificate }: Edge,
+  edge: Edge,
 ): SecretObject[] => {
-  const objects: SecretObject[] = [];
+  const objects: SecretObject[] = [...connectorSecrets(edge)];
+  const { originCertificate, originPulls } = edge;
   if (originCertificate !== undefined)
     objects.push({
       name: originCertificate.secretName,
@@ -469,6 +482,23 @@ const secretObjects = (
       entries: {
         "tls.crt": { kind: "originCertificate", part: "certificate" },
         "tls.key": { kind: "originCertificate", part: "privateKey" },
+      },
+    });
+  if (originPulls !== undefined)
+    objects.push({
+      name: originPulls.authoritySecretName,
+      namespace: INGRESS_NAMESPACE,
+      type: "Opaque",
+      entries: { "ca.crt": { kind: "originPullsAuthority" } },
+    });
+  if (edge.direct.certificate !== undefined)
+    objects.push({
+      name: edge.direct.certificate.secretName,
+      namespace: INGRESS_NAMESPACE,
+      type: "kubernetes.io/tls",
+      entries: {
+        "tls.crt": { kind: "publicCertificate", part: "certificate" },
+        "tls.key": { kind: "publicCertificate", part: "privateKey" },
       },
     });
   if (definition.registry !== undefined)
@@ -523,6 +553,22 @@ const secretObjects = (
       entries: { token: { kind: "config", name: definition.metrics.token.name, template: PLAIN } },
     });
   return objects;
+};
+
+/** A static pod cannot read a Secret: its token is in the server's user-data. */
+const connectorSecrets = ({ operators, ...edge }: Edge): SecretObject[] => {
+  const tokens = [
+    ...(edge.kind === "tunnel" ? [[edge.tunnel, "users"] as const] : []),
+    ...(operators?.tunnel !== undefined && operators.connector === "deployment"
+      ? [[operators.tunnel, "operators"] as const]
+      : []),
+  ];
+  return tokens.map(([{ tokenSecretName }, tunnel]) => ({
+    name: tokenSecretName,
+    namespace: EDGE_NAMESPACE,
+    type: "Opaque",
+    entries: { token: { kind: "tunnelToken", tunnel } },
+  }));
 };
 
 const byName = (a: { readonly name: string }, b: { readonly name: string }): number =>

@@ -1,7 +1,11 @@
 import { z } from "zod";
 import { closest } from "./closest";
 import type { ConfigReference } from "./definition";
+import { PLANS } from "./plans";
 import type { Problem } from "./problem";
+
+/** Whose ways: each has connectors of its own. */
+const TUNNELS = ["users", "operators"] as const;
 
 /**
  * What a stack says beside the definition (`stacks/Pulumi.<stack>.yaml`, namespace `trivet`): what varies or is secret.
@@ -13,6 +17,8 @@ export const settingsSchema = z.strictObject({
   generation: z.int("a whole number from 1 to 9999").min(1).max(9999).default(1),
   /** Addresses of the people who operate it, as CIDR. They reach the Kubernetes API and every host with `guard: "operators"`. */
   operators: z.array(z.string()).min(1, "at least one range, or nobody can operate the cluster"),
+  /** Who logs in at Cloudflare Access, over the definition's: people are not for a repository. */
+  operatorEmails: z.array(z.email("an e-mail address")).default([]),
   cloudflareAccountId: z.string().regex(/^[0-9a-f]{32}$/, "32 hexadecimal digits, in lower case"),
   cloudflareZoneId: z.string().regex(/^[0-9a-f]{32}$/, "32 hexadecimal digits, in lower case"),
   /** Image references with digest, by the name the definition uses. */
@@ -52,6 +58,18 @@ export const settingsSchema = z.strictObject({
     })
     .partial()
     .default({}),
+  /** `direct` serves visitors without Cloudflare, as long as it lasts. */
+  emergency: z.enum(["off", "direct"]).default("off"),
+  /** Services that answer with the maintenance page; `*` is every one. */
+  maintenance: z.array(z.string()).default([]),
+  /** Overrides the definition's plan of the Cloudflare zone: that of a staging zone is often a smaller one. */
+  zonePlan: z.enum(PLANS).optional(),
+  /** By tunnel: raised by one to give it a new secret. */
+  tunnelRevisions: z
+    .partialRecord(z.enum(TUNNELS), z.int("a whole number from 1 to 9999").min(1).max(9999))
+    .default({}),
+  /** By tunnel: the id of one made by hand, which the next run takes over; taken away again then. */
+  adoptTunnels: z.partialRecord(z.enum(TUNNELS), z.uuid("the tunnel's id, a UUID")).default({}),
   /** More names and addresses for the API server's certificate. */
   extraTlsSans: z.array(z.string()).default([]),
   /** False lets `pulumi destroy` delete the network and the addresses. */
@@ -63,8 +81,12 @@ type Key = keyof Settings;
 
 export const SETTING_NAMES = Object.keys(settingsSchema.shape) as Key[];
 
-/** Secrets of the stack that Trivet reads when they are there: `escrow` brings a lost state's authorities and tokens back. */
-export const OPTIONAL_SECRETS = ["escrow"] as const;
+/**
+ * Secrets of the stack that Trivet reads when they are there: `escrow` brings a lost state's authorities and tokens back,
+ * `publicCertificate` (PEM, with its chain) and its key are for the emergency, `tailscaleAuthKey` lets nodes into the operators'
+ * network.
+ */
+export const OPTIONAL_SECRETS = ["escrow", "publicCertificate", "publicCertificateKey", "tailscaleAuthKey"] as const;
 
 /** The stack's configuration as it was read, not yet checked. */
 export interface RawSettings {
@@ -166,11 +188,13 @@ export const readSettings = (
 const TEXT_SETTINGS: ReadonlySet<Key> = new Set([
   "cloudflareAccountId",
   "cloudflareZoneId",
+  "emergency",
   "environment",
   "k3s",
   "location",
   "restore",
   "serverType",
+  "zonePlan",
 ]);
 
 const fromJson = (value: unknown): unknown => {

@@ -1,5 +1,6 @@
 import { closest } from "../closest";
 import type { Problem } from "../problem";
+import { declaredRoutes } from "../routes";
 import { type Check, type Draft, suggest, workloadsOf } from "./draft";
 
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -34,16 +35,7 @@ export const checkDomain: Check = ({ definition: { domain } }) => {
 const TLS_MODES = ["strict", "full", "flexible"];
 
 export const checkEdge: Check = ({ definition: { edge }, settings }): Problem[] => {
-  if (edge.kind === "tunnel")
-    return [
-      {
-        code: "CF007",
-        path: "edge.kind",
-        got: edge.kind,
-        reason: "the tunnel is planned and not built yet",
-        allowed: ["proxied"],
-      },
-    ];
+  if (edge.kind === "tunnel") return [];
   if (edge.kind !== "proxied")
     return [
       { code: "CF010", path: "edge.kind", got: (edge as { kind?: unknown }).kind, allowed: ["proxied", "tunnel"] },
@@ -80,8 +72,9 @@ export const checkHosts: Check = ({ definition }: Draft): Problem[] => {
   const suffix = `.${definition.domain}`;
   for (const [name, workload] of workloadsOf(definition)) {
     if (workload.kind !== "service") continue;
-    for (const [index, label] of (workload.hosts ?? []).entries()) {
-      const path = `services.${name}.hosts[${index}]`;
+    for (const { host: label, definedAt: path } of declaredRoutes(definition).filter(
+      ({ service }) => service === name,
+    )) {
       const shortened =
         label === definition.domain ? "@" : label.endsWith(suffix) ? label.slice(0, -suffix.length) : undefined;
       if (shortened !== undefined) {
@@ -92,7 +85,7 @@ export const checkHosts: Check = ({ definition }: Draft): Problem[] => {
           reason: "hosts are named without the domain",
           suggestion: shortened,
         });
-      } else if (label !== "@" && !LABEL.test(label)) {
+      } else if (label !== "@" && label !== "*" && !LABEL.test(label)) {
         const labels = label.split(".");
         if (labels.length >= 2 && labels.every((part) => LABEL.test(part)))
           // "v2.api" is a deeper level; "api.other.example" can only be a whole name, as three levels under a domain hardly are.

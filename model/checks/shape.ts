@@ -4,18 +4,29 @@ import type {
   ClusterDefinition,
   ExternalDefinition,
   HealthArgs,
+  HttpArgs,
+  MailArgs,
   MetricsDefinition,
   NetworkDefinition,
+  OperatorsArgs,
   PlatformDefinition,
   PoolDefinition,
+  ProxiedEdgeDefinition,
+  RateLimitArgs,
+  RecordArgs,
+  RedirectArgs,
   RedisDefinition,
   RegistriesDefinition,
   RegistryDefinition,
   ResourceArgs,
+  RouteArgs,
   ServiceDefinition,
+  SiteDefinition,
   SnapshotsDefinition,
   TaintDefinition,
+  TunnelEdgeDefinition,
   WorkerDefinition,
+  ZoneArgs,
 } from "../definition";
 import type { Problem } from "../problem";
 import { suggest } from "./draft";
@@ -116,11 +127,32 @@ const shared = {
   metrics: z.string().optional(),
 };
 
+const route = z.strictObject({
+  host: z.string(),
+  path: z.string().optional(),
+  exact: z.boolean().optional(),
+  stripPrefix: z.boolean().optional(),
+  via: plain.optional(),
+} satisfies Shape<RouteArgs>);
+
+const http = z.strictObject({
+  protocol: plain.optional(),
+  answersWithinSeconds: plain.optional(),
+  maxBody: plain.optional(),
+  rateLimit: z.strictObject({ perSecond: plain, burst: plain.optional() }).optional(),
+  retries: plain.optional(),
+  compress: z.boolean().optional(),
+  frames: plain.optional(),
+  contentSecurityPolicy: z.string().optional(),
+  cache: plain.optional(),
+} satisfies Shape<HttpArgs>);
+
 const service = z.strictObject({
   ...shared,
   kind: z.literal("service"),
   port: plain,
-  hosts: list.optional(),
+  hosts: z.array(z.union([z.string(), route], "a name, or a route with at least a host")).optional(),
+  http: http.optional(),
   guard: plain.optional(),
   health,
 } satisfies Shape<ServiceDefinition>);
@@ -133,6 +165,85 @@ const worker = z.strictObject({
   port: plain.optional(),
   health: health.optional(),
 } satisfies Shape<WorkerDefinition>);
+
+const site = z.strictObject({
+  kind: z.literal("site"),
+  hosts: list,
+  branch: z.string().optional(),
+  repository: z
+    .strictObject({
+      owner: z.string(),
+      name: z.string(),
+      buildCommand: z.string().optional(),
+      output: z.string().optional(),
+    })
+    .optional(),
+} satisfies Shape<SiteDefinition>);
+
+const rateLimit = z.strictObject({
+  host: z.string().optional(),
+  path: z.string(),
+  requests: plain,
+  seconds: plain,
+} satisfies Shape<RateLimitArgs>);
+
+const redirect = z.strictObject({
+  from: z.string(),
+  to: z.string(),
+  permanent: z.boolean().optional(),
+} satisfies Shape<RedirectArgs>);
+
+const record = z.strictObject({
+  name: z.string(),
+  type: plain,
+  content: z.string(),
+  ttlSeconds: plain.optional(),
+} satisfies Shape<RecordArgs>);
+
+const mail = z.strictObject({
+  mx: z.array(z.strictObject({ host: z.string(), priority: plain })),
+  spf: z.string(),
+  dmarc: z.string(),
+  dkim: z.record(z.string(), z.string()).optional(),
+} satisfies Shape<MailArgs>);
+
+const hsts = z.strictObject({
+  days: plain,
+  subdomains: z.boolean().optional(),
+  preload: z.boolean().optional(),
+});
+
+const zone = z.strictObject({
+  plan: plain.optional(),
+  hsts: z.union([z.literal("off"), hsts], '"off", or an object with days').optional(),
+  http3: z.boolean().optional(),
+  dnssec: z.boolean().optional(),
+  rateLimits: z.array(rateLimit).optional(),
+  managedRules: z.boolean().optional(),
+  redirects: z.array(redirect).optional(),
+  caa: list.optional(),
+  mail: z.union([z.literal("none"), mail], '"none", or an object with mx, spf and dmarc').optional(),
+  records: z.array(record).optional(),
+} satisfies Shape<ZoneArgs>);
+
+const operators = z.strictObject({
+  team: text,
+  emails: z.array(text).optional(),
+  emailDomains: list.optional(),
+  machines: list.optional(),
+  kubernetesApi: plain.optional(),
+} satisfies Shape<OperatorsArgs>);
+
+/** Of either kind; which key goes with which kind is checkEdge's to say. */
+const edge = z.strictObject({
+  kind: plain,
+  tls: plain.optional(),
+  port: plain.optional(),
+  connectors: plain.optional(),
+  zone: zone.optional(),
+  operators: operators.optional(),
+  direct: z.strictObject({ prepared: z.boolean() }).optional(),
+} satisfies Shape<ProxiedEdgeDefinition & TunnelEdgeDefinition>);
 
 const definitionSchema = z.strictObject({
   name: z.string(),
@@ -148,9 +259,11 @@ const definitionSchema = z.strictObject({
     snapshots: snapshots.optional(),
     registries: registries.optional(),
     image: z.string().optional(),
+    ipv6: z.boolean().optional(),
     network: network.optional(),
   } satisfies Shape<ClusterDefinition>),
-  edge: z.looseObject({ kind: plain }),
+  edge,
+  sites: z.record(z.string(), site).optional(),
   stores: z.record(z.string(), store).optional(),
   externals: z.record(z.string(), external).optional(),
   services: z.record(z.string(), z.discriminatedUnion("kind", [service, worker])),
@@ -182,8 +295,20 @@ const KNOWN_KEYS: readonly string[] = [
       health,
       service,
       worker,
+      route,
+      http,
+      site,
+      edge,
+      zone,
+      hsts,
+      rateLimit,
+      redirect,
+      record,
+      mail,
+      operators,
     ].flatMap(({ shape }) => Object.keys(shape)),
   ),
+  "burst",
   "cpu",
   "cpuLimit",
   "memory",

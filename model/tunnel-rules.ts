@@ -1,0 +1,66 @@
+import type { Route, TunnelRule } from "./platform";
+
+/** Where Traefik listens when it is a Deployment: no port below 1024, so no root. */
+export const TRAEFIK_TUNNEL_PORT = 8000;
+
+/**
+ * What the users' tunnel does with a request, first match first. What goes to Traefik needs no paths where nothing else of the
+ * host comes after it: Traefik knows them itself, and answers 404 for the rest.
+ */
+export const userRules = (
+  routes: readonly Route[],
+  names: { namespace: string; ingressNamespace: string },
+): TunnelRule[] => {
+  const traefik = `http://traefik.${names.ingressNamespace}.svc:${TRAEFIK_TUNNEL_PORT}`;
+  const users = routes.filter(({ via }) => via !== "operators");
+  return [...new Set(users.map(({ fqdn }) => fqdn))].flatMap((hostname) => {
+    const own = users.filter(({ fqdn }) => fqdn === hostname);
+    const straight = own.findLastIndex(({ via }) => via === "service");
+    return [
+      ...own.slice(0, straight + 1).map((route) => ({
+        hostname,
+        path: pathPattern(route),
+        service: route.via === "service" ? serviceUrl(route, names.namespace) : traefik,
+        access: undefined,
+      })),
+      ...(straight + 1 < own.length ? [{ hostname, path: undefined, service: traefik, access: undefined }] : []),
+    ];
+  });
+};
+
+/** Of the operators' tunnel: straight to the Services, each request with a token of Cloudflare Access that cloudflared checks. */
+export const operatorRules = (
+  routes: readonly Route[],
+  {
+    namespace,
+    team,
+    apiDoors,
+  }: { namespace: string; team: string; apiDoors: readonly { hostname: string; address: string }[] },
+): TunnelRule[] => [
+  ...routes
+    .filter(({ via }) => via === "operators")
+    .map((route) => ({
+      hostname: route.fqdn,
+      path: pathPattern(route),
+      service: serviceUrl(route, namespace),
+      access: { team },
+    })),
+  // By private address: whichever server's connector takes the request, the name leads to the one server.
+  ...apiDoors.map(({ hostname, address }) => ({
+    hostname,
+    path: undefined,
+    service: `tcp://${address}:6443`,
+    access: { team },
+  })),
+];
+
+const serviceUrl = ({ service, port }: Route, namespace: string): string =>
+  `http://${service}.${namespace}.svc:${port}`;
+
+/** cloudflared searches for the expression anywhere in the path, hence both ends. */
+const pathPattern = ({ path, exact }: Route): string | undefined => {
+  if (exact) return `^${literal(path)}$`;
+  return path === "/" ? undefined : `^${literal(path)}(/|$)`;
+};
+
+const literal = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
