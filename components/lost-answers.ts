@@ -45,7 +45,8 @@ interface Clouds {
   cloudflare: CloudApi;
 }
 
-type Find = (clouds: Clouds, inputs: Record<string, unknown>) => Promise<Left | undefined>;
+/** `mine` is the platform's mark, for what cannot carry it but is known to be ours by something that only this state has. */
+type Find = (clouds: Clouds, inputs: Record<string, unknown>, mine: string) => Promise<Left | undefined>;
 
 /** Options for resources whose create may leave something behind. Both belong together: see `deleteBeforeReplace` below. */
 export interface LostAnswerOptions {
@@ -68,7 +69,7 @@ export function lostAnswerOptions({ hetzner, cloudflare, installation }: LostAns
     const [[hetznerApi, cloudflareApi], mark] = await Promise.all([outputValue(clouds), outputValue(needed)]);
     let left: Left | undefined;
     try {
-      left = await find({ hetzner: hetznerApi, cloudflare: cloudflareApi }, newInputs);
+      left = await find({ hetzner: hetznerApi, cloudflare: cloudflareApi }, newInputs, mark);
       if (!left) return false;
       if (left.mark !== mark) {
         void pulumi.log.error(
@@ -181,7 +182,32 @@ const FINDERS: Readonly<Record<string, Find>> = {
       }
     );
   },
+  // A zone takes the same certificate once; its key is in this stack's state alone.
+  "cloudflare:index/authenticatedOriginPullsCertificate:AuthenticatedOriginPullsCertificate": async (
+    { cloudflare },
+    inputs,
+    mine,
+  ) => {
+    const collection = `/zones/${String(inputs["zoneId"])}/origin_tls_client_auth`;
+    const answer = await cloudflare.get<{ result: { id: string; certificate: string; status: string }[] }>(
+      `${collection}?per_page=50`,
+    );
+    const certificate = String(inputs["certificate"]).trim();
+    const left = answer?.result.find((one) => one.certificate.trim() === certificate && !GOING.has(one.status));
+    return (
+      left && {
+        title: `client certificate ${left.id} for origin pulls`,
+        mark: mine,
+        remove: async () => {
+          await cloudflare.send("DELETE", `${collection}/${left.id}`);
+        },
+      }
+    );
+  },
 };
+
+/** Shown for a while after their deletion. */
+const GOING: ReadonlySet<string> = new Set(["pending_deletion", "deleted"]);
 
 async function removeAndWait(api: CloudApi, path: string): Promise<void> {
   await api.send("DELETE", path);

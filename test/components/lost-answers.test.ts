@@ -37,13 +37,8 @@ const serverCloud = (labels: Record<string, string>, created = new Date()) => {
 
 /** What the hook answers to a failed create of a server, called as the engine calls it. */
 async function afterFailedCreate(hetzner: CloudApi, failedOperation = "create"): Promise<boolean> {
-  let hook: pulumi.ErrorHook | undefined;
-  await registered(() => {
-    const { hooks } = lostAnswerOptions({ hetzner, cloudflare: cloud({}), installation: MINE });
-    [hook] = hooks.onError ?? [];
-    return [];
-  });
-  return (hook as pulumi.ErrorHook).callback({
+  const hook = await hookOf({ hetzner });
+  return hook.callback({
     urn: "urn:pulumi:s::p::hcloud:index/server:Server::honeydue-a",
     id: "",
     name: "honeydue-a",
@@ -52,6 +47,27 @@ async function afterFailedCreate(hetzner: CloudApi, failedOperation = "create"):
     failedOperation,
     errors: ["uniqueness_error"],
   });
+}
+
+async function hookOf(clouds: { hetzner?: CloudApi; cloudflare?: CloudApi }): Promise<pulumi.ErrorHook> {
+  let hook: pulumi.ErrorHook | undefined;
+  await registered(() => {
+    const { hooks } = lostAnswerOptions({ hetzner: cloud({}), cloudflare: cloud({}), ...clouds, installation: MINE });
+    [hook] = hooks.onError ?? [];
+    return [];
+  });
+  return hook as pulumi.ErrorHook;
+}
+
+/** The same for a resource at Cloudflare. */
+async function afterFailedCreateAt(
+  cloudflare: CloudApi,
+  type: string,
+  newInputs: Record<string, unknown>,
+): Promise<boolean> {
+  const hook = await hookOf({ cloudflare });
+  const error = { id: "", name: "n", failedOperation: "create", errors: ["it exists already"] };
+  return hook.callback({ urn: `urn:pulumi:s::p::${type}::n`, type, newInputs, ...error });
 }
 
 describe("what a lost answer left", () => {
@@ -116,6 +132,31 @@ describe("what a lost answer left", () => {
       newInputs: { csr: "OURS" },
     });
     expect(cloudflare.writes).toEqual(["DELETE /certificates/twin"]);
+  });
+});
+
+describe("a client certificate for origin pulls that a lost answer left", () => {
+  const type = "cloudflare:index/authenticatedOriginPullsCertificate:AuthenticatedOriginPullsCertificate";
+  const inputs = { zoneId: "zone", certificate: "OURS", privateKey: "KEY" };
+  const list = "/zones/zone/origin_tls_client_auth?per_page=50";
+  beforeEach(() => jest.spyOn(pulumi.log, "info").mockResolvedValue());
+  afterEach(() => jest.restoreAllMocks());
+
+  test("is known by its content, whose key nobody else has, and is removed", async () => {
+    const result = [
+      { id: "gone", certificate: "OURS", status: "pending_deletion" },
+      { id: "theirs", certificate: "THEIRS", status: "active" },
+      { id: "twin", certificate: "OURS\n", status: "pending_deployment" },
+    ];
+    const cloudflare = cloud({ [list]: { result } });
+    expect(await afterFailedCreateAt(cloudflare, type, inputs)).toBe(true);
+    expect(cloudflare.writes).toEqual(["DELETE /zones/zone/origin_tls_client_auth/twin"]);
+  });
+
+  test("is not looked for twice where the create failed for another reason", async () => {
+    const cloudflare = cloud({ [list]: { result: [{ id: "theirs", certificate: "THEIRS", status: "active" }] } });
+    expect(await afterFailedCreateAt(cloudflare, type, inputs)).toBe(false);
+    expect(cloudflare.writes).toEqual([]);
   });
 });
 
