@@ -4,9 +4,11 @@ import { accessRoutes } from "./access";
 import type { Context } from "./context";
 import { publicAddresses } from "./dns-names";
 import { dnsRecordRoutes } from "./dns-records";
+import { dnssecRoutes } from "./dnssec";
 import { edgeRoutes } from "./edge";
 import { ApiError, failure, noRoute } from "./envelope";
 import { originCertificateRoutes } from "./origin-certificates";
+import { originPullRoutes } from "./origin-pulls";
 import { pagesRoutes } from "./pages";
 import { RateLimit, throttled } from "./rate-limit";
 import { rulesetRoutes } from "./rulesets";
@@ -51,7 +53,7 @@ export async function startCloudflareEmulator(options: CloudflareEmulatorOptions
     name: "Cloudflare emulator",
     ...(host !== undefined && { host }),
     ...(port !== undefined && { port }),
-    secretFields: ["tunnel_secret", "client_secret", "csr", "env_vars"],
+    secretFields: ["tunnel_secret", "client_secret", "csr", "env_vars", "private_key"],
     inventory: () => inventory(state),
     errorAnswer,
     routes: async (app) => {
@@ -82,9 +84,11 @@ async function api4(app: FastifyInstance, context: Context, rateLimit: RateLimit
     zoneRoutes,
     zoneSettingRoutes,
     dnsRecordRoutes,
+    dnssecRoutes,
     tunnelRoutes,
     rulesetRoutes,
     originCertificateRoutes,
+    originPullRoutes,
     accessRoutes,
     pagesRoutes,
     edgeRoutes,
@@ -135,6 +139,11 @@ function inventory({ accounts, zones, certificates }: CloudflareState) {
     originCertificates: certificates
       .filter(({ revokedOn }) => revokedOn === undefined)
       .map(({ id, hostnames }) => ({ id, hostnames })),
+    originPullCertificates: zones.flatMap((zone) =>
+      zone.originPullCertificates
+        .filter(({ deletedOn }) => deletedOn === undefined)
+        .map(({ id }) => ({ zone: zone.name, id })),
+    ),
     accessApplications: accounts.flatMap(({ accessApplications }) => accessApplications.map(name)),
     accessPolicies: accounts.flatMap(({ accessPolicies }) => accessPolicies.map(name)),
     serviceTokens: accounts.flatMap(({ serviceTokens }) => serviceTokens.map(name)),

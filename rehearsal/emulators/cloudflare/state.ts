@@ -1,7 +1,9 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { AccessApplication, AccessPolicy, ServiceToken } from "./access";
 import type { DnsRecord } from "./dns-records";
+import type { Dnssec } from "./dnssec";
 import type { OriginCertificate } from "./origin-certificates";
+import type { OriginPullCertificate } from "./origin-pulls";
 import type { PagesProject } from "./pages";
 import type { Ruleset } from "./rulesets";
 import type { Tunnel } from "./tunnels";
@@ -44,7 +46,9 @@ export interface Zone {
   settings: Record<string, { value: unknown; modifiedOn: string }>;
   rulesets: Ruleset[];
   originPulls: { enabled: boolean };
-  dnssec: { status: "active" | "pending" | "disabled" | "pending-disabled"; modifiedOn: string };
+  /** Client certificates of the zone's own for its origins, in the order of their upload. */
+  originPullCertificates: OriginPullCertificate[];
+  dnssec: Dnssec;
 }
 
 export interface Account {
@@ -66,6 +70,8 @@ export interface CloudflareState {
   zones: Zone[];
   tokens: ApiToken[];
   certificates: OriginCertificate[];
+  /** How long the edge takes to roll a certificate out, or to drop it; minutes at Cloudflare. A test may change it at any time. */
+  edgeDeploymentSeconds: number;
   /** The emulator's own Origin CA roots, made when the first certificate is asked for. */
   originCa: Partial<Record<"rsa" | "ecc", { keyPkcs8: string; certificatePem: string }>>;
 }
@@ -101,11 +107,13 @@ export interface Inventory {
   accounts?: readonly AccountOptions[];
   zones?: readonly ZoneOptions[];
   tokens?: readonly TokenOptions[];
+  /** Default: 1, so that whoever has to wait does wait. */
+  edgeDeploymentSeconds?: number;
 }
 
 /** A fresh state: accounts and zones exist as if made on the dashboard, with nothing in them. */
 export function cloudflareState(
-  { accounts = [{ name: "Trivet" }], zones = [], tokens = [] }: Inventory,
+  { accounts = [{ name: "Trivet" }], zones = [], tokens = [], edgeDeploymentSeconds = 1 }: Inventory,
   now = new Date(),
 ): CloudflareState {
   const createdOn = timestamp(now);
@@ -140,7 +148,8 @@ export function cloudflareState(
         settings: {},
         rulesets: [],
         originPulls: { enabled: false },
-        dnssec: { status: "disabled", modifiedOn: createdOn },
+        originPullCertificates: [],
+        dnssec: { wanted: "deleted", isDelegated: false, modifiedOn: null },
       };
     }),
     tokens: tokens.map(({ value, permissions = "all", status = "active" }) => {
@@ -151,6 +160,7 @@ export function cloudflareState(
       return { id: derivedId("token", value), value, status, permissions };
     }),
     certificates: [],
+    edgeDeploymentSeconds,
     originCa: {},
   };
 }

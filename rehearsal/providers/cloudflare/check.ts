@@ -5,6 +5,8 @@ import { isArray, isObject, type ObjectValue, same, type Value } from "./values"
 const READ_ONLY =
   "Invalid Configuration for Read-Only Attribute. Cannot set value for this attribute as the provider has marked it as read-only. Remove the configuration line setting the value.";
 
+const RFC_3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/;
+
 /** Two names of one place: as the program writes it, and as the real provider's messages do. */
 interface Place {
   program: string;
@@ -63,7 +65,18 @@ function walk(attributes: Attributes, config: ObjectValue, place: Place, report:
       say(READ_ONLY);
     }
     if (value === UNKNOWN) continue;
+    if (attribute.isTime && typeof value === "string" && !RFC_3339.test(value)) {
+      say(
+        `Invalid RFC3339 String Value. A string value was provided that is not valid RFC3339 string format.\n\nGiven Value: ${value}`,
+      );
+      continue;
+    }
     judge(attribute, value, here, say);
+    const { alongWith } = attribute;
+    if (alongWith !== undefined && (config[alongWith] ?? null) === null)
+      say(
+        `Invalid Attribute Combination. Attribute "${terraformName(alongWith, attributes[alongWith] ?? {})}" must be specified when "${here.terraform}" is specified`,
+      );
     for (const other of attribute.conflictsWith ?? []) {
       const beside = attributes[other];
       if (beside !== undefined && config[other] !== null && config[other] !== undefined)

@@ -40,6 +40,10 @@ export interface Traits {
   onlyWhen?: readonly [string, ...(string | null)[]];
   /** Must be given where the attribute beside it has one of the values. */
   neededWhen?: readonly [string, ...string[]];
+  /** Given only together with the attribute beside it. */
+  alongWith?: string;
+  /** A text that is a time as of RFC 3339. What is none is not judged further. */
+  isTime?: boolean;
   /** Either this or the attribute beside it is given. */
   orElse?: string;
   /** The real provider cannot read it while it is unknown as a whole, and fails; "update": only at an update. */

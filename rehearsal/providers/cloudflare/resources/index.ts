@@ -1,6 +1,8 @@
 import type { ResourceType } from "../resource-type";
 import { accessApplication } from "./access-application";
 import { accessPolicy } from "./access-policy";
+import { accessServiceToken } from "./access-service-token";
+import { authenticatedOriginPullsCertificate } from "./authenticated-origin-pulls-certificate";
 import { authenticatedOriginPullsSettings } from "./authenticated-origin-pulls-settings";
 import { dnsRecord } from "./dns-record";
 import { originCaCertificate } from "./origin-ca-certificate";
@@ -8,6 +10,7 @@ import { pagesDomain } from "./pages-domain";
 import { pagesProject } from "./pages-project";
 import { ruleset } from "./ruleset";
 import { tunnel, tunnelConfig } from "./tunnel";
+import { zoneDnssec } from "./zone-dnssec";
 import { zoneSetting } from "./zone-setting";
 
 export const RESOURCE_TYPES: readonly ResourceType[] = [
@@ -18,8 +21,11 @@ export const RESOURCE_TYPES: readonly ResourceType[] = [
   tunnelConfig,
   ruleset,
   authenticatedOriginPullsSettings,
+  authenticatedOriginPullsCertificate,
+  zoneDnssec,
   accessApplication,
   accessPolicy,
+  accessServiceToken,
   pagesProject,
   pagesDomain,
 ];

@@ -1,3 +1,4 @@
+import { serviceTokenOf } from "../../../../rehearsal/emulators/cloudflare";
 import { type Api, startApi } from "./api-client";
 
 let api: Api;
@@ -61,12 +62,83 @@ describe("Access", () => {
     expect(await put([])).toEqual([]);
   });
 
-  test("a service token shows its secret once", async () => {
-    const { result } = await api.call("POST", `${account}/access/service_tokens`, { name: "probe" });
-    expect(result.client_secret).toMatch(/^[0-9a-f]{64}$/);
-    expect((await api.call("GET", `${account}/access/service_tokens/${result.id}`)).result).not.toHaveProperty(
-      "client_secret",
-    );
+  describe("a service token", () => {
+    const tokens = () => `${account}/access/service_tokens`;
+    const make = async (body: object = {}) => (await api.call("POST", tokens(), { name: "probe", ...body })).result;
+    const passes = (id: string, secret: string, now = new Date()) => {
+      const [home] = api.emulator.state.accounts;
+      return home !== undefined && serviceTokenOf(home, id, secret, now) !== undefined;
+    };
+
+    test("shows its secret once", async () => {
+      const made = await make();
+      expect(made.client_secret).toMatch(/^[0-9a-f]{64}$/);
+      const { result } = await api.call("GET", `${tokens()}/${made.id}`);
+      expect(result).not.toHaveProperty("client_secret");
+      expect(passes(made.client_id, made.client_secret)).toBe(true);
+      expect(passes(made.client_id, "0".repeat(64))).toBe(false);
+      expect(JSON.stringify(api.emulator.journal.entries())).not.toContain(made.client_secret);
+    });
+
+    test("gets a new secret with a higher version, and the old one is accepted for as long as was said", async () => {
+      const made = await make();
+      const { result } = await api.call("PUT", `${tokens()}/${made.id}`, {
+        name: "probe",
+        client_secret_version: 2,
+        previous_client_secret_expires_at: "2126-01-01T00:00:00Z",
+      });
+      expect(result.client_secret).toMatch(/^[0-9a-f]{64}$/);
+      expect(result.client_secret).not.toBe(made.client_secret);
+      expect(result.client_id).toBe(made.client_id);
+      for (const secret of [made.client_secret, result.client_secret])
+        expect(passes(made.client_id, secret)).toBe(true);
+      await api.call("PUT", `${tokens()}/${made.id}`, {
+        name: "probe",
+        client_secret_version: 2,
+        previous_client_secret_expires_at: "2026-01-01T00:00:00Z",
+      });
+      expect(passes(made.client_id, made.client_secret)).toBe(false);
+      expect(passes(made.client_id, result.client_secret)).toBe(true);
+    });
+
+    test("keeps its secret when only its name changes", async () => {
+      const made = await make();
+      const { result } = await api.call("PUT", `${tokens()}/${made.id}`, { name: "farm", client_secret_version: 1 });
+      expect(result).toMatchObject({ name: "farm" });
+      expect(result).not.toHaveProperty("client_secret");
+      expect(passes(made.client_id, made.client_secret)).toBe(true);
+    });
+
+    test("is rotated by a call of its own, which ends the old secret at once", async () => {
+      const made = await make();
+      const { result } = await api.call("POST", `${tokens()}/${made.id}/rotate`, {});
+      expect([made.client_secret, result.client_secret].map((secret) => passes(made.client_id, secret))).toEqual([
+        false,
+        true,
+      ]);
+    });
+
+    test("ends after its duration", async () => {
+      const made = await make({ duration: "2h30m" });
+      const from = new Date(made.created_at).getTime();
+      expect(new Date(made.expires_at).getTime() - from).toBe(2.5 * 3_600_000);
+      expect(passes(made.client_id, made.client_secret, new Date(from + 2 * 3_600_000))).toBe(true);
+      expect(passes(made.client_id, made.client_secret, new Date(from + 3 * 3_600_000))).toBe(false);
+    });
+
+    test("passes for ever where that was asked, and not at all while it is switched off", async () => {
+      const made = await make({ duration: "forever" });
+      expect(made.expires_at).toBeNull();
+      expect(passes(made.client_id, made.client_secret, new Date("2126-01-01"))).toBe(true);
+      await api.call("PUT", `${tokens()}/${made.id}`, { name: "probe", enabled: false });
+      expect(passes(made.client_id, made.client_secret)).toBe(false);
+      await api.call("PUT", `${tokens()}/${made.id}`, { name: "probe", enabled: true });
+      expect(passes(made.client_id, made.client_secret)).toBe(true);
+    });
+
+    test.each([{ duration: "1d" }, { client_secret_version: 0 }, { name: "" }])("is refused with %j", async (given) => {
+      expect((await api.refusal("POST", tokens(), { name: "probe", ...given })).codes).toEqual([12130]);
+    });
   });
 });
 

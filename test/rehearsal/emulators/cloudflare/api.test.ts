@@ -268,14 +268,25 @@ describe("the edge", () => {
     expect((await call("PUT", path, { enabled: "yes" })).status).toBe(400);
   });
 
-  test("DNSSEC is pending until the parent has the DS record", async () => {
-    const { call, zoneId } = await start();
-    expect((await call("PATCH", `/zones/${zoneId}/dnssec`, { status: "active" })).result).toMatchObject({
+  test("DNSSEC is pending until the registrar has the DS record, and signed until it has it no more", async () => {
+    const { call, refusal, emulator, zoneId } = await start();
+    const path = `/zones/${zoneId}/dnssec`;
+    const delegate = (isDelegated: boolean) => Object.assign(emulator.state.zones[0]?.dnssec ?? {}, { isDelegated });
+    expect((await call("GET", path)).result).toMatchObject({ status: "disabled", ds: null, modified_on: null });
+    expect((await call("PATCH", path, { status: "active" })).result).toMatchObject({
       status: "pending",
       algorithm: "13",
       flags: 257,
+      ds: expect.stringMatching(/^honeydue\.example\. 3600 IN DS \d+ 13 2 [0-9A-F]{64}$/),
     });
-    await call("DELETE", `/zones/${zoneId}/dnssec`);
-    expect((await call("GET", `/zones/${zoneId}/dnssec`)).result).toMatchObject({ status: "disabled", ds: null });
+    delegate(true);
+    expect((await call("GET", path)).result.status).toBe("active");
+    expect((await refusal("DELETE", path)).status).toBe(400);
+    expect((await call("PATCH", path, { status: "disabled" })).result.status).toBe("pending-disabled");
+    expect((await refusal("DELETE", path)).status).toBe(400);
+    delegate(false);
+    expect((await call("GET", path)).result).toMatchObject({ status: "disabled", key_type: "ECDSAP256SHA256" });
+    await call("DELETE", path);
+    expect((await call("GET", path)).result).toMatchObject({ status: "disabled", ds: null, modified_on: null });
   });
 });

@@ -8,7 +8,7 @@ import {
 } from "../../../../rehearsal/emulators/cloudflare";
 import { createCloudflareProvider } from "../../../../rehearsal/providers/cloudflare";
 import { RESOURCE_TYPES } from "../../../../rehearsal/providers/cloudflare/resources";
-import { type PropertyMap, type Provider, Secret } from "../../../../rehearsal/providers/protocol/provider";
+import { type PropertyMap, type Provider, Secret, UNKNOWN } from "../../../../rehearsal/providers/protocol/provider";
 
 const TOKEN = "trivet-test-token-0123456789-0123456789";
 
@@ -23,6 +23,7 @@ beforeEach(async () => {
     zones: [{ name: "honeydue.example", plan: "pro" }],
     tokens: [{ value: `${TOKEN}0` }],
     publicRanges: ["127.20.0.0/16"],
+    edgeDeploymentSeconds: 3600,
   });
   zoneId = emulator.state.zones[0]?.id ?? "";
   accountId = emulator.state.accounts[0]?.id ?? "";
@@ -112,6 +113,28 @@ async function csr(kind: "rsa" | "ecc" = "ecc"): Promise<string> {
   return `${request.toString("pem")}\n`;
 }
 
+async function clientPair(): Promise<PropertyMap> {
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  x509.cryptoProvider.set(webcrypto);
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: "CN=honeydue",
+    keys,
+    signingAlgorithm: algorithm,
+  });
+  const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
+  return {
+    certificate: `${certificate.toString("pem")}\n`,
+    privateKey: new Secret(`-----BEGIN PRIVATE KEY-----\n${pkcs8}\n-----END PRIVATE KEY-----\n`),
+  };
+}
+
+/** The registrar has the zone's DS record, so that DNSSEC is what the program says. */
+function delegate(isDelegated: boolean): void {
+  const dnssec = emulator.state.zones[0]?.dnssec;
+  if (dnssec) dnssec.isDelegated = isDelegated;
+}
+
 /** Inputs of each type, what they become, and the import id that leads to the same. */
 interface Life {
   name: string;
@@ -122,6 +145,8 @@ interface Life {
   importsMore?: string[];
   /** Inputs whose secrets the API does not give back. */
   importsLess?: string[];
+  /** What has to happen before the API lets it be deleted. */
+  beforeDelete?: () => Promise<void>;
   /** True where the API has no delete and the thing stays. */
   stays?: true;
 }
@@ -208,6 +233,35 @@ const lives: Life[] = [
     changed: (given) => ({ ...given, enabled: false }),
     importId: () => zoneId,
     stays: true,
+  },
+  {
+    name: "AuthenticatedOriginPullsCertificate",
+    given: async () => ({ zoneId, ...(await clientPair()) }),
+    importId: ({ id }) => `${zoneId}/${id}`,
+    importsLess: ["privateKey"],
+  },
+  {
+    name: "ZoneDnssec",
+    given: () => (delegate(true), { zoneId, status: "active" }),
+    changed: (given) => ({ ...given, dnssecMultiSigner: true }),
+    importId: () => zoneId,
+    beforeDelete: async () => {
+      delegate(false);
+      await fetch(`${emulator.baseUrl}/zones/${zoneId}/dnssec`, {
+        method: "PATCH",
+        headers: { authorization: `Bearer ${TOKEN}0`, "content-type": "application/json" },
+        body: JSON.stringify({ status: "disabled" }),
+      });
+    },
+    stays: true,
+  },
+  {
+    name: "ZeroTrustAccessServiceToken",
+    given: () => ({ accountId, name: "ci", duration: "8760h" }),
+    changed: (given) => ({ ...given, name: "probe" }),
+    importId: ({ id }) => `accounts/${accountId}/${id}`,
+    // Neither is told by the API.
+    importsLess: ["clientSecret", "clientSecretVersion"],
   },
   {
     name: "Ruleset",
@@ -334,53 +388,57 @@ test("every type that is served has a life here", () => {
   expect(lives.map(({ name }) => token(name)).sort()).toEqual(RESOURCE_TYPES.map((type) => type.token).sort());
 });
 
-describe.each(lives)("$name", ({ name, given, changed, importId, importsMore = [], importsLess = [], stays }) => {
-  test("is created, and then neither a refresh nor a preview shows a difference", async () => {
-    await expectStill(await create(name, await given()));
-  });
-
-  if (changed !== undefined)
-    test("is updated in place, and then stands still", async () => {
-      const before = await create(name, await given());
-      const after = await update(before, changed(before.inputs));
-      expect(after.state).not.toEqual(before.state);
-      await expectStill(after);
+describe.each(lives)(
+  "$name",
+  ({ name, given, changed, importId, importsMore = [], importsLess = [], beforeDelete, stays }) => {
+    test("is created, and then neither a refresh nor a preview shows a difference", async () => {
+      await expectStill(await create(name, await given()));
     });
 
-  test("is imported with all that a program would say of it", async () => {
-    const made = await create(name, await given());
-    const imported = await provider.read({ ...call(made.type), id: importId(made), inputs: {}, state: {} });
-    const without = (inputs: PropertyMap | undefined, names: readonly string[]) =>
-      Object.fromEntries(Object.entries(inputs ?? {}).filter(([key]) => !names.includes(key)));
-    expect(imported?.id).toBe(made.id);
-    expect(without(imported?.inputs, [...importsMore, ...importsLess])).toEqual(without(made.inputs, importsLess));
-    const asImported = { ...made, inputs: imported?.inputs ?? {}, state: imported?.state ?? {} };
-    if (importsLess.length === 0) expect(await changes(asImported)).toBe("none");
-  });
+    if (changed !== undefined)
+      test("is updated in place, and then stands still", async () => {
+        const before = await create(name, await given());
+        const after = await update(before, changed(before.inputs));
+        expect(after.state).not.toEqual(before.state);
+        await expectStill(after);
+      });
 
-  test(
-    stays
-      ? "stays where it is when it is deleted: the API has no such call"
-      : "is gone when it is deleted, and may be deleted again",
-    async () => {
+    test("is imported with all that a program would say of it", async () => {
       const made = await create(name, await given());
-      await remove(made);
-      if (stays) {
-        expect(await read(made)).toBeDefined();
-        return;
-      }
-      expect(await read(made)).toBeUndefined();
-      await expect(remove(made)).resolves.toBeUndefined();
-    },
-  );
+      const imported = await provider.read({ ...call(made.type), id: importId(made), inputs: {}, state: {} });
+      const without = (inputs: PropertyMap | undefined, names: readonly string[]) =>
+        Object.fromEntries(Object.entries(inputs ?? {}).filter(([key]) => !names.includes(key)));
+      expect(imported?.id).toBe(made.id);
+      expect(without(imported?.inputs, [...importsMore, ...importsLess])).toEqual(without(made.inputs, importsLess));
+      const asImported = { ...made, inputs: imported?.inputs ?? {}, state: imported?.state ?? {} };
+      if (importsLess.length === 0) expect(await changes(asImported)).toBe("none");
+    });
 
-  test("makes no call in a preview", async () => {
-    const inputs = await checked(token(name), await given());
-    emulator.journal.clear();
-    await provider.create({ ...call(token(name)), inputs, timeoutSeconds: 0, preview: true });
-    expect(emulator.journal.entries()).toEqual([]);
-  });
-});
+    test(
+      stays
+        ? "stays where it is when it is deleted: the API has no such call"
+        : "is gone when it is deleted, and may be deleted again",
+      async () => {
+        const made = await create(name, await given());
+        await beforeDelete?.();
+        await remove(made);
+        if (stays) {
+          expect(await read(made)).toBeDefined();
+          return;
+        }
+        expect(await read(made)).toBeUndefined();
+        await expect(remove(made)).resolves.toBeUndefined();
+      },
+    );
+
+    test("makes no call in a preview", async () => {
+      const inputs = await checked(token(name), await given());
+      emulator.journal.clear();
+      await provider.create({ ...call(token(name)), inputs, timeoutSeconds: 0, preview: true });
+      expect(emulator.journal.entries()).toEqual([]);
+    });
+  },
+);
 
 describe("what only some types do", () => {
   test("drift in a record is seen by a refresh and repaired by an update", async () => {
@@ -479,6 +537,69 @@ describe("what only some types do", () => {
       s: secret,
     });
     expect(JSON.stringify(emulator.journal.entries())).not.toContain(secret);
+  });
+
+  test("an origin-pulls certificate is another one by its text, not by the line ends after it", async () => {
+    const made = await create("AuthenticatedOriginPullsCertificate", { zoneId, ...(await clientPair()) });
+    const diff = async (news: PropertyMap) => {
+      const { changes, replaces = [] } = await provider.diff({
+        ...call(made.type),
+        id: made.id,
+        olds: made.state,
+        news: await checked(made.type, { ...made.inputs, ...news }),
+        oldInputs: made.inputs,
+        ignoreChanges: [],
+      });
+      return [changes, replaces];
+    };
+    expect(await diff({ certificate: `${String(made.inputs["certificate"]).trimEnd()}\n\n\n` })).toEqual(["none", []]);
+    expect(await diff(await clientPair())).toEqual(["some", ["certificate"]]);
+    expect(await diff({ zoneId: UNKNOWN })).toEqual(["some", ["zoneId"]]);
+    await expect(
+      update(made, { ...made.inputs, privateKey: (await clientPair())["privateKey"] ?? "" }),
+    ).rejects.toThrow("cannot be updated, only replaced");
+  });
+
+  test("an origin-pulls certificate has all its outputs, its key stays secret, and a refresh sees it become active", async () => {
+    const made = await create("AuthenticatedOriginPullsCertificate", { zoneId, ...(await clientPair()) });
+    expect(made.state).toMatchObject({
+      id: made.id,
+      certificateId: made.id,
+      status: "pending_deployment",
+      issuer: "CN=honeydue",
+      enabled: false,
+      privateKey: expect.any(Secret),
+    });
+    emulator.state.zones[0]?.originPullCertificates.forEach((one) => (one.activeOn = one.uploadedOn));
+    const now = await read(made);
+    expect(now?.state["status"]).toBe("active");
+    expect(now?.inputs).toEqual(made.inputs);
+    expect(await changes({ ...made, state: now?.state ?? {} })).toBe("none");
+  });
+
+  test("a service token's secret is secret, survives a refresh and a new name, and turns with its version", async () => {
+    const made = await create("ZeroTrustAccessServiceToken", { accountId, name: "ci" });
+    const secretOf = ({ state }: Resource) => (state["clientSecret"] as Secret).value;
+    expect(made.state["clientSecret"]).toBeInstanceOf(Secret);
+    const renamed = await update(made, { ...made.inputs, name: "probe" });
+    expect(secretOf(renamed)).toBe(secretOf(made));
+    const turned = await update(renamed, {
+      ...renamed.inputs,
+      clientSecretVersion: 2,
+      previousClientSecretExpiresAt: "2126-01-01T00:00:00Z",
+    });
+    expect(secretOf(turned)).toMatch(/^[0-9a-f]{64}$/);
+    expect(secretOf(turned)).not.toBe(secretOf(made));
+    await expectStill(turned);
+  });
+
+  test("DNSSEC that waits for the registrar differs after each refresh, and cannot be deleted while it signs", async () => {
+    const made = await create("ZoneDnssec", { zoneId, status: "active" });
+    expect(made.state).toMatchObject({ status: "active", ds: expect.stringContaining("IN DS") });
+    const now = await read(made);
+    expect(now?.state["status"]).toBe("pending");
+    expect(await changes({ ...made, state: now?.state ?? {} })).toBe("some");
+    await expect(remove(made)).rejects.toThrow("it is pending");
   });
 
   test("a tunnel with connectors cannot be deleted", async () => {
