@@ -1,7 +1,10 @@
+import { type Door, doors } from "./doors";
 import type { ClusterNode, Platform } from "./platform";
 
 /** The cluster as Mermaid: nodes with type, place and private address, who keeps them apart, and which doors are open. Same model, same bytes. */
-export const clusterPicture = ({ name, cluster, edge }: Platform): string => {
+export const clusterPicture = (platform: Platform): string => {
+  const { name, cluster } = platform;
+  const open = doors(platform).filter(({ role }) => role === "server");
   const { servers, agents, placementGroups, network, snapshots } = cluster;
   const group = (title: string, id: string, nodes: readonly string[]): string[] => [
     `    subgraph ${id}["${title}"]`,
@@ -10,8 +13,7 @@ export const clusterPicture = ({ name, cluster, edge }: Platform): string => {
   ];
   return [
     "flowchart TB",
-    `  cloudflare(["Cloudflare's published ranges"])`,
-    `  operators(["${cluster.kubernetesApiAllowedCidrs.join("<br/>")}"])`,
+    ...[...new Set(open.map(({ from }) => from))].map((from) => `  ${from}(["${caption(from, cluster)}"])`),
     ...(snapshots === undefined
       ? []
       : [`  bucket[("${snapshots.endpoint}<br/>${snapshots.bucket}/${snapshots.folder}")]`]),
@@ -25,8 +27,7 @@ export const clusterPicture = ({ name, cluster, edge }: Platform): string => {
         .slice(index + 1)
         .map((other) => `  ${id("node", node.name)} <-->|"etcd 2379, 2380"| ${id("node", other.name)}`),
     ),
-    ...servers.map((node) => `  cloudflare -->|"${edge.originPort}"| ${id("node", node.name)}`),
-    ...servers.map((node) => `  operators -->|"6443"| ${id("node", node.name)}`),
+    ...open.flatMap(({ from, port }) => servers.map((node) => `  ${from} -->|"${port}"| ${id("node", node.name)}`)),
     ...agents.map((node) => `  ${id("node", node.name)} -->|"6443"| ${id("node", servers[0]!.name)}`),
     ...(snapshots === undefined
       ? []
@@ -34,6 +35,13 @@ export const clusterPicture = ({ name, cluster, edge }: Platform): string => {
     "",
   ].join("\n");
 };
+
+const caption = (from: Door["from"], { kubernetesApiAllowedCidrs }: Platform["cluster"]): string =>
+  ({
+    cloudflare: "Cloudflare's published ranges",
+    everybody: "everybody, while Cloudflare is bypassed",
+    operators: kubernetesApiAllowedCidrs.join("<br/>"),
+  })[from];
 
 /** Mermaid reads "end" and dashes in names as its own. */
 const id = (kind: string, name: string): string => `${kind}_${name.replaceAll(/[^A-Za-z0-9]/g, "_")}`;

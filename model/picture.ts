@@ -31,19 +31,34 @@ const machines = ({ cluster: { nodes } }: Platform): string => {
 };
 
 const isInside = ({ kind }: Endpoint): boolean =>
-  !["cloudflare", "operators", "external", "remoteWrite"].includes(kind);
+  !["cloudflare", "cloudflareEdge", "cloudflareAccess", "everybody", "operators", "external", "remoteWrite"].includes(
+    kind,
+  );
 
 /** Mermaid reads "end" and dashes in names as its own. */
 const id = (key: string): string => `n_${key.replaceAll(/[^A-Za-z0-9]/g, "_")}`;
 
-const caption = (end: Endpoint, { workloads, stores, externals, metrics }: Platform): string => {
+const caption = (end: Endpoint, platform: Platform): string => {
+  const { workloads, stores, externals, metrics, edge, ingress } = platform;
   switch (end.kind) {
     case "cloudflare":
+    case "cloudflareEdge":
       return "Cloudflare";
+    case "cloudflareAccess":
+      return "Cloudflare Access";
+    case "everybody":
+      return "visitors";
+    case "connector": {
+      const tunnel =
+        end.tunnel === "operators" ? edge.operators?.tunnel : edge.kind === "tunnel" ? edge.tunnel : undefined;
+      return `cloudflared x${tunnel?.connectors ?? 0}<br/>${end.tunnel}' tunnel`;
+    }
+    case "maintenance":
+      return "maintenance page";
     case "operators":
       return "operators";
     case "traefik":
-      return "Traefik<br/>on every server";
+      return ingress.kind === "daemonSet" ? "Traefik<br/>on every server" : `Traefik x${ingress.replicas}`;
     case "workload": {
       const { replicas = 1 } = workloads.find(({ name }) => name === end.name) ?? {};
       return replicas === 1 ? end.name : `${end.name} x${replicas}`;
@@ -67,7 +82,7 @@ const caption = (end: Endpoint, { workloads, stores, externals, metrics }: Platf
 
 const shape = ({ kind }: Endpoint, text: string): string => {
   if (kind === "store") return `[("${text}")]`;
-  return kind === "workload" || kind === "traefik" || kind === "vmagent" || kind === "kubernetesApi"
+  return ["workload", "traefik", "connector", "maintenance", "vmagent", "kubernetesApi"].includes(kind)
     ? `["${text}"]`
     : `(["${text}"])`;
 };

@@ -498,6 +498,15 @@ export interface Metrics {
   readonly queue: MiB;
   readonly resources: Resources;
   readonly targets: readonly ScrapeTarget[];
+  /** Of Trivet's own way in. */
+  readonly edgeTargets: readonly EdgeTarget[];
+}
+
+export interface EdgeTarget {
+  /** Traefik, or the connectors of one of the tunnels. */
+  readonly of: "traefik" | "users" | "operators";
+  readonly port: number;
+  readonly path: string;
 }
 
 export interface ScrapeTarget {

@@ -69,6 +69,7 @@ export const PROBLEMS = {
   OP001: "the Kubernetes API would be open to the internet",
   OP002: "the operators' address can never arrive on a public interface",
   OP003: "an operators' range stands there twice",
+  OP004: "nobody reaches the Kubernetes API",
   CF001: "the domain is not a DNS name",
   CF002: "the host is not under the domain",
   CF003: "the host is not a DNS label",

@@ -18,7 +18,7 @@ import { checkLabels } from "./checks/labels";
 import { checkMetrics } from "./checks/metrics";
 import { checkNames } from "./checks/names";
 import { k3sVersionOf, type NodeWish, nodesOf } from "./checks/nodes";
-import { checkNetwork, checkOperators, checkTlsSans } from "./checks/network";
+import { apiByAddresses, checkNetwork, checkOperators, checkTlsSans } from "./checks/network";
 import { checkPoolNames, checkPools } from "./checks/pools";
 import { checkRegistries } from "./checks/registries";
 import { checkRegistry, checkSecrets } from "./checks/secrets";
@@ -47,6 +47,7 @@ import type {
   Cluster,
   ClusterNode,
   Edge,
+  EdgeTarget,
   EnvVariable,
   External,
   Health,
@@ -162,10 +163,16 @@ const build = (definition: PlatformDefinition, raw: RawSettings, settings: Setti
   const workloads = workloadsOf(definition).map(([name, workload]) =>
     resolveWorkload(name, workload, { definition, namespace, text, image, stores, externals }),
   );
-  const metrics = resolveMetrics(definition, text, image, workloads);
   const cluster = resolveCluster({ definition, raw, settings }, settings);
   const { secretNames } = raw;
   const edge = resolveEdge(definition, { settings, secretNames, servers: cluster.servers, text, unbuilt });
+  const metrics = resolveMetrics(
+    definition,
+    text,
+    image,
+    workloads,
+    unbuilt.has("edgeMetrics") ? [] : edgeTargets(edge),
+  );
   return {
     name: definition.name,
     stack: raw.stack,
@@ -229,7 +236,8 @@ const resolveCluster = (draft: Draft, settings: Settings): Cluster => {
     registries: resolveRegistries(definition, raw),
     restore: settings.restore,
     network,
-    kubernetesApiAllowedCidrs: settings.operators,
+    // Whatever else leads to the API goes through Cloudflare or another's network: the emergency needs a way of its own.
+    kubernetesApiAllowedCidrs: apiByAddresses(definition) || settings.emergency === "direct" ? settings.operators : [],
     extraTlsSans: settings.extraTlsSans,
     protect: settings.protect,
   };
@@ -447,6 +455,7 @@ const resolveMetrics = (
   text: (value: string | ConfigReference) => string,
   image: (name: string) => ImageReference,
   workloads: readonly Workload[],
+  ofEdge: readonly EdgeTarget[],
 ): Metrics | undefined => {
   if (metrics === undefined) return undefined;
   const url = new URL(text(metrics.remoteWrite));
@@ -460,8 +469,21 @@ const resolveMetrics = (
     targets: workloads.flatMap(({ name, port, metricsPath }) =>
       port === undefined || metricsPath === undefined ? [] : [{ workload: name, port, path: metricsPath }],
     ),
+    edgeTargets: ofEdge,
   };
 };
+
+/** Traefik's status port, apart from visitors' ports; that of cloudflared is an argument of ours. */
+const TRAEFIK_STATUS_PORT = 9180;
+const CONNECTOR_METRICS_PORT = 2000;
+
+const edgeTargets = ({ kind, operators }: Edge): EdgeTarget[] => [
+  { of: "traefik", port: TRAEFIK_STATUS_PORT, path: "/metrics" },
+  ...(kind === "tunnel" ? [{ of: "users", port: CONNECTOR_METRICS_PORT, path: "/metrics" } as const] : []),
+  ...(operators?.tunnel === undefined
+    ? []
+    : [{ of: "operators", port: CONNECTOR_METRICS_PORT, path: "/metrics" } as const]),
+];
 
 const PLAIN = "{value}";
 

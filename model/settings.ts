@@ -15,8 +15,11 @@ const TUNNELS = ["users", "operators"] as const;
 export const settingsSchema = z.strictObject({
   /** Raised by one to rebuild the whole cluster with new authorities. */
   generation: z.int("a whole number from 1 to 9999").min(1).max(9999).default(1),
-  /** Addresses of the people who operate it, as CIDR. They reach the Kubernetes API and every host with `guard: "operators"`. */
-  operators: z.array(z.string()).min(1, "at least one range, or nobody can operate the cluster"),
+  /**
+   * Addresses of the people who operate it, as CIDR. They reach the Kubernetes API, and every host with `guard: "operators"` where
+   * the definition has no `edge.operators`. Needed unless the API is reached another way.
+   */
+  operators: z.array(z.string()).default([]),
   /** Who logs in at Cloudflare Access, over the definition's: people are not for a repository. */
   operatorEmails: z.array(z.email("an e-mail address")).default([]),
   cloudflareAccountId: z.string().regex(/^[0-9a-f]{32}$/, "32 hexadecimal digits, in lower case"),
@@ -127,7 +130,6 @@ const holdsSecret = (value: unknown): boolean =>
 
 /** What `pulumi config set` takes for a setting. */
 const COMMANDS: Readonly<Partial<Record<Key, string>>> = {
-  operators: "pulumi config set --path 'trivet:operators[0]' <your address>/32",
   cloudflareAccountId: "pulumi config set cloudflareAccountId <id from the dashboard's overview page>",
   cloudflareZoneId: "pulumi config set cloudflareZoneId <id from the zone's overview page>",
 };

@@ -9,6 +9,12 @@ export const DEFAULT_WORKLOAD: Resources = { cpu: millicores(100), cpuLimit: und
 /** One on every server. Idle it takes about 40 MiB; the rest is for connections. */
 export const TRAEFIK: Resources = { cpu: millicores(100), cpuLimit: undefined, memory: mebibytes(192) };
 
+/** A connector (cloudflared): what it carries it does not keep. */
+export const CONNECTOR: Resources = { cpu: millicores(50), cpuLimit: undefined, memory: mebibytes(128) };
+
+/** One page from memory. */
+export const MAINTENANCE: Resources = { cpu: millicores(10), cpuLimit: undefined, memory: mebibytes(16) };
+
 /** The reference platform's vmagent lives in 256 MiB. */
 export const VMAGENT: Resources = { cpu: millicores(50), cpuLimit: undefined, memory: mebibytes(256) };
 

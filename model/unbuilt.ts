@@ -16,6 +16,7 @@ export const UNBUILT: Unbuilt = new Set<EdgePart>([
   "http",
   "sites",
   "originPulls",
+  "edgeMetrics",
   "hsts",
   "http3",
   "dnssec",
@@ -48,8 +49,7 @@ const ofServices =
 
 /** Not set, or set to what is the same: an empty list or object, also as the text that the engine hands over. */
 const isUnset = (value: unknown): boolean =>
-  value === undefined ||
-  ["", "off", "[]", "{}"].includes(typeof value === "object" ? JSON.stringify(value) : String(value));
+  value === undefined || ["", "off", "[]", "{}"].includes(typeof value === "string" ? value : JSON.stringify(value));
 
 const settings = ({ values, secretNames }: RawSettings, ...names: readonly string[]): string[] =>
   names.filter((name) => secretNames.includes(name) || !isUnset(values[name])).map((name) => `trivet:${name}`);
@@ -70,6 +70,7 @@ export const ASKED = {
   ),
   sites: ({ sites = {} }) => Object.keys(sites).map((name) => `sites.${name}`),
   originPulls: () => [],
+  edgeMetrics: () => [],
   hsts: ({ edge: { zone } }) => present(zone?.hsts, "edge.zone.hsts"),
   http3: ({ edge: { zone } }) => present(zone?.http3, "edge.zone.http3"),
   dnssec: ({ edge: { zone } }) => present(zone?.dnssec, "edge.zone.dnssec"),

@@ -1,6 +1,6 @@
 import { canonicalCidr, type Cidr, contains, overlaps, parseAddress, parseCidr } from "../cidr";
 import { NETWORK_DEFAULTS } from "../network";
-import type { NetworkDefinition } from "../definition";
+import type { NetworkDefinition, PlatformDefinition } from "../definition";
 import type { Problem } from "../problem";
 import type { Check } from "./draft";
 
@@ -107,7 +107,26 @@ const NEVER_PUBLIC = new Set([
 /** Widest ranges that can still be somebody's own: more than 65,536 IPv4 addresses is no office. */
 const WIDEST_OPERATORS = { ipv4: 16, ipv6: 32 } as const;
 
-export const checkOperators: Check = ({ settings }) =>
+/** Whether the Kubernetes API is reached from the addresses in the setting `operators`. */
+export const apiByAddresses = ({ edge }: PlatformDefinition): boolean =>
+  (edge.operators?.kubernetesApi ?? "addresses") === "addresses";
+
+export const checkOperators: Check = (draft) => [...nobodyProblems(draft), ...rangeProblems(draft)];
+
+const nobodyProblems: Check = ({ definition, settings }) =>
+  settings.operators?.length === 0 && apiByAddresses(definition)
+    ? [
+        {
+          code: "OP004",
+          path: "trivet:operators",
+          reason: "it is not set, so nobody could reach the Kubernetes API, not even the program that builds on it",
+          allowed: "at least one range such as 203.0.113.7/32",
+          action: "pulumi config set --path 'trivet:operators[0]' <your address>/32",
+        },
+      ]
+    : [];
+
+const rangeProblems: Check = ({ settings }) =>
   (settings.operators ?? []).flatMap((got, index, all): Problem[] => {
     const path = `trivet:operators[${index}]`;
     const range = parseCidr(got);

@@ -601,7 +601,7 @@ const MISTAKES: readonly Mistake[] = [
   {
     mistake: "no operators",
     settings: (s) => (s.values.operators = []),
-    problems: [["SE003", "trivet:operators", "at least one range"]],
+    problems: [["OP004", "trivet:operators", "not even the program", "at least one range", "pulumi config set --path"]],
   },
   {
     mistake: "a certificate name that is no name",

@@ -4,6 +4,7 @@ import type { Construct } from "constructs";
 import { addressAt, parseCidr } from "../../../model/cidr";
 import { type Endpoint, endpointKey, type Flow, flows } from "../../../model/flows";
 import type { Platform } from "../../../model/platform";
+import { connectorName, deployedTunnels } from "../../pods/charts/connector";
 import { selectorOf, sharedLabels } from "../../pods/charts/labels";
 
 /** What "the internet" leaves out: RFC 1918, carrier-grade NAT, link-local with the cloud's metadata service. */
@@ -24,54 +25,80 @@ const podRanges = ({ cluster }: Platform): number => {
 /**
  * Everything is closed, then each declared flow is opened at both of its ends. K3s enforces this with kube-router:
  *  - it judges after a Service's address is gone, so ports are containers' ports and Service addresses never match;
- *  - pods in the host network (Traefik) have no identity there. Their packets arrive from the server's address in the pod network
- *    (10.42.N.0 with VXLAN), or from its private address, so those are named instead.
+ *  - pods in the host network (Traefik on the servers) have no identity there. Their packets arrive from the server's address in the
+ *    pod network (10.42.N.0 with VXLAN), or from its private address, so those are named instead.
  */
 export class NetworkPoliciesChart extends Chart {
   constructor(scope: Construct, id: string, platform: Platform) {
     super(scope, id, { disableResourceNameHashes: true });
-    const { name, namespace, ingressNamespace } = platform;
-    const labels = sharedLabels(name);
-    for (const closed of [namespace, ingressNamespace])
+    const labels = sharedLabels(platform.name);
+    for (const closed of namespaces(platform))
       new k8s.KubeNetworkPolicy(this, `default-deny-${closed}`, {
         metadata: { name: "default-deny", namespace: closed, labels },
         spec: { podSelector: {}, policyTypes: ["Ingress", "Egress"] },
       });
 
     const all = flows(platform);
-    for (const [key, podName] of podNames(platform)) {
-      new k8s.KubeNetworkPolicy(this, `pods-${podName}`, {
-        metadata: { name: podName, namespace, labels: { ...labels, ...selectorOf(podName) } },
+    for (const [key, { name, namespace }] of podsOf(platform)) {
+      const peers = (peer: Endpoint, direction: Direction) => peersOf(peer, direction, namespace, platform);
+      new k8s.KubeNetworkPolicy(this, `pods-${name}`, {
+        metadata: { name, namespace, labels: { ...labels, ...selectorOf(name) } },
         spec: {
-          podSelector: { matchLabels: selectorOf(podName) },
+          podSelector: { matchLabels: selectorOf(name) },
           policyTypes: ["Ingress", "Egress"],
           ingress: grouped(
             all.filter(({ to }) => endpointKey(to) === key),
             ({ from }) => from,
-          ).map(([peer, ports]) => ({
-            from: peersOf(peer, platform),
-            ports,
-          })),
+          ).flatMap(([peer, ports]) => {
+            const from = peers(peer, "from");
+            return from.length === 0 ? [] : [{ from, ports }];
+          }),
           egress: grouped(
             all.filter(({ from }) => endpointKey(from) === key),
             ({ to }) => to,
-          ).map(([peer, ports]) => ({
-            to: peersOf(peer, platform),
-            ports,
-          })),
+          ).flatMap(([peer, ports]) => {
+            const to = peers(peer, "to");
+            return to.length === 0 ? [] : [{ to, ports }];
+          }),
         },
       });
     }
   }
 }
 
-/** The ends of flows that are pods of the namespace, with the name their pods carry. */
-const podNames = ({ workloads, stores, metrics }: Platform): Map<string, string> =>
-  new Map([
-    ...workloads.map(({ name }) => [endpointKey({ kind: "workload", name }), name] as const),
-    ...stores.map(({ name, objectName }) => [endpointKey({ kind: "store", name }), objectName] as const),
-    ...(metrics === undefined ? [] : [[endpointKey({ kind: "vmagent" }), "vmagent"] as const]),
+type Direction = "from" | "to";
+
+/** Every namespace that Trivet makes. */
+const namespaces = (platform: Platform): readonly string[] => [
+  platform.namespace,
+  platform.ingressNamespace,
+  ...(deployedTunnels(platform).length === 0 ? [] : [platform.edgeNamespace]),
+];
+
+interface Pods {
+  /** That their labels carry. */
+  readonly name: string;
+  readonly namespace: string;
+}
+
+/** The ends of flows that are pods with an address of their own, and how a policy finds them. */
+const podsOf = (platform: Platform): ReadonlyMap<string, Pods> => {
+  const { workloads, stores, metrics, maintenance, ingress, namespace, edgeNamespace } = platform;
+  const own = (endpoint: Endpoint, name: string, where = namespace): [string, Pods] => [
+    endpointKey(endpoint),
+    { name, namespace: where },
+  ];
+  return new Map([
+    ...workloads.map(({ name }) => own({ kind: "workload", name }, name)),
+    ...stores.map(({ name, objectName }) => own({ kind: "store", name }, objectName)),
+    ...(metrics === undefined ? [] : [own({ kind: "vmagent" }, "vmagent")]),
+    ...(maintenance.length === 0 ? [] : [own({ kind: "maintenance" }, "maintenance")]),
+    ...(ingress.kind === "deployment" ? [own({ kind: "traefik" }, "traefik", ingress.namespace)] : []),
+    ...deployedTunnels(platform).map(([tunnel]) =>
+      own({ kind: "connector", tunnel }, connectorName(tunnel), edgeNamespace),
+    ),
   ]);
+};
 
 /** One rule for each peer, with all its ports. All of the internet is one peer: its names mean nothing to a policy. */
 const grouped = (list: readonly Flow[], peerOf: (flow: Flow) => Endpoint): [Endpoint, k8s.NetworkPolicyPort[]][] => {
@@ -89,44 +116,58 @@ const grouped = (list: readonly Flow[], peerOf: (flow: Flow) => Endpoint): [Endp
   return [...groups.values()].map(({ peer, ports }) => [peer, [...ports.values()]]);
 };
 
-const isInternet = ({ kind }: Endpoint): boolean => kind === "external" || kind === "remoteWrite";
+const isInternet = ({ kind }: Endpoint): boolean =>
+  kind === "external" || kind === "remoteWrite" || kind === "cloudflareEdge" || kind === "cloudflareAccess";
 
-const pods = (labels: Record<string, string>): k8s.NetworkPolicyPeer => ({ podSelector: { matchLabels: labels } });
+const inNamespace = (name: string): k8s.LabelSelector => ({ matchLabels: { "kubernetes.io/metadata.name": name } });
 const block = (cidr: string, except?: string[]): k8s.NetworkPolicyPeer => ({
   ipBlock: { cidr, ...(except === undefined ? {} : { except }) },
 });
 
-const peersOf = (peer: Endpoint, platform: Platform): k8s.NetworkPolicyPeer[] => {
-  const { stores, cluster } = platform;
+/** Nothing for a peer that never meets a pod by itself: visitors end at Traefik on the servers. */
+const peersOf = (
+  peer: Endpoint,
+  direction: Direction,
+  namespace: string,
+  platform: Platform,
+): k8s.NetworkPolicyPeer[] => {
+  if (isInternet(peer)) return [block("0.0.0.0/0", NOT_INTERNET)];
+  const pods = podsOf(platform).get(endpointKey(peer));
+  const asPods: k8s.NetworkPolicyPeer[] =
+    pods === undefined
+      ? []
+      : [
+          {
+            ...(pods.namespace === namespace ? {} : { namespaceSelector: inNamespace(pods.namespace) }),
+            podSelector: { matchLabels: selectorOf(pods.name) },
+          },
+        ];
   switch (peer.kind) {
-    case "workload":
-      return [pods(selectorOf(peer.name))];
-    case "store":
-      return [pods(selectorOf(stores.find(({ name }) => name === peer.name)!.objectName))];
-    case "vmagent":
-      return [pods(selectorOf("vmagent"))];
-    case "external":
-    case "remoteWrite":
-      return [block("0.0.0.0/0", NOT_INTERNET)];
     case "dns":
       return [
-        {
-          namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "kube-system" } },
-          podSelector: { matchLabels: { "k8s-app": "kube-dns" } },
-        },
+        { namespaceSelector: inNamespace("kube-system"), podSelector: { matchLabels: { "k8s-app": "kube-dns" } } },
       ];
     case "kubernetesApi":
       // The Service's address 10.43.0.1:443 has become a server's private address when the policy looks.
-      return [block(cluster.network.subnetCidr)];
+      return [block(platform.cluster.network.subnetCidr)];
     case "traefik":
-      return [
-        ...cluster.servers.map(({ privateAddress }) => block(`${privateAddress}/32`)),
-        ...Array.from({ length: podRanges(platform) }, (_, index) =>
-          block(`${addressAt(parseCidr(cluster.network.podCidr)!, index * 256)}/32`),
-        ),
-      ];
-    case "cloudflare":
-    case "operators":
-      throw new Error(`unreachable: no flow from ${peer.kind} ends in a pod of the namespace`);
+      return [...asPods, ...(isOnServers(platform) ? serverAddresses(direction, platform) : [])];
+    default:
+      return asPods;
   }
+};
+
+/** Whether a Traefik runs in the host's network: the one that serves, or the one for an emergency. */
+const isOnServers = ({ ingress, edge }: Platform): boolean =>
+  ingress.kind === "daemonSet" || edge.mode === "direct" || edge.direct.prepared;
+
+const serverAddresses = (direction: Direction, platform: Platform): k8s.NetworkPolicyPeer[] => {
+  const { cluster } = platform;
+  const pods = parseCidr(cluster.network.podCidr)!;
+  return [
+    ...cluster.servers.map(({ privateAddress }) => block(`${privateAddress}/32`)),
+    ...(direction === "to"
+      ? []
+      : Array.from({ length: podRanges(platform) }, (_, index) => block(`${addressAt(pods, index * 256)}/32`))),
+  ];
 };

@@ -1,0 +1,53 @@
+import type { Platform } from "./platform";
+
+/** Where the Kubernetes API listens on every server, and a booting node says how far it is. */
+export const KUBERNETES_API_PORT = 6443;
+
+/** The internet, as a firewall writes it. */
+export const EVERYBODY = ["0.0.0.0/0", "::/0"] as const;
+
+/** One way into a node from outside its private network. */
+export interface Door {
+  readonly role: "server" | "agent";
+  readonly port: number;
+  readonly protocol: "tcp";
+  readonly from: "cloudflare" | "operators" | "everybody";
+  readonly cidrs: readonly string[];
+  readonly why: string;
+}
+
+/** Every inbound rule that there may be: firewalls, pictures and the walk are made from this list alone. No SSH. */
+export const doors = ({ edge, cluster }: Platform): readonly Door[] => {
+  const operators = cluster.kubernetesApiAllowedCidrs;
+  return [
+    ...visitors(edge),
+    ...(operators.length === 0
+      ? []
+      : ([
+          door("server", KUBERNETES_API_PORT, "operators", operators, "Operators to the Kubernetes API"),
+          // Nothing listens there afterwards.
+          door("agent", KUBERNETES_API_PORT, "operators", operators, "Operators to the status of a booting agent"),
+        ] as const)),
+  ];
+};
+
+const visitors = (edge: Platform["edge"]): Door[] => {
+  if (edge.mode === "direct")
+    return [
+      door("server", 443, "everybody", EVERYBODY, "Everybody, while Cloudflare is bypassed"),
+      door("server", 80, "everybody", EVERYBODY, "Everybody, to be redirected to HTTPS"),
+    ];
+  const { ipv4, ipv6 } = edge.cloudflareCidrs;
+  return edge.kind === "tunnel"
+    ? []
+    : [door("server", edge.originPort, "cloudflare", [...ipv4, ...ipv6], "Cloudflare to the origin")];
+};
+
+const door = (role: Door["role"], port: number, from: Door["from"], cidrs: readonly string[], why: string): Door => ({
+  role,
+  port,
+  protocol: "tcp",
+  from,
+  cidrs,
+  why,
+});

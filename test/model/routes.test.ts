@@ -1,0 +1,129 @@
+import type { RouteArgs, ServiceArgs } from "../../model/definition";
+import { definePlatform, service } from "../../model/definition";
+import { cacheRulesOf, hostsOf, resolveRoutes } from "../../model/routes";
+import { operatorRules, userRules } from "../../model/tunnel-rules";
+
+const one = (hosts: readonly (string | RouteArgs)[], more: Partial<ServiceArgs> = {}) =>
+  service({ image: "x", port: 8000, health: { ready: "/" }, hosts, ...more });
+
+const platform = (services: Parameters<typeof definePlatform>[0]["services"]) =>
+  definePlatform({
+    name: "p",
+    domain: "p.example",
+    cluster: { location: "nbg1", serverType: "cx33", k3s: "v1.36.4+k3s1" },
+    edge: { kind: "tunnel" },
+    services,
+  });
+
+const routesOf = (definition: ReturnType<typeof platform>, accessGuards = true) =>
+  resolveRoutes(definition, { accessGuards });
+const names = { namespace: "p", ingressNamespace: "ingress" };
+
+test("longer paths come first, one very path before what lies below it, and the wildcard after every name", () => {
+  const definition = platform({
+    rest: one(["*"]),
+    web: one(["@", { host: "@", path: "/shop" }]),
+    api: one([
+      { host: "@", path: "/api/v1/" },
+      { host: "@", path: "/shop", exact: true },
+    ]),
+  });
+  expect(routesOf(definition).map(({ fqdn, path, exact, service }) => [fqdn, path, exact, service])).toEqual([
+    ["p.example", "/api/v1", false, "api"],
+    ["p.example", "/shop", true, "api"],
+    ["p.example", "/shop", false, "web"],
+    ["p.example", "/", false, "web"],
+    ["*.p.example", "/", false, "rest"],
+  ]);
+});
+
+test("a host belongs to the service that has its root, and stands there once", () => {
+  const definition = platform({ api: one([{ host: "@", path: "/api" }]), web: one(["@", "www"]) });
+  expect(hostsOf(definition)).toEqual([
+    { fqdn: "p.example", label: "@", service: "web", guard: undefined },
+    { fqdn: "www.p.example", label: "www", service: "web", guard: undefined },
+  ]);
+});
+
+test("what is guarded takes the operators' way, unless addresses are all there is to tell them by", () => {
+  const definition = platform({ admin: one(["admin"], { guard: "operators" }) });
+  expect(routesOf(definition).map(({ via }) => via)).toEqual(["operators"]);
+  expect(routesOf(definition, false).map(({ via }) => via)).toEqual(["traefik"]);
+});
+
+test("fills in how a service is served", () => {
+  const definition = platform({
+    api: one(["api"], { http: { rateLimit: { perSecond: 5 }, cache: "nothing" } }),
+    web: one(["@"]),
+    admin: one(["admin"], { guard: "operators" }),
+  });
+  const [api, web, admin] = routesOf(definition).map(({ http }) => http);
+  expect(web).toEqual({
+    protocol: "http",
+    answersWithinSeconds: 60,
+    maxBody: undefined,
+    rateLimit: undefined,
+    retries: 2,
+    compress: true,
+    frames: "same-origin",
+    contentSecurityPolicy: undefined,
+    cache: "assets",
+  });
+  expect([api?.rateLimit, api?.cache]).toEqual([{ perSecond: 5, burst: 5 }, "nothing"]);
+  expect(admin?.cache).toBe("nothing"); // Cloudflare must not hand on what only operators may see
+});
+
+test("of the cache rules the more exact one comes later, for the last one decides", () => {
+  const definition = platform({
+    api: one(["api", { host: "@", path: "/api" }], { http: { cache: "nothing" } }),
+    web: one(["@", { host: "api", path: "/api/static" }]),
+  });
+  expect(cacheRulesOf(routesOf(definition))).toEqual([
+    { keeps: "assets", routes: [{ fqdn: "p.example", path: "/", exact: false }] },
+    {
+      keeps: "nothing",
+      routes: [
+        { fqdn: "api.p.example", path: "/", exact: false },
+        { fqdn: "p.example", path: "/api", exact: false },
+      ],
+    },
+    { keeps: "assets", routes: [{ fqdn: "api.p.example", path: "/api/static", exact: false }] },
+  ]);
+});
+
+describe("the rules of a tunnel", () => {
+  test("name a host once where Traefik has all of it", () => {
+    const definition = platform({ api: one(["api", { host: "api", path: "/v2" }]), web: one(["@"]) });
+    const traefik = { path: undefined, service: "http://traefik.ingress.svc:8000", access: undefined };
+    expect(userRules(routesOf(definition), names)).toEqual([
+      { hostname: "api.p.example", ...traefik },
+      { hostname: "p.example", ...traefik },
+    ]);
+  });
+
+  test("lead a path straight to its service, and what is longer to Traefik before it", () => {
+    const definition = platform({
+      api: one(["api", { host: "api", path: "/v1/home", via: "service" }, { host: "api", path: "/v1/home/feed.rss" }]),
+    });
+    expect(userRules(routesOf(definition), names)).toEqual([
+      {
+        hostname: "api.p.example",
+        path: "^/v1/home/feed\\.rss(/|$)",
+        service: "http://traefik.ingress.svc:8000",
+        access: undefined,
+      },
+      { hostname: "api.p.example", path: "^/v1/home(/|$)", service: "http://api.p.svc:8000", access: undefined },
+      { hostname: "api.p.example", path: undefined, service: "http://traefik.ingress.svc:8000", access: undefined },
+    ]);
+  });
+
+  test("of the operators never pass Traefik, and ask for a token each time", () => {
+    const definition = platform({ web: one(["@"]), admin: one(["admin"], { guard: "operators" }) });
+    const doors = [{ hostname: "k8s-a.p.example", address: "10.0.1.11" }];
+    expect(operatorRules(routesOf(definition), { namespace: "p", team: "t", apiDoors: doors })).toEqual([
+      { hostname: "admin.p.example", path: undefined, service: "http://admin.p.svc:8000", access: { team: "t" } },
+      { hostname: "k8s-a.p.example", path: undefined, service: "tcp://10.0.1.11:6443", access: { team: "t" } },
+    ]);
+    expect(userRules(routesOf(definition), names).map(({ hostname }) => hostname)).toEqual(["p.example"]);
+  });
+});
