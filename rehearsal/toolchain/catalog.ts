@@ -15,6 +15,7 @@ export const TOOL_NAMES = [
   "kwok",
   "vmagent",
   "victoria-metrics",
+  "traefik",
 ] as const;
 
 export type ToolName = (typeof TOOL_NAMES)[number];
@@ -99,6 +100,7 @@ const PULUMI = "3.259.0";
 const ETCD = "3.6.14";
 const KWOK = "0.8.0";
 const VICTORIA_METRICS = "1.150.0";
+const TRAEFIK = "3.7.9";
 
 /** Pulumi's names for platforms. */
 const PULUMI_PLATFORM: Record<Platform, string> = {
@@ -292,6 +294,22 @@ export const CATALOG: Readonly<Record<ToolName, ToolPin>> = {
     420,
     10,
   ),
+  traefik: {
+    name: "traefik",
+    version: TRAEFIK,
+    purpose: "takes the visitors' requests in, as on the servers",
+    fits: { from: "3.7.8", below: "3.8.0" },
+    versionArguments: ["version"],
+    // Each release has its checksums beside it (traefik_v<version>_checksums.txt); they could not be read for this one.
+    releases: {},
+    go: {
+      module: "traefik",
+      package: "github.com/traefik/traefik/v3/cmd/traefik",
+      ldflags: `${STRIP} -X github.com/traefik/traefik/v3/pkg/version.Version=${TRAEFIK}`,
+      packages: 2639,
+      seconds: 480,
+    },
+  },
 };
 
 /** This machine as the catalog names it, or an error that says which machines are known. */

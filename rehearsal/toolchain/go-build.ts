@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { availableParallelism, setPriority } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, relative, sep } from "node:path";
 import { createInterface } from "node:readline";
 import type { GoRecipe } from "./catalog";
 import { executablesOnPath } from "./path-lookup";
@@ -31,12 +31,15 @@ export class BuildError extends Error {}
 export const findGo = async (environment: NodeJS.ProcessEnv): Promise<string | null> =>
   (await executablesOnPath("go", environment))[0] ?? null;
 
-/** Identifies what a recipe makes: the recipe, and every file of its module. */
+/** Identifies what a recipe makes: the recipe, and every file of its module and of the modules inside it. */
 export async function recipeDigest(modules: string, recipe: GoRecipe): Promise<string> {
   const folder = join(modules, recipe.module);
   const hash = createHash("sha256").update(JSON.stringify([recipe.package, recipe.tags ?? "", recipe.ldflags]));
-  for (const entry of (await readdir(folder)).sort())
-    hash.update(`\n${entry}\n`).update(await readFile(join(folder, entry)));
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, "/"));
+  for (const file of files.sort()) hash.update(`\n${file}\n`).update(await readFile(join(folder, file)));
   return hash.digest("hex").slice(0, 32);
 }
 

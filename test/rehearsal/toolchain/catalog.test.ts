@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { appendFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CATALOG, KWOK_STAGES_FILE, TOOL_NAMES } from "../../../rehearsal/toolchain";
 import { currentPlatform, type ToolPin } from "../../../rehearsal/toolchain/catalog";
+import { recipeDigest } from "../../../rehearsal/toolchain/go-build";
 import { compareVersions, isWithin, readVersion } from "../../../rehearsal/toolchain/versions";
 
 const modules = join(__dirname, "..", "..", "..", "rehearsal", "toolchain", "modules");
@@ -36,6 +38,29 @@ test("the Kubernetes module takes every part of Kubernetes from one release", ()
   for (const [, from, to, version] of replaced) expect([from, version]).toEqual([to, "v0.36.4"]);
 });
 
+test("Traefik is built with the forks that its own go.mod asks for, and with the module that its release leaves out", () => {
+  const folder = join(modules, "traefik");
+  const replaced = [...readFileSync(join(folder, "go.mod"), "utf8").matchAll(/^\t(\S+) => (.+)$/gm)];
+  expect(Object.fromEntries(replaced.map(([, from, to]) => [from, to]))).toEqual({
+    "github.com/abbot/go-http-auth": "github.com/containous/go-http-auth v0.4.1-0.20200324110947-a37a7636d23e",
+    "github.com/gorilla/mux": "github.com/containous/mux v0.0.0-20250523120546-41b6ec3aed59",
+    "github.com/traefik/traefik/dynamic/ext": "./ext",
+  });
+});
+
+test("what a recipe makes depends on every file of its module, also of the modules inside it", async () => {
+  const copy = mkdtempSync(join(tmpdir(), "trivet-modules-"));
+  try {
+    cpSync(join(modules, "traefik"), join(copy, "traefik"), { recursive: true });
+    const before = await recipeDigest(copy, CATALOG.traefik.go);
+    expect(before).toBe(await recipeDigest(modules, CATALOG.traefik.go));
+    appendFileSync(join(copy, "traefik", "ext", "ext.go"), "// changed\n");
+    expect(await recipeDigest(copy, CATALOG.traefik.go)).not.toBe(before);
+  } finally {
+    rmSync(copy, { recursive: true });
+  }
+});
+
 test.each(pins)("%s is downloaded over https, by the pinned version, with a checksum of its own", (_, pin) => {
   const releases = Object.values(pin.releases);
   for (const { url, sha256 } of releases) {
@@ -59,6 +84,11 @@ test.each([
   ["kube-apiserver", "Kubernetes v1.36.4+k3s1\n", "1.36.4"],
   ["kwok", "kwok version v0.8.0 go1.26.8 (linux/amd64)\n", "0.8.0"],
   ["vmagent", "vmagent-20260824-101112-tags-v1.150.0-0-gabcdef\n", "1.150.0"],
+  [
+    "traefik",
+    "Version:      3.7.9\nCodename:     cheddar\nGo version:   go1.26.8\nOS/Arch:      linux/amd64\n",
+    "3.7.9",
+  ],
   ["a tool that says nothing of the kind", "usage: tool [flags]\n", null],
 ])("the version is read from what %s prints", (_, output, version) => {
   expect(readVersion(output)).toBe(version);
