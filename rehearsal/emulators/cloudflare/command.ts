@@ -1,6 +1,10 @@
 import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import { startCloudflareEmulator } from "./emulator";
+import { openFrontDoor } from "./door";
+import { type CloudflareEmulator, startCloudflareEmulator } from "./emulator";
 import { PLANS, type Plan } from "./state";
 
 interface Options {
@@ -11,6 +15,9 @@ interface Options {
   plan: Plan;
   token?: string;
   publicRange: string[];
+  door?: true;
+  doorHttpPort: number;
+  doorHttpsPort: number;
 }
 
 const port = (given: string): number => {
@@ -45,6 +52,9 @@ export async function runCloudflareEmulator(argv: readonly string[]): Promise<nu
       collect,
       [],
     )
+    .option("--door", "play the edge, too: HTTP and HTTPS for visitors of the zones' proxied records")
+    .option("--door-http-port <number>", "of the front door; 0 takes a free one", port, 0)
+    .option("--door-https-port <number>", "of the front door; 0 takes a free one", port, 0)
     .showSuggestionAfterError()
     .exitOverride();
   try {
@@ -68,24 +78,50 @@ export async function runCloudflareEmulator(argv: readonly string[]): Promise<nu
       tokens: [{ value: token }],
       publicRanges: options.publicRange.length > 0 ? options.publicRange : ["127.20.0.0/16"],
     });
+    const door = options.door && (await openDoor(emulator, options));
     const lines = [
       `CLOUDFLARE_BASE_URL=${emulator.baseUrl}`,
       // A token that came from outside is the caller's secret: it is not printed.
       ...(given === undefined ? [`CLOUDFLARE_API_TOKEN=${token}`] : []),
       ...emulator.state.accounts.map(({ id }) => `CLOUDFLARE_ACCOUNT_ID=${id}`),
       ...emulator.state.zones.map(({ id, name }) => `CLOUDFLARE_ZONE_ID=${id} # ${name}`),
+      ...(door ? door.lines : []),
     ];
     process.stdout.write(`${lines.join("\n")}\n`);
     process.stderr.write(
       `${emulator.url}/_emulator/state shows what is there, /_emulator/journal every call. Ctrl-C ends it.\n`,
     );
     await stopped();
+    if (door) await door.close();
     await emulator.close();
     return 0;
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
   }
+}
+
+/** A file holds the authority, because `curl --cacert` takes no text. */
+async function openDoor(
+  emulator: CloudflareEmulator,
+  { host, doorHttpPort: httpPort, doorHttpsPort: httpsPort }: Options,
+) {
+  const door = await openFrontDoor(emulator, { host, httpPort, httpsPort });
+  const folder = await mkdtemp(join(tmpdir(), "trivet-edge-"));
+  const authorityFile = join(folder, "edge-authority.pem");
+  await writeFile(authorityFile, door.authorityPem);
+  return {
+    lines: [
+      `EDGE_HTTP=${door.http}`,
+      `EDGE_HTTPS=${door.https}`,
+      `EDGE_AUTHORITY=${authorityFile}`,
+      `# curl --cacert "$EDGE_AUTHORITY" --connect-to "::\${EDGE_HTTPS#https://}" https://${emulator.state.zones[0]?.name}/`,
+    ],
+    close: async () => {
+      await door.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
 }
 
 const stopped = (): Promise<void> =>

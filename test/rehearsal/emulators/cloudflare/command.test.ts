@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { get, type IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { runCloudflareEmulator } from "../../../../rehearsal/emulators/cloudflare/command";
 
@@ -54,6 +56,20 @@ test("prints where it is and with what to come, answers, and ends well on Ctrl-C
   });
   child.kill("SIGINT");
   expect((await ended).code).toBe(0);
+});
+
+test("with --door it plays the edge, too, and says how to visit it", async () => {
+  const { child, settings, output, ended } = await started(["--door"]);
+  const visit = get(settings["EDGE_HTTP"] ?? "", { headers: { host: "api.honeydue.example" } });
+  const [answer] = (await once(visit, "response")) as [IncomingMessage];
+  expect(answer.headers["x-rehearsal-reason"]).toBe("api.honeydue.example has no A, AAAA or CNAME record");
+  answer.resume();
+  const authority = settings["EDGE_AUTHORITY"] ?? "";
+  expect(await readFile(authority, "utf8")).toContain("BEGIN CERTIFICATE");
+  expect(output.stdout).toContain('--connect-to "::${EDGE_HTTPS#https://}" https://honeydue.example/');
+  child.kill("SIGINT");
+  expect((await ended).code).toBe(0);
+  await expect(readFile(authority)).rejects.toThrow("ENOENT");
 });
 
 test("does not print a token that it was given", async () => {

@@ -1,0 +1,130 @@
+import type { Duplex } from "node:stream";
+import { shownToOrigins } from "../origin-pulls";
+import type { CloudflareState, Zone } from "../state";
+import { EdgeAuthority, type KeyPair } from "./edge-authority";
+import { EdgeError } from "./edge-error";
+import { type OriginAnswer, ORIGIN_LIMITS, Origins } from "./origin";
+import { originCertificateProblem } from "./origin-certificate-check";
+import { resolve, type Target } from "./resolve";
+import { originWay } from "./ssl-mode";
+import { type Answer, type Arrival, endToEnd, originHeaders, type Visit } from "./visit";
+
+export interface EdgeOptions {
+  /** Source address of a connection to an origin; on plain loopback none can be chosen. Default: the system's choice. */
+  from: () => string | undefined;
+  /** Where an address of a record is reached. Default: the address itself. */
+  reach: (address: string, port: number) => { host: string; port: number };
+  /** The clock by which certificates, tokens and kept answers grow old. Default: the machine's. */
+  now: () => Date;
+  /** PEM: whom "Full (strict)" trusts beside the Origin CA. Default: nobody. */
+  publicAuthorities: readonly string[];
+  /** How long an origin may take. Default: as long as Cloudflare waits. */
+  limits: typeof ORIGIN_LIMITS;
+}
+
+/** A connection that was upgraded, from the origin's side. */
+export interface Upgraded {
+  readonly headers: Answer["headers"];
+  readonly stream: Duplex;
+  readonly head: Buffer;
+}
+
+/** What happens to a visit between the visitor and the origin. */
+export class Edge {
+  readonly originPullAuthorityPem: string;
+  readonly #state: CloudflareState;
+  readonly #options: EdgeOptions;
+  readonly #origins: Origins;
+  readonly #sharedCertificate: KeyPair;
+
+  private constructor(state: CloudflareState, options: EdgeOptions, authority: EdgeAuthority, shared: KeyPair) {
+    this.#state = state;
+    this.#options = options;
+    this.#origins = new Origins(options);
+    this.originPullAuthorityPem = authority.certificatePem;
+    this.#sharedCertificate = shared;
+  }
+
+  static async start(state: CloudflareState, given: Partial<EdgeOptions>): Promise<Edge> {
+    const options: EdgeOptions = {
+      from: given.from ?? (() => undefined),
+      reach: given.reach ?? ((host, port) => ({ host, port })),
+      now: given.now ?? (() => new Date()),
+      publicAuthorities: given.publicAuthorities ?? [],
+      limits: given.limits ?? ORIGIN_LIMITS,
+    };
+    const authority = await EdgeAuthority.make("Origin Pull Authority");
+    return new Edge(state, options, authority, await authority.issue("origin-pull.cloudflare.example"));
+  }
+
+  async serve(arrival: Arrival, gone: AbortSignal): Promise<Answer> {
+    const { zone, target } = resolve(this.#state, arrival.host);
+    return this.#ask({ ...arrival, zone }, target, gone);
+  }
+
+  async upgrade(arrival: Arrival): Promise<Upgraded | Answer> {
+    const { zone, target } = resolve(this.#state, arrival.host);
+    const answer = await this.#send({ ...arrival, zone, hasBody: false }, target, {
+      connection: "Upgrade",
+      upgrade: String(arrival.headers.upgrade),
+    });
+    if (!("socket" in answer)) return fromOrigin(answer);
+    const { message, socket, head } = answer;
+    return {
+      headers: { ...endToEnd(message.headers), connection: "Upgrade", upgrade: message.headers.upgrade },
+      stream: socket,
+      head,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#origins.close();
+  }
+
+  async #ask(visit: Visit, target: Target, gone: AbortSignal): Promise<Answer> {
+    const answer = await this.#send(visit, target);
+    if ("socket" in answer) {
+      answer.socket.destroy();
+      throw new EdgeError("badAnswer", "the origin answered 101 to a request that asked for no other protocol");
+    }
+    gone.addEventListener("abort", () => answer.message.destroy(), { once: true });
+    return fromOrigin(answer);
+  }
+
+  #send(visit: Visit, target: Target, more: Answer["headers"] = {}): Promise<OriginAnswer> {
+    const { method, path, body, hasBody, zone } = visit;
+    if (target.kind === "tunnel" || target.kind === "pages")
+      throw new EdgeError("noConnector", `this front door does not carry ${target.kind}s yet`);
+    const way = originWay(visit, this.#clientCertificate(zone), (socket, host) =>
+      originCertificateProblem(socket, host, {
+        state: this.#state,
+        now: this.#options.now(),
+        publicAuthorities: this.#options.publicAuthorities,
+      }),
+    );
+    const addresses = target.kind === "name" ? [target.name] : shuffled(target.addresses);
+    const headers = { ...originHeaders(visit), ...more };
+    return this.#origins.send({ addresses, ...way }, { method, path, headers, body, hasBody });
+  }
+
+  #clientCertificate(zone: Zone): KeyPair | undefined {
+    const shown = shownToOrigins(zone, this.#options.now());
+    if (shown === undefined) return undefined;
+    return shown === "shared" ? this.#sharedCertificate : { certificate: shown.certificate, key: shown.privateKey };
+  }
+}
+
+const fromOrigin = ({ message }: OriginAnswer): Answer => ({
+  status: message.statusCode ?? 200,
+  headers: { ...endToEnd(message.headers), "cf-cache-status": "DYNAMIC" },
+  body: message,
+  trailers: () => message.trailers,
+});
+
+/** Of several addresses the edge takes any. */
+function shuffled<T>(items: readonly T[]): T[] {
+  const left = [...items];
+  const taken: T[] = [];
+  while (left.length > 0) taken.push(...left.splice(Math.floor(Math.random() * left.length), 1));
+  return taken;
+}

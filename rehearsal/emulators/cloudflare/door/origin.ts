@@ -1,0 +1,251 @@
+import { createHash } from "node:crypto";
+import { Agent, type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders, request } from "node:http";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import type { Duplex, Readable } from "node:stream";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import { isNativeError } from "node:util/types";
+import type { KeyPair } from "./edge-authority";
+import { EdgeError, type EdgeErrorKind } from "./edge-error";
+
+/** How the edge speaks to the origin of one visit. */
+export interface OriginDemand {
+  /** Of records, in the order in which they are tried; or a name outside the zones. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+  readonly tls: TlsDemand | undefined;
+}
+
+export interface TlsDemand {
+  readonly serverName: string;
+  readonly clientCertificate: KeyPair | undefined;
+  /** Says what is wrong with the certificate. Undefined: anything goes ("Full"). */
+  readonly check: ((socket: TLSSocket) => string | undefined) | undefined;
+}
+
+export interface OriginMessage {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: OutgoingHttpHeaders;
+  readonly body: Readable;
+  readonly hasBody: boolean;
+}
+
+/** Cloudflare's limits (developers.cloudflare.com/fundamentals/reference/connection-limits, 2026). */
+export const ORIGIN_LIMITS = { connectMilliseconds: 15_000, answerMilliseconds: 100_000 };
+
+export interface OriginOptions {
+  /** Source address of connections. Undefined: the system's choice. */
+  readonly from: () => string | undefined;
+  readonly reach: (address: string, port: number) => { host: string; port: number };
+  readonly limits: typeof ORIGIN_LIMITS;
+}
+
+/** An answer of the origin, or the connection after a 101. */
+export type OriginAnswer = { message: IncomingMessage } | { message: IncomingMessage; socket: Duplex; head: Buffer };
+
+/**
+ * The edge's connections to origins: kept alive and used again as the edge does, one pool for each address, port and kind of TLS. A connection
+ * that cannot be made costs the next address a try; a kept one that the origin closed meanwhile costs a request that has no body another try.
+ */
+export class Origins {
+  readonly #options: OriginOptions;
+  readonly #agents = new Map<string, OriginAgent>();
+
+  constructor(options: OriginOptions) {
+    this.#options = options;
+  }
+
+  async send({ addresses, port, tls }: OriginDemand, message: OriginMessage): Promise<OriginAnswer> {
+    let failure = new EdgeError("originNameUnknown", "there is no address to connect to");
+    for (const address of addresses) {
+      const agent = this.#agent(address, port, tls);
+      try {
+        for (;;) {
+          const answer = await exchange(agent, message, this.#options.limits);
+          if (answer !== "stale") return answer;
+        }
+      } catch (error) {
+        if (!(error instanceof ConnectError)) throw error;
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  close(): void {
+    for (const agent of this.#agents.values()) agent.destroy();
+  }
+
+  #agent(address: string, port: number, tls: TlsDemand | undefined): OriginAgent {
+    const { clientCertificate, check, serverName } = tls ?? {};
+    const shown =
+      clientCertificate && createHash("sha256").update(clientCertificate.certificate).digest("hex").slice(0, 16);
+    const key = [address, port, tls && serverName, shown, check && "checked"].join("|");
+    let agent = this.#agents.get(key);
+    if (agent === undefined) this.#agents.set(key, (agent = new OriginAgent()));
+    // The check reads the state of now, so the newest one counts for connections that are made from here on.
+    agent.open = () => this.#connect(address, port, tls);
+    return agent;
+  }
+
+  async #connect(address: string, port: number, tls: TlsDemand | undefined): Promise<Duplex> {
+    const at = `${address}:${port}`;
+    const end = Date.now() + this.#options.limits.connectMilliseconds;
+    const socket = await this.#connectTcp(address, port, at, end);
+    if (tls === undefined) return socket;
+    const secure = connectTls({
+      socket,
+      ALPNProtocols: ["http/1.1"],
+      // Judged below, by the rules of the zone's mode and the emulator's clock.
+      rejectUnauthorized: false,
+      ...(isIP(tls.serverName) === 0 && { servername: tls.serverName }),
+      ...(tls.clientCertificate && { cert: tls.clientCertificate.certificate, key: tls.clientCertificate.key }),
+    });
+    await opened(secure, "secureConnect", end, (error) => {
+      return new ConnectError("handshake", `the TLS handshake with ${at} failed: ${error?.message ?? "no answer"}`);
+    });
+    const problem = tls.check?.(secure);
+    if (problem === undefined) {
+      const refusal = await accepted(secure);
+      if (refusal === undefined) return secure;
+      throw new ConnectError("handshake", `${at} refuses the edge's certificate: ${refusal}`);
+    }
+    secure.destroy();
+    throw new ConnectError("certificate", `${at}: ${problem}`);
+  }
+
+  async #connectTcp(address: string, port: number, at: string, end: number): Promise<Socket> {
+    const localAddress = this.#options.from();
+    const socket = connectTcp({ ...this.#options.reach(address, port), ...(localAddress && { localAddress }) });
+    socket.setNoDelay(true);
+    await opened(socket, "connect", end, (error) => {
+      const code = (error as NodeJS.ErrnoException | undefined)?.code;
+      if (code === undefined) return new ConnectError("connectTimeout", `${at} did not answer`);
+      return new ConnectError(CONNECT_ERRORS[code] ?? "unreachable", `${at}: ${error?.message ?? code}`);
+    });
+    return socket;
+  }
+}
+
+const CONNECT_ERRORS: Readonly<Record<string, EdgeErrorKind>> = {
+  ECONNREFUSED: "refused",
+  ECONNRESET: "refused",
+  ETIMEDOUT: "connectTimeout",
+  ENOTFOUND: "originNameUnknown",
+  EAI_AGAIN: "originNameUnknown",
+};
+
+/** No request was sent: another address may be tried. */
+class ConnectError extends EdgeError {}
+
+function opened(
+  socket: Socket,
+  event: "connect" | "secureConnect",
+  end: number,
+  failure: (error: Error | undefined) => EdgeError,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (error?: EdgeError) => {
+      clearTimeout(late);
+      for (const each of ["error", "close"]) socket.off(each, fail);
+      socket.off(event, succeed);
+      if (error === undefined) return resolve();
+      socket.on("error", () => undefined);
+      socket.destroy();
+      reject(error);
+    };
+    const succeed = () => settle();
+    const fail = (error?: unknown) => settle(failure(isNativeError(error) ? error : undefined));
+    const late = setTimeout(fail, Math.max(0, end - Date.now()));
+    socket.once(event, succeed).once("error", fail).once("close", fail);
+  });
+}
+
+/** Long for a server that is alive on the same machine; one that gives no session tickets costs a visit this much. */
+const TICKET_MILLISECONDS = 50;
+
+/**
+ * In TLS 1.3 the handshake is over for the client before the server has judged the client's certificate: it says no by an alert, yes by a session
+ * ticket. Gives the alert.
+ */
+function accepted(socket: TLSSocket): Promise<string | undefined> {
+  if (socket.getProtocol() !== "TLSv1.3") return Promise.resolve(undefined);
+  return new Promise((resolve) => {
+    let soon: NodeJS.Immediate | undefined;
+    const settle = (problem?: string) => {
+      clearTimeout(late);
+      clearImmediate(soon);
+      socket.off("session", yes).off("error", no).off("close", closed);
+      if (problem !== undefined) socket.on("error", () => undefined).destroy();
+      resolve(problem);
+    };
+    // Not within the event itself: OpenSSL is still reading then, and what reads on from there waits for ever.
+    const yes = () => void (soon = setImmediate(settle));
+    const no = (error: Error) => settle(error.message);
+    const closed = () => settle("the connection was closed");
+    const late = setTimeout(yes, TICKET_MILLISECONDS);
+    socket.once("session", yes).once("error", no).once("close", closed);
+  });
+}
+
+class OriginAgent extends Agent {
+  open: () => Promise<Duplex> = () => Promise.reject(new Error("no way to connect yet"));
+
+  constructor() {
+    super({ keepAlive: true });
+  }
+
+  override createConnection(_options: unknown, made?: (error: Error | null, socket: Duplex) => void): undefined {
+    this.open().then(
+      (socket) => made?.(null, socket),
+      (error: Error) => made?.(error, undefined as unknown as Duplex),
+    );
+    return undefined;
+  }
+}
+
+/** One request on one connection. "stale": a kept connection was closed by the origin before it took the request. */
+function exchange(
+  agent: Agent,
+  { method, path, headers, body, hasBody }: OriginMessage,
+  { answerMilliseconds }: typeof ORIGIN_LIMITS,
+): Promise<OriginAnswer | "stale"> {
+  return new Promise((resolve, reject) => {
+    const outgoing: ClientRequest = request({ agent, method, path, headers, setHost: false });
+    let late: NodeJS.Timeout | undefined;
+    const fail = (error: Error) => {
+      clearTimeout(late);
+      body.unpipe(outgoing);
+      if (error instanceof EdgeError) return reject(error);
+      if (outgoing.reusedSocket && !hasBody && isClosed(error)) return resolve("stale");
+      reject(new EdgeError("badAnswer", `the origin broke off: ${error.message}`));
+    };
+    outgoing.once("error", fail);
+    // Only now a connection stands: until then nothing of the body is read, so that another address can be tried.
+    outgoing.once("socket", () => {
+      if (hasBody) body.pipe(outgoing);
+      else outgoing.end();
+    });
+    outgoing.once("finish", () => {
+      late = setTimeout(() => {
+        const seconds = answerMilliseconds / 1000;
+        reject(new EdgeError("answerTimeout", `the origin did not begin to answer within ${seconds} s`));
+        outgoing.destroy();
+      }, answerMilliseconds);
+    });
+    outgoing.once("response", (message) => {
+      clearTimeout(late);
+      outgoing.off("error", fail).on("error", () => undefined);
+      resolve({ message });
+    });
+    outgoing.once("upgrade", (message, socket, head) => {
+      clearTimeout(late);
+      resolve({ message, socket, head });
+    });
+  });
+}
+
+const isClosed = (error: Error): boolean => {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "ECONNRESET" || code === "EPIPE";
+};
