@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { z } from "zod";
 import { ApiError, noRoute, type Query } from "./envelope";
-import { type Account, type CloudflareState, HEX_ID, type PermissionArea, type Zone } from "./state";
+import type { PermissionArea } from "./permissions";
+import { type Account, type CloudflareState, HEX_ID, type Zone } from "./state";
 
 /** What every part of the API works on. */
 export interface Context {
@@ -11,14 +12,14 @@ export interface Context {
   isPublic(address: string): boolean;
 }
 
-/** What a route asks of the token. Checked before the handler runs. */
+/** What a route asks of the token, checked before the handler runs; "some": only that there is one, the handler looks closer. */
 declare module "fastify" {
   interface FastifyContextConfig {
-    needs?: PermissionArea;
+    needs?: PermissionArea | "some";
   }
 }
 
-export const needs = (area: PermissionArea) => ({ config: { needs: area } });
+export const needs = (area: PermissionArea | "some") => ({ config: { needs: area } });
 
 export type Params = Readonly<Record<string, string>>;
 export const params = (request: FastifyRequest): Params => request.params as Params;

@@ -13,7 +13,7 @@ import { pagesRoutes } from "./pages";
 import { RateLimit, throttled } from "./rate-limit";
 import { rulesetRoutes } from "./rulesets";
 import { type CloudflareState, cloudflareState, type Inventory } from "./state";
-import { checkPermission, tokenOf, tokenRoutes } from "./tokens";
+import { checkToken, tokenOf, tokenRoutes } from "./tokens";
 import { tunnelRoutes } from "./tunnels";
 import { zoneSettingRoutes } from "./zone-settings";
 import { zoneRoutes } from "./zones";
@@ -78,7 +78,7 @@ async function api4(app: FastifyInstance, context: Context, rateLimit: RateLimit
     if (area === undefined) return;
     const token = tokenOf(context, request);
     reply.headers(rateLimit.count(token.id));
-    checkPermission(token, area, request.method);
+    checkToken(context, request, token, area);
   });
   for (const routes of [
     zoneRoutes,

@@ -1,7 +1,8 @@
 /** The answer form of the Cloudflare API v4: one envelope for results and errors alike. */
 
 export interface Message {
-  code: number;
+  /** Left out by the ruleset engine where a call is not authorized. */
+  code?: number;
   message: string;
   /** Where in the body the fault is, as a JSON pointer; only the ruleset engine gives it. */
   source?: { pointer: string };
@@ -49,7 +50,7 @@ export class ApiError extends Error {
 
   constructor(status: number, errors: Message | readonly Message[], headers: Readonly<Record<string, string>> = {}) {
     const all = Array.isArray(errors) ? (errors as readonly Message[]) : [errors as Message];
-    super(all.map(({ code, message }) => `${message} (${code})`).join("; "));
+    super(all.map(({ code, message }) => (code === undefined ? message : `${message} (${code})`)).join("; "));
     this.name = "ApiError";
     this.status = status;
     this.errors = all;

@@ -1,10 +1,13 @@
 import { randomBytes, webcrypto } from "node:crypto";
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
+import type { FastifyRequest } from "fastify";
 import { z } from "zod";
 import { ApiError, page, paging, refuse, success, text } from "./envelope";
 import { type Context, needs, params, query, type Routes } from "./context";
-import type { CloudflareState } from "./state";
+import { sees } from "./permissions";
+import type { CloudflareState, Zone } from "./state";
+import { tokenOf } from "./tokens";
 
 export interface OriginCertificate {
   /** Decimal digits: the serial number. */
@@ -73,10 +76,12 @@ async function originCa(
   return { key: keys.privateKey, certificate };
 }
 
-/** `*.a.example` stands for one label; the name under it must be a zone of an account here. */
-function checkHostname(hostname: string, state: CloudflareState): void {
+const isWithin = (name: string, zone: Zone): boolean => name === zone.name || name.endsWith(`.${zone.name}`);
+
+/** `*.a.example` stands for one label; the name under it must be of a zone that the token sees. */
+function checkHostname(hostname: string, zones: readonly Zone[]): void {
   const name = hostname.toLowerCase().replace(/^\*\./, "");
-  const known = !name.includes("*") && state.zones.some((zone) => name === zone.name || name.endsWith(`.${zone.name}`));
+  const known = !name.includes("*") && zones.some((zone) => isWithin(name, zone));
   if (!known)
     refuse(
       400,
@@ -95,7 +100,7 @@ async function parsedCsr(csr: string): Promise<x509.Pkcs10CertificateRequest> {
   return refuse(400, 1201, "Failed to parse the certificate signing request");
 }
 
-async function sign(given: unknown, context: Context): Promise<OriginCertificate> {
+async function sign(given: unknown, context: Context, zones: readonly Zone[]): Promise<OriginCertificate> {
   const { state } = context;
   const asked = createBody.safeParse(given);
   if (!asked.success)
@@ -112,7 +117,7 @@ async function sign(given: unknown, context: Context): Promise<OriginCertificate
     refuse(400, 1008, `requested_validity must be one of ${VALIDITY_DAYS.join(", ")} days, got ${validity}`);
   if (hostnames.length > MOST_HOSTNAMES)
     refuse(400, 1007, `A certificate has at most ${MOST_HOSTNAMES} hostnames, got ${hostnames.length}`);
-  for (const hostname of hostnames) checkHostname(hostname, state);
+  for (const hostname of hostnames) checkHostname(hostname, zones);
   const request = await parsedCsr(csr);
   const isRsa = (request.publicKey.algorithm as { name: string }).name.startsWith("RSA");
   if (isRsa !== (kind === "origin-rsa"))
@@ -175,9 +180,19 @@ const shown = ({
 
 export const originCertificateRoutes: Routes = (app, context) => {
   const { state } = context;
-  const valid = () => state.certificates.filter(({ revokedOn }) => revokedOn === undefined);
-  const one = (id: string | undefined): OriginCertificate => {
-    const found = valid().find((each) => each.id === id);
+  const zonesOf = (request: FastifyRequest): readonly Zone[] => {
+    const token = tokenOf(context, request);
+    return state.zones.filter((zone) => sees(token, zone));
+  };
+  const valid = (request: FastifyRequest) => {
+    const zones = zonesOf(request);
+    return state.certificates.filter(
+      ({ revokedOn, hostnames }) =>
+        revokedOn === undefined && hostnames.some((name) => zones.some((zone) => isWithin(name, zone))),
+    );
+  };
+  const one = (request: FastifyRequest): OriginCertificate => {
+    const found = valid(request).find(({ id }) => id === params(request)["certificate_id"]);
     if (found === undefined)
       throw new ApiError(404, { code: 1101, message: "Failed to read certificate from Database" });
     return found;
@@ -185,23 +200,19 @@ export const originCertificateRoutes: Routes = (app, context) => {
 
   app.get("/certificates", needs("ssl"), async (request) => {
     const zoneId = text(query(request)["zone_id"]);
-    const zone = state.zones.find(({ id }) => id === zoneId);
+    const zone = zonesOf(request).find(({ id }) => id === zoneId);
     if (zone === undefined) return refuse(400, 1004, "zone_id is missing or not a zone of yours");
-    const its = valid().filter(({ hostnames }) =>
-      hostnames.some((name) => name === zone.name || name.endsWith(`.${zone.name}`)),
-    );
+    const its = valid(request).filter(({ hostnames }) => hostnames.some((name) => isWithin(name, zone)));
     return page(its, paging(query(request), { usual: 20, most: 50 }), shown);
   });
   app.post("/certificates", needs("ssl"), async (request) => {
-    const certificate = await sign(request.body, context);
+    const certificate = await sign(request.body, context, zonesOf(request));
     state.certificates.push(certificate);
     return success(shown(certificate));
   });
-  app.get("/certificates/:certificate_id", needs("ssl"), async (request) =>
-    success(shown(one(params(request)["certificate_id"]))),
-  );
+  app.get("/certificates/:certificate_id", needs("ssl"), async (request) => success(shown(one(request))));
   app.delete("/certificates/:certificate_id", needs("ssl"), async (request) => {
-    const certificate = one(params(request)["certificate_id"]);
+    const certificate = one(request);
     certificate.revokedOn = context.now().toISOString();
     return success({ id: certificate.id, revoked_at: certificate.revokedOn });
   });

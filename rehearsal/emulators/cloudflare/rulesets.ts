@@ -2,7 +2,9 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { ApiError, type Message, success } from "./envelope";
 import { accountOf, type Context, needs, params, type Routes, zoneOf } from "./context";
+import { allows, type PermissionArea } from "./permissions";
 import { newId, timestamp, type Plan } from "./state";
+import { tokenOf } from "./tokens";
 
 export interface Rule {
   id: string;
@@ -107,6 +109,30 @@ const INVALID_JSON = 20021;
 const NOT_A_VALUE = 20217;
 const INVALID_RULE = 20127;
 
+/** The permission that a phase of a zone asks for. */
+const PHASE_AREAS: Readonly<Record<string, PermissionArea>> = {
+  ddos_l4: "ddos",
+  ddos_l7: "ddos",
+  http_config_settings: "config-settings",
+  http_custom_errors: "custom-errors",
+  http_log_custom_fields: "logs",
+  http_ratelimit: "waf",
+  http_request_cache_settings: "cache-settings",
+  http_request_dynamic_redirect: "redirects",
+  http_request_firewall_custom: "waf",
+  http_request_firewall_managed: "waf",
+  http_request_late_transform: "transform-rules",
+  http_request_origin: "origin-rules",
+  http_request_sanitize: "sanitize",
+  http_request_sbfm: "bots",
+  http_request_transform: "transform-rules",
+  http_response_cache_settings: "cache-settings",
+  http_response_compression: "compression",
+  http_response_firewall_managed: "waf",
+  http_response_headers_transform: "transform-rules",
+};
+const ZONE_AREAS = [...new Set(Object.values(PHASE_AREAS))];
+
 /** Where rulesets live: a zone or an account. */
 interface Home {
   rulesets: Ruleset[];
@@ -116,7 +142,20 @@ interface Home {
 }
 
 /** Zone and account answer alike; only the kind of their entry point differs. */
-function serve(app: FastifyInstance, context: Context, base: string, home: (request: FastifyRequest) => Home): void {
+function serve(app: FastifyInstance, context: Context, base: string, at: (request: FastifyRequest) => Home): void {
+  /** Phases ask for permissions of their own; the list, and what is not there, for any of them. */
+  const authorize = (request: FastifyRequest, { level }: Home, phase?: string): void => {
+    const token = tokenOf(context, request);
+    const own = phase === undefined ? undefined : PHASE_AREAS[phase];
+    const areas = level === "account" ? (["account-rulesets"] as const) : own ? [own] : ZONE_AREAS;
+    if (!areas.some((area) => allows(token, area, request.method)))
+      throw new ApiError(403, { message: "request is not authorized" });
+  };
+  const home = (request: FastifyRequest): Home => {
+    const found = at(request);
+    authorize(request, found);
+    return found;
+  };
   const asked = (request: FastifyRequest) => {
     const parsed = rulesetSchema.safeParse(request.body);
     if (parsed.success) return parsed.data;
@@ -133,6 +172,7 @@ function serve(app: FastifyInstance, context: Context, base: string, home: (requ
     const id = params(request)["ruleset_id"] ?? "";
     const found = at.rulesets.find((one) => one.id === id);
     if (found === undefined) throw new ApiError(404, { code: 10001, message: `could not find ruleset "${id}"` });
+    authorize(request, at, found.phase);
     return found;
   };
   const phaseOf = (phase: string | null | undefined): string => {
@@ -148,10 +188,10 @@ function serve(app: FastifyInstance, context: Context, base: string, home: (requ
   const entrypoint = (at: Home, phase: string) =>
     at.rulesets.find((one) => one.phase === phase && one.kind === at.entrypoint);
 
-  app.get(base, needs("rulesets"), async (request) =>
+  app.get(base, needs("some"), async (request) =>
     success(home(request).rulesets.map(({ rules, ...rest }) => (void rules, rest))),
   );
-  app.post(base, needs("rulesets"), async (request) => {
+  app.post(base, needs("some"), async (request) => {
     const at = home(request);
     const { name, description, kind, phase, rules } = asked(request);
     if (!name) throw refusal(INVALID_JSON, "name is required", "/name");
@@ -162,6 +202,7 @@ function serve(app: FastifyInstance, context: Context, base: string, home: (requ
         "/kind",
       );
     const itsPhase = phaseOf(phase);
+    authorize(request, at, itsPhase);
     if (kind === at.entrypoint && entrypoint(at, itsPhase))
       throw refusal(
         NOT_A_VALUE,
@@ -182,8 +223,8 @@ function serve(app: FastifyInstance, context: Context, base: string, home: (requ
     at.rulesets.push(ruleset);
     return success(ruleset);
   });
-  app.get(`${base}/:ruleset_id`, needs("rulesets"), async (request) => success(find(home(request), request)));
-  app.put(`${base}/:ruleset_id`, needs("rulesets"), async (request) => {
+  app.get(`${base}/:ruleset_id`, needs("some"), async (request) => success(find(home(request), request)));
+  app.put(`${base}/:ruleset_id`, needs("some"), async (request) => {
     const at = home(request);
     const ruleset = find(at, request);
     const { name, description, kind, phase, rules } = asked(request);
@@ -198,22 +239,25 @@ function serve(app: FastifyInstance, context: Context, base: string, home: (requ
     ruleset.last_updated = timestamp(context.now());
     return success(ruleset);
   });
-  app.delete(`${base}/:ruleset_id`, needs("rulesets"), async (request, reply) => {
+  app.delete(`${base}/:ruleset_id`, needs("some"), async (request, reply) => {
     const at = home(request);
     const ruleset = find(at, request);
     at.rulesets.splice(at.rulesets.indexOf(ruleset), 1);
     return reply.status(204).send();
   });
-  app.get(`${base}/phases/:phase/entrypoint`, needs("rulesets"), async (request) => {
+  app.get(`${base}/phases/:phase/entrypoint`, needs("some"), async (request) => {
+    const at = home(request);
     const phase = phaseOf(params(request)["phase"]);
-    const found = entrypoint(home(request), phase);
+    authorize(request, at, phase);
+    const found = entrypoint(at, phase);
     if (found === undefined)
       throw new ApiError(404, { code: 10003, message: `could not find entrypoint ruleset in the ${phase} phase` });
     return success(found);
   });
-  app.put(`${base}/phases/:phase/entrypoint`, needs("rulesets"), async (request) => {
+  app.put(`${base}/phases/:phase/entrypoint`, needs("some"), async (request) => {
     const at = home(request);
     const phase = phaseOf(params(request)["phase"]);
+    authorize(request, at, phase);
     const { name, description, rules } = asked(request);
     const before = entrypoint(at, phase);
     const ruleset: Ruleset = before ?? {

@@ -5,33 +5,17 @@ import type { Dnssec } from "./dnssec";
 import type { OriginCertificate } from "./origin-certificates";
 import type { OriginPullCertificate } from "./origin-pulls";
 import type { PagesProject } from "./pages";
+import { type Grant, type Permission, PERMISSION_AREAS } from "./permissions";
 import type { Ruleset } from "./rulesets";
 import type { Tunnel } from "./tunnels";
 
 export const PLANS = ["free", "pro", "business", "enterprise"] as const;
 export type Plan = (typeof PLANS)[number];
 
-/** A permission group of an API token, by the name in its short form; `edit` includes `read`. */
-export type Permission = `${PermissionArea}:${"read" | "edit"}`;
-export const PERMISSION_AREAS = [
-  "zone",
-  "zone-settings",
-  "dns",
-  "ssl",
-  "rulesets",
-  "tunnel",
-  "access",
-  "service-tokens",
-  "pages",
-] as const;
-export type PermissionArea = (typeof PERMISSION_AREAS)[number];
-
-export interface ApiToken {
+export interface ApiToken extends Grant {
   id: string;
   value: string;
   status: "active" | "disabled" | "expired";
-  /** "all": everything in every account. */
-  permissions: readonly Permission[] | "all";
 }
 
 export interface Zone {
@@ -97,6 +81,8 @@ export interface TokenOptions {
   value: string;
   /** Default: all. */
   permissions?: readonly Permission[] | "all";
+  /** Names or ids of the only zones that it sees. Default: all. */
+  zones?: readonly string[] | "all";
   /** Default: active. */
   status?: ApiToken["status"];
 }
@@ -128,40 +114,62 @@ export function cloudflareState(
     serviceTokens: [],
     pagesProjects: [],
   }));
+  const madeZones = zones.map(({ id, name, plan = "free", account }): Zone => {
+    const owner = account === undefined ? made[0] : made.find((one) => one.id === account || one.name === account);
+    if (owner === undefined)
+      throw new Error(
+        `zone ${name}: there is no account "${account}"; there are: ${made.map((one) => one.name).join(", ")}`,
+      );
+    return {
+      id: checkedId("zones[].id", id) ?? derivedId("zone", name),
+      name: name.toLowerCase(),
+      plan,
+      accountId: owner.id,
+      createdOn,
+      nameServers: ["ada.ns.cloudflare.example", "rob.ns.cloudflare.example"],
+      dnsRecords: [],
+      settings: {},
+      rulesets: [],
+      originPulls: { enabled: false },
+      originPullCertificates: [],
+      dnssec: { wanted: "deleted", isDelegated: false, modifiedOn: null },
+    };
+  });
   return {
     version: 1,
     accounts: made,
-    zones: zones.map(({ id, name, plan = "free", account }): Zone => {
-      const owner = account === undefined ? made[0] : made.find((one) => one.id === account || one.name === account);
-      if (owner === undefined)
-        throw new Error(
-          `zone ${name}: there is no account "${account}"; there are: ${made.map((one) => one.name).join(", ")}`,
-        );
-      return {
-        id: checkedId("zones[].id", id) ?? derivedId("zone", name),
-        name: name.toLowerCase(),
-        plan,
-        accountId: owner.id,
-        createdOn,
-        nameServers: ["ada.ns.cloudflare.example", "rob.ns.cloudflare.example"],
-        dnsRecords: [],
-        settings: {},
-        rulesets: [],
-        originPulls: { enabled: false },
-        originPullCertificates: [],
-        dnssec: { wanted: "deleted", isDelegated: false, modifiedOn: null },
-      };
-    }),
-    tokens: tokens.map(({ value, permissions = "all", status = "active" }) => {
-      if (!/^[A-Za-z0-9_-]{40,}$/.test(value))
-        throw new Error(
-          "tokens[].value: an API token has at least 40 characters, of A-Z, a-z, 0-9, hyphen and underscore",
-        );
-      return { id: derivedId("token", value), value, status, permissions };
-    }),
+    zones: madeZones,
+    tokens: tokens.map((asked) => tokenFrom(asked, madeZones)),
     certificates: [],
     edgeDeploymentSeconds,
     originCa: {},
+  };
+}
+
+function tokenFrom(
+  { value, permissions = "all", zones = "all", status = "active" }: TokenOptions,
+  all: readonly Zone[],
+): ApiToken {
+  if (!/^[A-Za-z0-9_-]{40,}$/.test(value))
+    throw new Error("tokens[].value: an API token has at least 40 characters, of A-Z, a-z, 0-9, hyphen and underscore");
+  const known = PERMISSION_AREAS.flatMap((area): Permission[] => [`${area}:read`, `${area}:edit`]);
+  const unknown = permissions === "all" ? undefined : permissions.find((one) => !known.includes(one));
+  if (unknown !== undefined)
+    throw new Error(`tokens[].permissions: there is no "${unknown}"; there are: ${known.join(", ")}`);
+  const idOf = (zone: string): string => {
+    const found = all.find(({ id, name }) => id === zone || name === zone.toLowerCase());
+    if (found === undefined)
+      throw new Error(
+        `tokens[].zones: there is no zone "${zone}"; there are: ${all.map(({ name }) => name).join(", ")}`,
+      );
+    return found.id;
+  };
+  return {
+    id: derivedId("token", value),
+    value,
+    status,
+    permissions,
+    zones: zones === "all" ? "all" : zones.map(idOf),
   };
 }
 

@@ -1,7 +1,8 @@
 import type { FastifyRequest } from "fastify";
 import { ApiError, success } from "./envelope";
-import { accountOf, type Context, type Routes } from "./context";
-import type { ApiToken, Permission, PermissionArea } from "./state";
+import { accountOf, type Context, params, type Routes } from "./context";
+import { allows, type PermissionArea, sees } from "./permissions";
+import type { ApiToken } from "./state";
 
 const bearer = (request: FastifyRequest): string | undefined => {
   const header = request.headers.authorization;
@@ -25,13 +26,31 @@ export function tokenOf({ state }: Context, request: FastifyRequest): ApiToken {
   return token;
 }
 
-export function checkPermission(token: ApiToken, area: PermissionArea, method: string): void {
+/** Whether a call may be answered at all: the token is alive, has the permission, and sees the zone or account of the path. */
+export function checkToken(
+  context: Context,
+  request: FastifyRequest,
+  token: ApiToken,
+  area: PermissionArea | "some",
+): void {
   if (token.status !== "active") throw new ApiError(403, { code: 9109, message: "Invalid access token" });
-  if (token.permissions === "all") return;
-  const wanted: Permission[] =
-    method === "GET" || method === "HEAD" ? [`${area}:read`, `${area}:edit`] : [`${area}:edit`];
-  if (!wanted.some((one) => token.permissions.includes(one)))
-    throw new ApiError(403, { code: 10000, message: "Authentication error" });
+  checkReach(context, request, token);
+  if (area !== "some" && !allows(token, area, request.method)) throw notAllowed();
+}
+
+const notAllowed = (): ApiError => new ApiError(403, { code: 10000, message: "Authentication error" });
+
+function checkReach({ state }: Context, request: FastifyRequest, token: ApiToken): void {
+  const { zone_id: zoneId, account_id: accountId } = params(request);
+  const zone = state.zones.find(({ id }) => id === zoneId);
+  if (zone && !sees(token, zone)) {
+    const isZoneItself = request.routeOptions.url?.endsWith("/:zone_id");
+    throw isZoneItself
+      ? new ApiError(403, { code: 9109, message: "Unauthorized to access requested resource" })
+      : notAllowed();
+  }
+  const isOwner = state.zones.some((one) => one.accountId === accountId && sees(token, one));
+  if (accountId !== undefined && token.zones !== "all" && !isOwner) throw notAllowed();
 }
 
 export const tokenRoutes: Routes = (app, context) => {

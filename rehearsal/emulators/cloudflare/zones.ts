@@ -1,6 +1,8 @@
 import { ApiError, page, paging, success, text } from "./envelope";
 import { type Context, needs, query, type Routes, zoneOf } from "./context";
+import { sees } from "./permissions";
 import type { Plan, Zone } from "./state";
+import { tokenOf } from "./tokens";
 
 /** Monthly price in USD when paid by the month (cloudflare.com/plans, 2026). */
 const PLAN_SHOWN: Record<Plan, { id: string; name: string; price: number }> = {
@@ -67,7 +69,9 @@ export const zoneRoutes: Routes = (app, context) => {
     const account = text(asked["account.id"]);
     const accountName = text(asked["account.name"]);
     const status = text(asked["status"]);
+    const token = tokenOf(context, request);
     const fits = (zone: Zone): boolean => {
+      if (!sees(token, zone)) return false;
       if (account !== undefined && zone.accountId !== account) return false;
       if (
         accountName !== undefined &&
