@@ -37,6 +37,8 @@ interface Left {
   mark: string | undefined;
   /** Why it is not removed by itself, or undefined. */
   inUse?: string | undefined;
+  /** What to do where it is another's. @default rename the platform, or import it */
+  otherwise?: string;
   remove(): Promise<void>;
 }
 
@@ -73,7 +75,7 @@ export function lostAnswerOptions({ hetzner, cloudflare, installation }: LostAns
       if (!left) return false;
       if (left.mark !== mark) {
         void pulumi.log.error(
-          `${left.title} exists already and is not of this stack. Rename the platform, or take it into the state: pulumi import ${type}`,
+          `${left.title} exists already and is not of this stack. ${left.otherwise ?? `Rename the platform, or take it into the state: pulumi import ${type}`}`,
         );
         return false;
       }
@@ -181,6 +183,53 @@ const FINDERS: Readonly<Record<string, Find>> = {
         },
       }
     );
+  },
+  // One a phase and zone, whoever made it.
+  "cloudflare:index/ruleset:Ruleset": async ({ cloudflare }, inputs) => {
+    const [zone, phase] = [String(inputs["zoneId"]), String(inputs["phase"])];
+    const answer = await cloudflare.get<{
+      result: { id: string; name: string; kind: string; phase: string; description?: string }[];
+    }>(`/zones/${zone}/rulesets`);
+    const ruleset = answer?.result.find((one) => one.kind === "zone" && one.phase === phase);
+    return (
+      ruleset && {
+        title: `ruleset "${ruleset.name}" (id ${ruleset.id}) of the phase ${phase}`,
+        mark: ruleset.description?.replace(/^trivet /, ""),
+        otherwise:
+          "A zone has one a phase. Move its rules into edge.zone, then take it over: " +
+          `pulumi import cloudflare:index/ruleset:Ruleset <name> zones/${zone}/${ruleset.id}; or delete it at Cloudflare`,
+        remove: async () => {
+          await cloudflare.send("DELETE", `/zones/${zone}/rulesets/${ruleset.id}`);
+        },
+      }
+    );
+  },
+  // Of a project that is in this stack's state.
+  "cloudflare:index/pagesDomain:PagesDomain": async ({ cloudflare }, inputs, mine) => {
+    const [account, project, name] = ["accountId", "projectName", "name"].map((key) => String(inputs[key]));
+    const path = `/accounts/${account}/pages/projects/${project}/domains/${name}`;
+    return (await cloudflare.get(path)) === undefined
+      ? undefined
+      : {
+          title: `domain ${name} of the Pages project ${project}`,
+          mark: mine,
+          remove: async () => {
+            await cloudflare.send("DELETE", path);
+          },
+        };
+  },
+  "cloudflare:index/pagesProject:PagesProject": async ({ cloudflare }, inputs) => {
+    const [account, name] = [String(inputs["accountId"]), String(inputs["name"])];
+    return (await cloudflare.get(`/accounts/${account}/pages/projects/${name}`)) === undefined
+      ? undefined
+      : {
+          title: `Pages project ${name}`,
+          mark: undefined, // it has no field for one
+          otherwise:
+            "If a run that was interrupted made it, or somebody by hand, take it over: " +
+            `pulumi import cloudflare:index/pagesProject:PagesProject <name> ${account}/${name}`,
+          remove: async () => {},
+        };
   },
   // A zone takes the same certificate once; its key is in this stack's state alone.
   "cloudflare:index/authenticatedOriginPullsCertificate:AuthenticatedOriginPullsCertificate": async (

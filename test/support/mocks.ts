@@ -16,6 +16,7 @@ export interface Registered {
 /** Options as the engine gets them; hooks by their kind, each with the names that are bound. */
 export interface RegisteredOptionsOf {
   readonly protect: boolean;
+  readonly retainOnDelete: boolean;
   readonly deleteBeforeReplace: boolean;
   readonly ignoreChanges: readonly string[];
   /** Undefined: none. */
@@ -71,7 +72,7 @@ export async function registered(
         counts.set(type, count);
         const given = plain(inputs) as Record<string, unknown>;
         if (unknown) return { id: undefined, state: given };
-        return { id: String(1000 + seen.length), state: { ...given, ...computed(type, name, count) } };
+        return { id: String(1000 + seen.length), state: { ...given, ...computed(type, name, count, given) } };
       },
     },
     "trivet",
@@ -125,6 +126,7 @@ function watchRequests(): ReadonlyMap<string, RegisteredOptionsOf> {
       const hooks = request.getHooks();
       options.set(`${request.getType()}::${request.getName()}`, {
         protect: request.getProtect() ?? false,
+        retainOnDelete: request.getRetainondelete() ?? false,
         deleteBeforeReplace: request.getDeletebeforereplace(),
         ignoreChanges: request.getIgnorechangesList(),
         replacementTrigger: request.getReplacementTrigger()?.toJavaScript(),
@@ -156,7 +158,7 @@ function plain(value: unknown): unknown {
 }
 
 /** What the providers would have computed. PEM texts have the length of real ones, so that sizes mean something. */
-function computed(type: string, name: string, count: number): Record<string, unknown> {
+function computed(type: string, name: string, count: number, given: Record<string, unknown>): Record<string, unknown> {
   switch (type) {
     case "tls:index/privateKey:PrivateKey":
       return { privateKeyPem: pem("PRIVATE KEY", name, 227), publicKeyPem: pem("PUBLIC KEY", name, 178) };
@@ -173,6 +175,10 @@ function computed(type: string, name: string, count: number): Record<string, unk
       return { ipAddress: `${MOCK_ADDRESSES}.${10 + count}` };
     case "cloudflare:index/originCaCertificate:OriginCaCertificate":
       return { certificate: pem("CERTIFICATE", name, 900) };
+    case "cloudflare:index/pagesProject:PagesProject":
+      return { subdomain: `${String(given["name"])}.pages.dev` };
+    case "cloudflare:index/zoneDnssec:ZoneDnssec":
+      return { ds: "honeydue.example. 3600 IN DS 2371 13 2 ABCDEF" };
     default:
       return {};
   }

@@ -7,6 +7,7 @@ import { honeyduePlatform } from "../../support/platform";
 
 const RECORD = "cloudflare:index/dnsRecord:DnsRecord";
 const SETTING = "cloudflare:index/zoneSetting:ZoneSetting";
+const RULESET = "cloudflare:index/ruleset:Ruleset";
 const CERTIFICATE = "cloudflare:index/originCaCertificate:OriginCaCertificate";
 
 const build = (platform: Platform = honeyduePlatform(), handedBack = false): Promise<Registered[]> =>
@@ -21,6 +22,17 @@ const build = (platform: Platform = honeyduePlatform(), handedBack = false): Pro
         handedBack,
       }),
   );
+
+const strictTransport = (wanted: Record<string, unknown>) => ({
+  strict_transport_security: {
+    enabled: false,
+    max_age: 0,
+    include_subdomains: false,
+    preload: false,
+    nosniff: false,
+    ...wanted,
+  },
+});
 
 describe("the proxied edge", () => {
   test("makes a proxied record for each host and node, named by both", async () => {
@@ -41,13 +53,24 @@ describe("the proxied edge", () => {
 
   test("has Cloudflare check the origin's certificate, and browsers use TLS 1.2 or later", async () => {
     const settings = ofType(await build(), SETTING).map(({ inputs }) => [inputs["settingId"], inputs["value"]]);
-    expect(Object.fromEntries(settings as [string, string][])).toEqual({
+    expect(Object.fromEntries(settings as [string, unknown][])).toEqual({
       ssl: "strict",
       min_tls_version: "1.2",
       tls_1_3: "on",
       always_use_https: "on",
       automatic_https_rewrites: "on",
+      http3: "on",
+      websockets: "on",
+      security_header: strictTransport({ enabled: true, max_age: 2_592_000, nosniff: true }),
     });
+  });
+
+  test("takes HSTS back where it is not wanted, in place of leaving it as it was", async () => {
+    const platform = honeyduePlatform();
+    const { edge } = platform;
+    const all = await build({ ...platform, edge: { ...edge, zone: { ...edge.zone, hsts: undefined, http3: false } } });
+    expect(only(all, SETTING, "honeydue-security-header").inputs["value"]).toEqual(strictTransport({}));
+    expect(only(all, SETTING, "honeydue-http3").inputs["value"]).toBe("off");
   });
 
   test("puts every setting back to what a new zone has where the zone is handed back", async () => {
@@ -58,6 +81,9 @@ describe("the proxied edge", () => {
       tls_1_3: "on",
       always_use_https: "off",
       automatic_https_rewrites: "on",
+      http3: "on",
+      websockets: "on",
+      security_header: strictTransport({}),
     });
   });
 
@@ -97,6 +123,75 @@ describe("the proxied edge", () => {
   test("signs the request with a key that is never in clear", async () => {
     const { inputs } = only(await build(), "tls:index/certRequest:CertRequest", "honeydue-origin-request");
     expect(secretValue(inputs["privateKeyPem"])).toContain("PRIVATE KEY");
+  });
+
+  test("makes what the zone has beside hosts: rules, mail, sites and signatures", async () => {
+    const platform = honeyduePlatform();
+    const { edge } = platform;
+    const site = { name: "docs", projectName: "honeydue-docs", branch: "main", repository: undefined };
+    const all = await build({
+      ...platform,
+      edge: {
+        ...edge,
+        zone: {
+          ...edge.zone,
+          dnssec: true,
+          redirects: [{ fromFqdn: "www.honeydue.example", toFqdn: "honeydue.example", permanent: true }],
+        },
+        sites: [{ ...site, hosts: [{ fqdn: "docs.honeydue.example", label: "docs" }] }],
+        records: [
+          {
+            key: "mail-spf",
+            fqdn: "honeydue.example",
+            type: "TXT",
+            content: "v=spf1 -all",
+            priority: undefined,
+            ttlSeconds: 1,
+          },
+        ],
+      },
+    });
+    expect(only(all, RECORD, "honeydue-www-a").inputs).toMatchObject({ content: "192.0.2.1", proxied: true });
+    expect(only(all, RECORD, "honeydue-record-mail-spf").inputs).toMatchObject({
+      type: "TXT",
+      content: '"v=spf1 -all"',
+      proxied: false,
+      comment: "trivet 00112233445566ff",
+    });
+    expect(only(all, RULESET, "honeydue-redirects").inputs).toMatchObject({
+      phase: "http_request_dynamic_redirect",
+      description: "trivet 00112233445566ff",
+    });
+    expect(only(all, RULESET, "honeydue-redirects").options.deleteBeforeReplace).toBe(true);
+    expect(only(all, RECORD, "honeydue-site-docs-docs").inputs).toMatchObject({
+      type: "CNAME",
+      content: "honeydue-docs.pages.dev",
+      proxied: true,
+    });
+    expect(only(all, "cloudflare:index/pagesDomain:PagesDomain", "honeydue-site-docs-docs").inputs).toEqual({
+      accountId: edge.zone.accountId,
+      projectName: "honeydue-docs",
+      name: "docs.honeydue.example",
+    });
+    const signed = only(all, "cloudflare:index/zoneDnssec:ZoneDnssec", "honeydue-dnssec");
+    expect(signed.inputs).toEqual({ zoneId: edge.zone.id, status: "active" });
+    // Ended before the registrar's record is, they would take the domain with them.
+    expect(signed.options).toMatchObject({ retainOnDelete: true, ignoreChanges: ["status"] });
+  });
+
+  test("keeps nothing of a guarded host at Cloudflare, which would give it to everybody", async () => {
+    const rulesets = ofType(await build(), RULESET);
+    expect(rulesets.map(({ name }) => name)).toEqual(["honeydue-cache"]);
+    expect(rulesets[0]!.inputs["rules"]).toEqual([
+      {
+        ref: "cache-1",
+        description: "Nothing is kept",
+        enabled: true,
+        expression: 'http.host eq "admin.honeydue.example"',
+        action: "set_cache_settings",
+        actionParameters: { cache: false },
+      },
+    ]);
   });
 
   test("needs no certificate where Cloudflare speaks plain HTTP to the origin", async () => {

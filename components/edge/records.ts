@@ -1,0 +1,167 @@
+import * as cloudflare from "@pulumi/cloudflare";
+import * as pulumi from "@pulumi/pulumi";
+import type { ClusterNode, Platform } from "../../model/platform";
+import type { CloudOptions } from "../cloud-options";
+
+/** Where a name leads. */
+export type Destination =
+  | { readonly kind: "node"; readonly node: ClusterNode["name"]; readonly family: "ipv4" | "ipv6" }
+  | { readonly kind: "tunnel"; readonly tunnel: "users" | "operators" }
+  /** The name that has the nodes' addresses while a tunnel is bypassed. */
+  | { readonly kind: "direct"; readonly fqdn: string }
+  | { readonly kind: "nowhere" };
+
+export interface WantedRecord {
+  /** Child of the edge's name, made from what the record is for, never from what it says. */
+  readonly role: string;
+  readonly fqdn: string;
+  readonly type: "A" | "AAAA" | "CNAME";
+  readonly destination: Destination;
+  readonly proxied: boolean;
+  /** 1 is Cloudflare's own choice, the only one for proxied records. */
+  readonly ttlSeconds: number;
+}
+
+/** For a name that no request ever passes: a rule at the edge answers first. An address of TEST-NET-1 (RFC 5737), as Cloudflare advises. */
+const NOWHERE = "192.0.2.1";
+
+/**
+ * The records of all hosts.
+ *
+ * Proxied: one a host and node (two with IPv6). Cloudflare picks one for each connection and tries another when it does not answer, so a lost
+ * node costs a retry, no request. Behind a tunnel: one a host, to the tunnel. While Cloudflare is bypassed the same records are changed
+ * in place, so that no name is ever without one: proxied ones become grey, and what led to a tunnel leads to one more name, which has
+ * the nodes' addresses (a name with a CNAME can have no others, and the engine makes before it deletes).
+ */
+export function wantedRecords({ edge, cluster, domain }: Platform): readonly WantedRecord[] {
+  const isDirect = edge.mode === "direct";
+  const cloud = isDirect ? GREY(edge.direct.recordTtlSeconds) : PROXIED;
+
+  const toNodes = (role: string, fqdn: string, how: Pick<WantedRecord, "proxied" | "ttlSeconds">): WantedRecord[] =>
+    cluster.servers.flatMap(({ name: node }) => [
+      {
+        role: `${role}-${node}`,
+        fqdn,
+        type: "A",
+        destination: { kind: "node", node, family: "ipv4" },
+        ...how,
+      } as const,
+      ...(cluster.ipv6
+        ? [
+            {
+              role: `${role}-${node}-ipv6`,
+              fqdn,
+              type: "AAAA",
+              destination: { kind: "node", node, family: "ipv6" },
+              ...how,
+            } as const,
+          ]
+        : []),
+    ]);
+  const directName = `direct.${domain}`;
+  const hosts = edge.hosts.flatMap(({ fqdn, label, guard }): WantedRecord[] => {
+    const role = roleOf(label);
+    // What is guarded stays behind Access, also while everything else bypasses Cloudflare.
+    if (guard !== undefined && edge.operators?.tunnel !== undefined)
+      return [{ role, fqdn, type: "CNAME", destination: { kind: "tunnel", tunnel: "operators" }, ...PROXIED }];
+    if (edge.kind === "proxied") return toNodes(role, fqdn, cloud);
+    const destination: Destination = isDirect
+      ? { kind: "direct", fqdn: directName }
+      : { kind: "tunnel", tunnel: "users" };
+    return [{ role, fqdn, type: "CNAME", destination, ...cloud }];
+  });
+
+  const [first] = cluster.servers;
+  const redirects = edge.zone.redirects.flatMap(({ fromFqdn }): WantedRecord[] => {
+    const role = roleOf(fromFqdn === domain ? "@" : fromFqdn.slice(0, -domain.length - 1));
+    if (isDirect && edge.kind === "proxied") return toNodes(role, fromFqdn, cloud);
+    if (isDirect)
+      return [{ role, fqdn: fromFqdn, type: "CNAME", destination: { kind: "direct", fqdn: directName }, ...cloud }];
+    return edge.kind === "proxied"
+      ? [
+          {
+            role: `${role}-${first!.name}`,
+            fqdn: fromFqdn,
+            type: "A",
+            destination: { kind: "nowhere" },
+            ...PROXIED,
+          },
+        ]
+      : // The users' tunnel never sees a request for it either.
+        [{ role, fqdn: fromFqdn, type: "CNAME", destination: { kind: "tunnel", tunnel: "users" }, ...PROXIED }];
+  });
+
+  // First, so that what leads to them does not lead nowhere.
+  const direct = isDirect && edge.kind === "tunnel" ? toNodes("direct", directName, cloud) : [];
+  return [...direct, ...hosts, ...redirects];
+}
+
+const PROXIED = { proxied: true, ttlSeconds: 1 } as const;
+const GREY = (ttlSeconds: number) => ({ proxied: false, ttlSeconds }) as const;
+
+/** `@` and `*` are no names for a resource. */
+const roleOf = (label: string): string => (label === "@" ? "apex" : label === "*" ? "any" : label);
+
+export interface RecordsArgs {
+  platform: Platform;
+  contents: {
+    readonly ipv4: Readonly<Record<ClusterNode["name"], pulumi.Input<string>>>;
+    /** Empty where nodes have none. */
+    readonly ipv6: Readonly<Record<ClusterNode["name"], pulumi.Input<string>>>;
+    /** `<id>.cfargotunnel.com` */
+    readonly tunnels: Readonly<Partial<Record<"users" | "operators", pulumi.Input<string>>>>;
+  };
+  comment: pulumi.Input<string>;
+  cloudOptions: CloudOptions;
+}
+
+export function makeRecords(
+  name: string,
+  { platform, contents, comment, cloudOptions }: RecordsArgs,
+  opts: pulumi.CustomResourceOptions,
+): readonly cloudflare.DnsRecord[] {
+  const contentOf = (destination: Destination): pulumi.Input<string> => {
+    switch (destination.kind) {
+      case "node":
+        return known(contents[destination.family][destination.node], destination);
+      case "tunnel":
+        return known(contents.tunnels[destination.tunnel], destination);
+      case "direct":
+        return destination.fqdn;
+      case "nowhere":
+        return NOWHERE;
+    }
+  };
+  const make = (
+    { role, fqdn, type, destination, proxied, ttlSeconds }: WantedRecord,
+    dependsOn: readonly cloudflare.DnsRecord[],
+  ): cloudflare.DnsRecord =>
+    new cloudflare.DnsRecord(
+      `${name}-${role}`,
+      {
+        zoneId: platform.edge.zone.id,
+        name: fqdn,
+        type,
+        content: contentOf(destination),
+        proxied,
+        ttl: ttlSeconds,
+        comment,
+      },
+      cloudOptions({ ...opts, ...(dependsOn.length === 0 ? {} : { dependsOn: [...dependsOn] }) }),
+    );
+
+  const wanted = wantedRecords(platform);
+  const directNames = new Set(
+    wanted.flatMap(({ destination }) => (destination.kind === "direct" ? destination.fqdn : [])),
+  );
+  const leadsOn = ({ fqdn }: WantedRecord): boolean => !directNames.has(fqdn);
+  // What a name leads to is there before the name leads to it.
+  const direct = wanted.filter((record) => !leadsOn(record)).map((record) => make(record, []));
+  return [...direct, ...wanted.filter(leadsOn).map((record) => make(record, direct))];
+}
+
+function known<T>(content: T | undefined, destination: Destination): T {
+  if (content === undefined)
+    throw new Error(`nothing was made that a record could lead to: ${JSON.stringify(destination)}`);
+  return content;
+}
