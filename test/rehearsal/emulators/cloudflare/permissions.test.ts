@@ -166,7 +166,7 @@ describe("a token of one zone", () => {
 });
 
 /** What all phases shared before each had its own. */
-const OLD_NAME: string = "rulesets:edit";
+const OLD_NAME: unknown = "rulesets:edit";
 
 test.each<[string, CloudflareEmulatorOptions["tokens"], string]>([
   ["a zone", [{ value: TOKEN, zones: ["nowhere.example"] }], "there are: honeydue.example, other.example"],
