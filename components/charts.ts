@@ -1,8 +1,11 @@
 import { App, type Chart } from "cdk8s";
 import type { Platform } from "../model/platform";
+import { ConnectorsChart } from "./connectors/charts/connectors";
+import { MaintenanceChart } from "./ingress/charts/maintenance";
 import { RoutesChart } from "./ingress/charts/routes";
 import { TraefikChart } from "./ingress/charts/traefik";
 import { VmagentChart } from "./metrics/charts/vmagent";
+import { deployedTunnels } from "./pods/charts/connector";
 import { PrioritiesChart } from "./pods/charts/priorities";
 import { NetworkPoliciesChart } from "./policies/charts/network-policies";
 import { RedisChart } from "./stores/charts/redis";
@@ -57,6 +60,8 @@ export const charts = (platform: Platform): readonly Manifest[] => {
     new NamespaceChart(app, "namespace", platform),
     new PrioritiesChart(app, "priorities", platform.name),
     new TraefikChart(app, "traefik", platform),
+    ...(deployedTunnels(platform).length === 0 ? [] : [new ConnectorsChart(app, "connectors", platform)]),
+    ...(platform.maintenance.length > 0 ? [new MaintenanceChart(app, "maintenance", platform)] : []),
     new NetworkPoliciesChart(app, "policies", platform),
     ...platform.stores.map((store) => new RedisChart(app, store.objectName, platform, store)),
     ...(platform.metrics === undefined ? [] : [new VmagentChart(app, "vmagent", platform, platform.metrics)]),

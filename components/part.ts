@@ -36,7 +36,7 @@ export function makePart(
   ];
 }
 
-export type Part = "policies" | "ingress" | "stores" | "workloads" | "metrics";
+export type Part = "policies" | "ingress" | "connectors" | "stores" | "workloads" | "metrics";
 
 const NAME_LABEL = "app.kubernetes.io/name";
 const COMPONENT_LABEL = "app.kubernetes.io/component";
@@ -44,6 +44,8 @@ const COMPONENT_LABEL = "app.kubernetes.io/component";
 /** Of the label `app.kubernetes.io/component`. */
 const PART_OF_COMPONENT: Readonly<Record<string, Part>> = {
   ingress: "ingress",
+  maintenance: "ingress",
+  connector: "connectors",
   store: "stores",
   service: "workloads",
   worker: "workloads",
@@ -67,7 +69,14 @@ export function partsOf(manifests: readonly Manifest[]): Readonly<Record<Part, r
       return name !== undefined && component !== undefined ? [[name, component] as const] : [];
     }),
   );
-  const parts: Record<Part, Manifest[]> = { policies: [], ingress: [], stores: [], workloads: [], metrics: [] };
+  const parts: Record<Part, Manifest[]> = {
+    policies: [],
+    ingress: [],
+    connectors: [],
+    stores: [],
+    workloads: [],
+    metrics: [],
+  };
   for (const manifest of manifests) {
     const { labels = {} } = manifest.metadata;
     const component = labels[COMPONENT_LABEL] ?? componentOf.get(labels[NAME_LABEL] ?? "");
@@ -79,6 +88,7 @@ export function partsOf(manifests: readonly Manifest[]): Readonly<Record<Part, r
 
 /** Every Secret has exactly one owner, or nobody would make it. */
 export const ownerOf = ({ ingressNamespace, stores, metrics }: Platform, object: SecretObject): Part => {
+  if (Object.values(object.entries).some(({ kind }) => kind === "tunnelToken")) return "connectors";
   if (object.namespace === ingressNamespace) return "ingress";
   if (stores.some(({ passwordSecretName }) => passwordSecretName === object.name)) return "stores";
   if (metrics?.token.secretName === object.name) return "metrics";

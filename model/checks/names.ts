@@ -15,9 +15,19 @@ const LONGEST_WORKLOAD_NAME = 40;
 const LONGEST_POOL_NAME = 20;
 
 /** Names that Trivet's own objects in the namespace have, or that Kubernetes gives a meaning to. */
-const RESERVED = new Set(["vmagent", "traefik", "ingress", "kubernetes", "localhost", "default", "default-deny"]);
+const RESERVED = new Set([
+  "vmagent",
+  "traefik",
+  "traefik-direct",
+  "maintenance",
+  "ingress",
+  "kubernetes",
+  "localhost",
+  "default",
+  "default-deny",
+]);
 
-const RESERVED_NAMESPACES = new Set(["default", "kube-system", "kube-public", "kube-node-lease", "ingress"]);
+const RESERVED_NAMESPACES = new Set(["default", "kube-system", "kube-public", "kube-node-lease", "ingress", "edge"]);
 
 const suggestedName = (name: string): { suggestion?: string } => {
   const suggestion = name

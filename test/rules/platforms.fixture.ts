@@ -1,8 +1,10 @@
+import { parse } from "yaml";
 import { charts, type Manifest } from "../../components/charts";
-import { definePlatform, type PlatformDefinition, service } from "../../model/definition";
+import { definePlatform, type PlatformDefinition, secret, service } from "../../model/definition";
 import type { Platform } from "../../model/platform";
 import { resolve } from "../../model/resolve";
 import type { RawSettings } from "../../model/settings";
+import { NOTHING_UNBUILT, UNBUILT } from "../../model/unbuilt";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "../model/honeydue.fixture";
 import { pooled } from "../model/pooled.fixture";
@@ -14,8 +16,8 @@ export interface Subject {
   readonly manifests: readonly Manifest[];
 }
 
-export const subjectOf = (definition: PlatformDefinition, settings: RawSettings): Subject => {
-  const { platform, problems } = resolve(definition, settings);
+export const subjectOf = (definition: PlatformDefinition, settings: RawSettings, unbuilt = UNBUILT): Subject => {
+  const { platform, problems } = resolve(definition, settings, unbuilt);
   if (platform === undefined) throw new Error(JSON.stringify(problems));
   return { platform, manifests: charts(platform) };
 };
@@ -45,6 +47,60 @@ const smallSettings: RawSettings = {
   secretNames: [],
 };
 
+const everyOption = {
+  answersWithinSeconds: 30,
+  maxBody: "20Mi",
+  rateLimit: { perSecond: 10, burst: 50 },
+  retries: 1,
+  frames: "deny",
+  contentSecurityPolicy: "default-src 'self'",
+} as const;
+
+/** One of everything that a way in can be, behind a tunnel; guarded hosts by Cloudflare Access. */
+export const tunnelled = definePlatform({
+  name: "tunnelled",
+  domain: "tunnelled.example",
+  cluster: { location: "hel1", serverType: "cax21", k3s: "v1.36.4+k3s1" },
+  edge: { kind: "tunnel", operators: { team: "tunnelled", emails: ["somebody@tunnelled.example"] } },
+  services: {
+    api: service({
+      image: "site",
+      port: 8000,
+      replicas: 2,
+      hosts: ["api", { host: "home", path: "/v1/home", via: "service" }],
+      health: { ready: "/" },
+      metrics: "/metrics",
+    }),
+    site: service({
+      image: "site",
+      port: 8080,
+      hosts: ["*", { host: "files", path: "/files", stripPrefix: true }, { host: "feed", path: "/feed", exact: true }],
+      http: everyOption,
+      health: { ready: "/" },
+    }),
+    admin: service({ image: "site", port: 3000, hosts: ["admin"], guard: "operators", health: { ready: "/" } }),
+  },
+  metrics: { remoteWrite: "https://metrics.tunnelled.example/api/v1/write", token: secret("metricsToken") },
+});
+
+export const tunnelledSettings: RawSettings = {
+  ...smallSettings,
+  stack: "tunnelled",
+  secretNames: ["metricsToken"],
+};
+
+const inEmergency = ({ values, secretNames, ...settings }: RawSettings): RawSettings => ({
+  ...settings,
+  values: { ...values, emergency: "direct" },
+  secretNames: [...secretNames, "publicCertificate", "publicCertificateKey"],
+});
+
+/** The only pods in the host's network: Traefik's, where visitors or Cloudflare come to the servers themselves. */
+export const onServers = ({ edge }: Platform): string[] => {
+  if (edge.kind === "proxied") return ["traefik"];
+  return edge.mode === "direct" || edge.direct.prepared ? ["traefik-direct"] : [];
+};
+
 export const subjects: readonly (readonly [string, Subject])[] = [
   ["honeyDue", subjectOf(honeydue, honeydueSettings)],
   [
@@ -63,7 +119,37 @@ export const subjects: readonly (readonly [string, Subject])[] = [
       values: { ...honeydueSettings.values, nodes: 1, serverType: "cx43", environment: "staging" },
     }),
   ],
+  ["honeyDue with all of the edge", subjectOf(honeydue, honeydueSettings, NOTHING_UNBUILT)],
+  ["honeyDue in an emergency", subjectOf(honeydue, inEmergency(honeydueSettings), NOTHING_UNBUILT)],
+  ["a platform behind a tunnel", subjectOf(tunnelled, tunnelledSettings, NOTHING_UNBUILT)],
+  [
+    "a platform behind a tunnel, prepared for an emergency and under maintenance",
+    subjectOf(
+      { ...tunnelled, edge: { ...tunnelled.edge, direct: { prepared: true } } },
+      { ...tunnelledSettings, values: { ...tunnelledSettings.values, maintenance: ["site"] } },
+      NOTHING_UNBUILT,
+    ),
+  ],
+  ["a platform behind a tunnel in an emergency", subjectOf(tunnelled, inEmergency(tunnelledSettings), NOTHING_UNBUILT)],
 ];
+
+/** What one Traefik reads at start. */
+export const dynamicConfigIn = (manifests: readonly Manifest[], name: string) => {
+  const config = manifests.find(
+    ({ kind, metadata }) => kind === "ConfigMap" && metadata.name === name && metadata.namespace === "ingress",
+  )!;
+  return parse((config["data"] as Record<string, string>)["dynamic.yaml"]!) as {
+    http: {
+      middlewares: Record<string, Record<string, unknown>>;
+      routers?: Record<string, unknown>;
+      serversTransports: Record<string, unknown>;
+    };
+    tls?: {
+      stores?: { default: { defaultCertificate: Record<string, string> } };
+      options: { default: Record<string, unknown> };
+    };
+  };
+};
 
 /* What the rules read of a manifest. Loose on purpose: a rule must not believe the types it judges. */
 export interface PodSpec {

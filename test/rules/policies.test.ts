@@ -1,8 +1,8 @@
 import ipaddr from "ipaddr.js";
 import type { Manifest } from "../../components/charts";
-import { flows } from "../../model/flows";
+import { type Endpoint, flows } from "../../model/flows";
 import type { Platform } from "../../model/platform";
-import { matches, ofKind, subjects, workloadsIn } from "./platforms.fixture";
+import { matches, ofKind, onServers, subjects, workloadsIn } from "./platforms.fixture";
 
 interface Peer {
   podSelector?: { matchLabels?: Record<string, string> };
@@ -65,10 +65,11 @@ const admits = (manifests: readonly Manifest[], from: End, to: End, port: number
   return side(from, to, "Egress") && side(to, from, "Ingress");
 };
 
-const podsOf = (manifests: readonly Manifest[], namespace: string): End[] =>
+/** Those that policies know: with an address of their own. */
+const podsOf = (manifests: readonly Manifest[]): End[] =>
   workloadsIn(manifests)
-    .filter((workload) => workload.namespace === namespace)
-    .map(({ name, labels }, index) => ({ name, namespace, labels, address: `10.42.1.${10 + index}` }));
+    .filter(({ pod }) => pod.hostNetwork !== true)
+    .map(({ name, namespace, labels }, index) => ({ name, namespace, labels, address: `10.42.1.${10 + index}` }));
 
 const kubeDns: End = {
   name: "kube-dns",
@@ -80,21 +81,39 @@ const stranger: End = { name: "stranger", address: "10.42.2.77", namespace: "def
 const aServer = ({ cluster }: Platform): End => ({ name: "a server", address: cluster.servers.at(-1)!.privateAddress });
 
 describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
-  const pods = podsOf(manifests, platform.namespace);
+  const pods = podsOf(manifests);
   const pod = (name: string): End => pods.find((candidate) => candidate.name === name)!;
   const storePod = (name: string): string => platform.stores.find((store) => store.name === name)!.objectName;
-  const PORTS = [53, 80, 443, 587, 3000, 5432, 6379, 6443, 8000, 8080, 8429, 10250];
+  /** The pods that an end of a flow is; none for what is outside, or in the host's network. */
+  const podNameOf = (end: Endpoint): string | undefined => {
+    const name =
+      end.kind === "workload"
+        ? end.name
+        : end.kind === "store"
+          ? storePod(end.name)
+          : end.kind === "connector"
+            ? `${end.tunnel}-connector`
+            : end.kind;
+    return pods.some((candidate) => candidate.name === name) ? name : undefined;
+  };
+  /** What the metrics agent asks Traefik on the servers. */
+  const isStatus = ({ name }: End, address: string, port: number): boolean =>
+    name === "vmagent" && port === 9180 && platform.cluster.servers.some((one) => one.privateAddress === address);
+  const PORTS = [53, 80, 443, 587, 2000, 3000, 5432, 6379, 6443, 7844, 8000, 8080, 8429, 9180, 10250];
 
   test("exist for every pod, in both directions, over a default that denies", () => {
-    for (const namespace of [platform.namespace, platform.ingressNamespace])
+    for (const namespace of new Set([platform.ingressNamespace, ...pods.map((pod) => pod.namespace!)]))
       expect(
         ofKind<Policy>(manifests, "NetworkPolicy").find(
           ({ metadata, spec }) => metadata.namespace === namespace && Object.keys(spec.podSelector).length === 0,
         )?.spec,
       ).toEqual({ podSelector: {}, policyTypes: ["Ingress", "Egress"] });
-    for (const { name, labels } of pods) {
+    for (const { name, namespace, labels } of pods) {
       const own = ofKind<Policy>(manifests, "NetworkPolicy").filter(
-        ({ metadata, spec }) => metadata.name === name && matches(spec.podSelector.matchLabels ?? {}, labels!),
+        ({ metadata, spec }) =>
+          metadata.name === name &&
+          metadata.namespace === namespace &&
+          matches(spec.podSelector.matchLabels ?? {}, labels!),
       );
       expect(own.map(({ spec }) => spec.policyTypes)).toEqual([["Ingress", "Egress"]]);
     }
@@ -102,15 +121,7 @@ describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
 
   test("let pods talk to each other exactly where a flow says so", () => {
     const declared = flows(platform).flatMap(({ from, to, port }) => {
-      const name = (end: typeof from): string | undefined =>
-        end.kind === "workload"
-          ? end.name
-          : end.kind === "store"
-            ? storePod(end.name)
-            : end.kind === "vmagent"
-              ? "vmagent"
-              : undefined;
-      const [source, target] = [name(from), name(to)];
+      const [source, target] = [podNameOf(from), podNameOf(to)];
       return source === undefined || target === undefined ? [] : [`${source} -> ${target}:${port}`];
     });
     const open = pods.flatMap((from) =>
@@ -123,8 +134,9 @@ describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
     expect(open.sort()).toEqual(declared.sort());
   });
 
-  test("let Traefik in where there are hosts, from any server, also a replaced one", () => {
-    for (const { name, port, hosts } of platform.workloads) {
+  test("let Traefik on the servers in where it has routes, from any server, also a replaced one", () => {
+    const routed = new Set(platform.edge.routes.filter(({ via }) => via === "traefik").map(({ service }) => service));
+    for (const { name, port } of platform.workloads) {
       if (port === undefined) continue;
       const { servers, agents } = platform.cluster;
       for (const address of [
@@ -135,7 +147,7 @@ describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
       ])
         expect([name, admits(manifests, { name: "traefik", address }, pod(name), port, "TCP")]).toEqual([
           name,
-          hosts.length > 0,
+          onServers(platform).length > 0 && routed.has(name),
         ]);
       for (const { privateAddress } of agents)
         expect(admits(manifests, { name: "agent", address: privateAddress }, pod(name), port, "TCP")).toBe(false);
@@ -166,8 +178,8 @@ describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
     for (const from of pods) {
       const wanted = flows(platform)
         .filter(({ from: end, to }) => {
-          const name = end.kind === "workload" ? end.name : end.kind === "vmagent" ? "vmagent" : undefined;
-          return name === from.name && (to.kind === "external" || to.kind === "remoteWrite");
+          const outside = ["external", "remoteWrite", "cloudflareEdge", "cloudflareAccess"];
+          return podNameOf(end) === from.name && outside.includes(to.kind);
         })
         .map(({ port }) => port);
       expect([from.name, PORTS.filter((port) => admits(manifests, from, internet, port, "TCP"))]).toEqual([
@@ -175,7 +187,7 @@ describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
         [...new Set(wanted)].sort((a, b) => a - b),
       ]);
       for (const address of closed)
-        for (const port of PORTS.filter((candidate) => candidate !== 6443))
+        for (const port of PORTS.filter((candidate) => candidate !== 6443 && !isStatus(from, address, candidate)))
           expect([
             from.name,
             address,
@@ -185,11 +197,11 @@ describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
     }
   });
 
-  test("let look up names whoever opens connections, and reach the Kubernetes API the metrics agent alone", () => {
+  test("let look up names whoever opens connections to one, and reach the Kubernetes API who reads it", () => {
     const asking = new Set(
       flows(platform)
         .filter(({ to }) => to.kind === "dns")
-        .map(({ from }) => ("name" in from ? from.name : from.kind)),
+        .map(({ from }) => podNameOf(from)),
     );
     for (const from of pods) {
       expect([
@@ -199,7 +211,7 @@ describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
       ]).toEqual([from.name, asking.has(from.name), asking.has(from.name)]);
       expect([from.name, admits(manifests, from, aServer(platform), 6443, "TCP")]).toEqual([
         from.name,
-        from.name === "vmagent",
+        ["vmagent", "traefik"].includes(from.name),
       ]);
     }
   });

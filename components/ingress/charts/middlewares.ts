@@ -1,20 +1,34 @@
 import type { Platform } from "../../../model/platform";
+import { chainOf, routesOf, transports } from "./http-options";
+import { speaksTls, type Traefik, traefiks } from "./traefiks";
 
-/** Where the Origin CA certificate is mounted. */
-export const CERTIFICATE_FOLDER = "/run/secrets/origin-certificate";
+/** Where the certificate that Traefik shows is mounted: Origin CA's, or in an emergency the one that browsers trust. */
+export const CERTIFICATE_FOLDER = "/run/secrets/certificate";
 
-/** Half a year; not for subdomains: those may belong to others. */
-const STRICT_TRANSPORT_SECONDS = 15_768_000;
+/** Where the authority of Cloudflare's own certificate is mounted. */
+export const ORIGIN_PULLS_FOLDER = "/run/secrets/origin-pulls";
+
+export const ENTRY_POINT = "public";
+
+const DAY_SECONDS = 86_400;
 
 /**
  * What every request passes on the entry point, before any of its route's own, from first to last. In a file and not as custom
  * resources: no CRDs to install before everything else, and nothing that a namespace's people could change.
  */
-export const ON_EVERY_REQUEST = ["from-cloudflare", "cleaned", "answers"] as const;
+export const onEveryRequest = ({ peers }: Traefik): readonly string[] => [
+  ...(peers === "everybody" ? [] : [`from-${peers}`]),
+  "cleaned",
+  "answers",
+];
 
-/** What an Ingress names in its annotation, from first to last; undefined where there is nothing more. */
-export const middlewaresFor = (host: { readonly guard: "operators" | undefined }): string | undefined =>
-  host.guard === "operators" ? "operators-only@file" : undefined;
+/** Who may open a connection, and is believed about the visitor; undefined for everybody, of whom nobody is. */
+export const trustedRanges = ({ edge, cluster }: Platform, { peers }: Traefik): readonly string[] | undefined => {
+  if (peers === "everybody") return undefined;
+  // NetworkPolicies let in the connectors alone, whose addresses change with every pod.
+  if (peers === "connectors") return [cluster.network.podCidr];
+  return [...edge.cloudflareCidrs.ipv4, ...edge.cloudflareCidrs.ipv6];
+};
 
 /**
  * Headers in which applications look for the visitor's address, the host or the path. Cloudflare passes a visitor's own on, and
@@ -38,52 +52,124 @@ const MADE_UP = [
   "X-Rewrite-Url",
 ];
 
-/** Traefik's dynamic configuration: middlewares, and the certificate it shows. */
-export const dynamicConfig = ({ edge, cluster }: Platform): object => ({
-  http: {
-    middlewares: {
-      // The firewall says the same. This holds also for what comes from inside: other servers, the private network.
-      "from-cloudflare": { ipAllowList: { sourceRange: [...edge.cloudflareCidrs.ipv4, ...edge.cloudflareCidrs.ipv6] } },
-      cleaned: {
-        headers: {
-          customRequestHeaders: {
-            // An empty value takes the header away.
-            ...Object.fromEntries(MADE_UP.map((name) => [name, ""])),
-            // The port in the visitor's address bar: the one that Cloudflare connects to, but for "flexible", which has two.
-            "X-Forwarded-Port": edge.tls === "flexible" ? "443" : String(edge.originPort),
-          },
-        },
-      },
-      answers: {
-        headers: {
-          stsSeconds: STRICT_TRANSPORT_SECONDS,
-          contentTypeNosniff: true,
-          customFrameOptionsValue: "SAMEORIGIN",
-          referrerPolicy: "strict-origin-when-cross-origin",
-          // Versions are nobody's business.
-          customResponseHeaders: { Server: "", "X-Powered-By": "" },
-        },
-      },
-      // The visitor is the last address in X-Forwarded-For: Cloudflare appends it, whatever the visitor sent. The header
-      // is believed only from Cloudflare's addresses, so this must stand behind from-cloudflare.
-      "operators-only": {
-        ipAllowList: { sourceRange: cluster.kubernetesApiAllowedCidrs, ipStrategy: { depth: 1 } },
-      },
-    },
-  },
-  ...(edge.originCertificate === undefined
-    ? {}
-    : {
-        tls: {
-          stores: {
-            default: {
-              defaultCertificate: {
-                certFile: `${CERTIFICATE_FOLDER}/tls.crt`,
-                keyFile: `${CERTIFICATE_FOLDER}/tls.key`,
-              },
+/** Cloudflare's own, which nobody wrote when nobody stands between: what a visitor sends in them is made up, too. */
+const CLOUDFLARES = [
+  "CF-Connecting-IP",
+  "CF-Connecting-IPv6",
+  "CF-Pseudo-IPv4",
+  "CF-IPCountry",
+  "CF-Ray",
+  "CF-Visitor",
+  "CF-Worker",
+  "Cf-Access-Jwt-Assertion",
+  "Cf-Access-Authenticated-User-Email",
+];
+
+/** Traefik's dynamic configuration (names as of 3.7.9): middlewares, how pods are spoken to, and what TLS shows and asks. */
+export const dynamicConfig = (platform: Platform, traefik: Traefik = traefiks(platform)[0]): object => {
+  const { edge } = platform;
+  const { hsts, redirects } = edge.zone;
+  const ranges = trustedRanges(platform, traefik);
+  const direct = traefik.peers === "everybody";
+  return {
+    http: {
+      middlewares: {
+        // The firewall or a NetworkPolicy says the same. This holds also for what comes from inside: other servers, other pods.
+        ...(ranges === undefined ? {} : { [`from-${traefik.peers}`]: { ipAllowList: { sourceRange: ranges } } }),
+        cleaned: {
+          headers: {
+            customRequestHeaders: {
+              // An empty value takes the header away.
+              ...Object.fromEntries([...MADE_UP, ...(direct ? CLOUDFLARES : [])].map((name) => [name, ""])),
+              // The port in the visitor's address bar: the one that Cloudflare connects to, but for "flexible" and a tunnel.
+              "X-Forwarded-Port":
+                traefik.peers === "cloudflare" && edge.tls !== "flexible" ? String(traefik.port) : "443",
             },
           },
-          options: { default: { minVersion: "VersionTLS12" } },
+        },
+        answers: {
+          headers: {
+            ...(hsts === undefined || !speaksTls(platform, traefik)
+              ? {}
+              : {
+                  stsSeconds: hsts.days * DAY_SECONDS,
+                  ...(hsts.subdomains ? { stsIncludeSubdomains: true } : {}),
+                  ...(hsts.preload ? { stsPreload: true } : {}),
+                }),
+            contentTypeNosniff: true,
+            referrerPolicy: "strict-origin-when-cross-origin",
+            // Versions are nobody's business.
+            customResponseHeaders: { Server: "", "X-Powered-By": "" },
+          },
+        },
+        ...Object.fromEntries(routesOf(platform).flatMap((route) => chainOf(platform, traefik, route))),
+        ...Object.fromEntries(
+          direct
+            ? redirects.map(({ fromFqdn, toFqdn, permanent }) => [
+                `redirect-${fromFqdn}`,
+                {
+                  redirectRegex: { regex: "^https?://[^/]+/(.*)$", replacement: `https://${toFqdn}/\${1}`, permanent },
+                },
+              ])
+            : [],
+        ),
+      },
+      // The zone redirects as long as requests pass through it.
+      ...(direct && redirects.length > 0
+        ? {
+            routers: Object.fromEntries(
+              redirects.map(({ fromFqdn }) => [
+                `redirect-${fromFqdn}`,
+                {
+                  entryPoints: [ENTRY_POINT],
+                  rule: `Host(\`${fromFqdn}\`)`,
+                  middlewares: [`redirect-${fromFqdn}`],
+                  service: "noop@internal",
+                },
+              ]),
+            ),
+          }
+        : {}),
+      serversTransports: transports(platform),
+    },
+    ...(speaksTls(platform, traefik) ? { tls: tlsConfig(platform, traefik) } : {}),
+  };
+};
+
+const tlsConfig = (platform: Platform, traefik: Traefik): object => ({
+  ...(certificateSecret(platform, traefik) === undefined
+    ? {}
+    : {
+        stores: {
+          default: {
+            defaultCertificate: {
+              certFile: `${CERTIFICATE_FOLDER}/tls.crt`,
+              keyFile: `${CERTIFICATE_FOLDER}/tls.key`,
+            },
+          },
         },
       }),
+  options: {
+    default: {
+      minVersion: "VersionTLS12",
+      // Cloudflare's ranges prove some customer of Cloudflare; only our zone shows a certificate of our authority.
+      ...(originPullsSecret(platform, traefik) === undefined
+        ? {}
+        : { clientAuth: { caFiles: [`${ORIGIN_PULLS_FOLDER}/ca.crt`], clientAuthType: "RequireAndVerifyClientCert" } }),
+    },
+  },
 });
+
+/**
+ * Secret with what this Traefik shows. In an emergency without a certificate that browsers trust it is Origin CA's, and without
+ * that one Traefik makes its own: visitors are warned either way, and who knows what is going on can go on.
+ */
+export const certificateSecret = ({ edge }: Platform, { peers }: Traefik): string | undefined => {
+  if (peers === "connectors") return undefined;
+  if (peers === "everybody") return (edge.direct.certificate ?? edge.originCertificate)?.secretName;
+  return edge.originCertificate?.secretName;
+};
+
+/** Secret with the authority that Cloudflare's certificate must come from. */
+export const originPullsSecret = ({ edge }: Platform, { peers }: Traefik): string | undefined =>
+  peers === "cloudflare" ? edge.originPulls?.authoritySecretName : undefined;

@@ -1,41 +1,99 @@
 import { Chart } from "cdk8s";
 import { k8s } from "cdk8s-plus-28";
 import type { Construct } from "constructs";
-import type { Platform } from "../../../model/platform";
+import type { Platform, Route } from "../../../model/platform";
 import { labelsOf } from "../../pods/charts/labels";
-import { middlewaresFor } from "./middlewares";
-import { ENTRY_POINT, INGRESS_CLASS } from "./static-args";
+import { chainOf, routesOf, slug } from "./http-options";
+import { MAINTENANCE_PORT, MAINTENANCE_SERVICE, underMaintenance } from "./maintenance";
+import { ENTRY_POINT } from "./middlewares";
+import { INGRESS_CLASS } from "./static-args";
+import { traefiks } from "./traefiks";
 
-/** One plain Ingress for each service that has hosts. */
+/**
+ * The ways to the services as plain Ingress objects: one a service, and one more for what must be said apart, since annotations
+ * hold for all of an object's paths.
+ */
 export class RoutesChart extends Chart {
   constructor(scope: Construct, id: string, platform: Platform) {
     super(scope, id, { disableResourceNameHashes: true });
-    const { name, namespace, workloads } = platform;
-    for (const service of workloads) {
-      if (service.port === undefined || service.hosts.length === 0) continue;
-      const own = middlewaresFor(service);
-      const backend = { service: { name: service.name, port: { number: service.port } } };
-      new k8s.KubeIngress(this, service.name, {
+    const { name, namespace } = platform;
+    const [traefik] = traefiks(platform);
+    for (const [object, routes] of grouped(routesOf(platform))) {
+      const [{ service }] = routes;
+      const resting = underMaintenance(platform, service);
+      const middlewares = resting ? [] : chainOf(platform, traefik, routes[0]).map(([one]) => `${one}@file`);
+      const priority = priorityOf(routes[0]);
+      new k8s.KubeIngress(this, object, {
         metadata: {
-          name: service.name,
+          name: object,
           namespace,
-          labels: labelsOf(name, service.name, "service"),
+          labels: labelsOf(name, service, "service"),
           annotations: {
             "traefik.ingress.kubernetes.io/router.entrypoints": ENTRY_POINT,
-            ...(own === undefined ? {} : { "traefik.ingress.kubernetes.io/router.middlewares": own }),
-            // Traefik listens on the servers themselves, so no load balancer ever writes an address into the status, for
-            // which Pulumi would wait ten minutes and then fail.
+            ...(middlewares.length === 0
+              ? {}
+              : { "traefik.ingress.kubernetes.io/router.middlewares": middlewares.join(",") }),
+            ...(priority === undefined ? {} : { "traefik.ingress.kubernetes.io/router.priority": String(priority) }),
+            // No load balancer ever writes an address into the status, for which Pulumi would wait ten minutes and then fail:
+            // Traefik listens on the servers themselves, or behind a tunnel.
             "pulumi.com/skipAwait": "true",
           },
         },
         spec: {
           ingressClassName: INGRESS_CLASS,
-          rules: service.hosts.map((host) => ({
+          rules: [...new Set(routes.map(({ fqdn }) => fqdn))].map((host) => ({
             host,
-            http: { paths: [{ path: "/", pathType: "Prefix", backend }] },
+            http: {
+              paths: routes
+                .filter(({ fqdn }) => fqdn === host)
+                .map(({ path, exact, port }) => ({
+                  path,
+                  pathType: exact ? "Exact" : "Prefix",
+                  backend: {
+                    service: resting
+                      ? { name: MAINTENANCE_SERVICE, port: { number: MAINTENANCE_PORT } }
+                      : { name: service, port: { number: port } },
+                  },
+                })),
+            },
           })),
         },
       });
     }
   }
 }
+
+type Routes = readonly [Route, ...Route[]];
+
+/** By the name of the object they stand in. No service's name has a dot, so no two of these meet. */
+const grouped = (routes: readonly Route[]): ReadonlyMap<string, Routes> => {
+  const groups = new Map<string, [Route, ...Route[]]>();
+  for (const route of routes) {
+    const name = objectName(route);
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [route]);
+    else group.push(route);
+  }
+  return groups;
+};
+
+const objectName = ({ service, fqdn, path, exact, stripPrefix }: Route): string => {
+  const any = isWildcard(fqdn);
+  const at = (any || stripPrefix) && path !== "/" ? `.at-${slug(path)}` : "";
+  return `${service}${any ? ".any" : ""}${exact ? ".exact" : ""}${stripPrefix ? ".stripped" : ""}${at}`;
+};
+
+const isWildcard = (fqdn: string): boolean => fqdn.startsWith("*.");
+
+/**
+ * Left to itself Traefik asks the longest rule first (v3.7: GetRulePriority in pkg/muxer/http/mux.go), which is right for prefixes
+ * of one host, also for those of people's own Ingress objects. It is wrong for one very path, whose rule is shorter than that of
+ * its prefix, and for `*.DOMAIN`, which may be longer than a name under it.
+ */
+const priorityOf = ({ fqdn, path, exact }: Route): number | undefined => {
+  if (isWildcard(fqdn)) return LAST + 2 * path.length + (exact ? 1 : 0);
+  return exact ? FIRST : undefined;
+};
+
+const FIRST = 1_000_000;
+const LAST = -1_000_000;

@@ -1,16 +1,24 @@
 import type { Platform } from "../../../model/platform";
-import { ON_EVERY_REQUEST } from "./middlewares";
+import { routesOf } from "./http-options";
+import { ENTRY_POINT, onEveryRequest, trustedRanges } from "./middlewares";
+import { speaksTls, type Traefik, traefiks } from "./traefiks";
 
 export const INGRESS_CLASS = "traefik";
-export const ENTRY_POINT = "public";
 
 /** Where the dynamic configuration is mounted. */
 export const CONFIG_FOLDER = "/etc/traefik";
 
-/** Ping and metrics, on the server's private address only: Hetzner's firewall does not reach the private network. */
+/** Ping and metrics. In the host's network on the server's private address only, which Hetzner's firewall does not reach. */
 export const STATUS_PORT = 9180;
 
-/** Goes on accepting that long after it was told to stop; Cloudflare meanwhile meets closed ports on this server and takes another. */
+/** In an emergency, for those who type a name without a scheme. */
+export const PLAIN_PORT = 80;
+const PLAIN_ENTRY_POINT = "plain";
+
+/**
+ * Goes on accepting that long after it was told to stop: in the host's network Cloudflare then meets closed ports and takes another
+ * server, behind a tunnel every kube-proxy has heard by then that the pod is going.
+ */
 export const STILL_ACCEPTING_SECONDS = 10;
 
 /** Then that long for what is under way. */
@@ -24,14 +32,17 @@ const IDLE_SECONDS = 960;
 
 /**
  * For a whole request with its body. Traefik's own 60 s cut a visitor off who sends 100 MB, Cloudflare's least limit, with less
- * than 14 Mbit/s; five minutes are enough for 3 Mbit/s.
+ * than 14 Mbit/s; five minutes are enough for 3 Mbit/s. A call of gRPC may go on sending for as long as it likes.
  */
 const READING_SECONDS = 300;
 
 /** Traefik's static configuration (names as of 3.7.9). All of it is here: what is not set has Traefik's default. */
-export const staticArgs = ({ namespace, edge }: Platform): string[] => {
+export const staticArgs = (platform: Platform, traefik: Traefik = traefiks(platform)[0]): string[] => {
+  const { namespace } = platform;
   const publicPoint = `--entryPoints.${ENTRY_POINT}`;
-  const cloudflare = [...edge.cloudflareCidrs.ipv4, ...edge.cloudflareCidrs.ipv6].join(",");
+  const plainPoint = `--entryPoints.${PLAIN_ENTRY_POINT}`;
+  const ranges = trustedRanges(platform, traefik);
+  const readingSeconds = routesOf(platform).some(({ http }) => http.protocol === "grpc") ? 0 : READING_SECONDS;
   return [
     "--global.checkNewVersion=false",
     "--global.sendAnonymousUsage=false",
@@ -45,21 +56,35 @@ export const staticArgs = ({ namespace, edge }: Platform): string[] => {
     "--accessLog.fields.headers.defaultMode=drop",
     "--accessLog.fields.headers.names.Cf-Connecting-Ip=keep",
     "--accessLog.fields.headers.names.Cf-Ray=keep",
-    `${publicPoint}.address=:${edge.originPort}`,
+    `${publicPoint}.address=:${traefik.port}`,
     `${publicPoint}.asDefault=true`,
     // Here, and not in an Ingress' annotation: it holds for every route, people's own too, whatever they write into theirs.
-    `${publicPoint}.http.middlewares=${ON_EVERY_REQUEST.map((name) => `${name}@file`).join(",")}`,
+    `${publicPoint}.http.middlewares=${onEveryRequest(traefik)
+      .map((name) => `${name}@file`)
+      .join(",")}`,
     // X_Real_Ip is X-Real-Ip to every WSGI and CGI application, and nothing on the way cleans it. nginx does the same.
     `${publicPoint}.http.underscoreHeadersStrategy=delete`,
-    ...(edge.originPort === 443 ? [`${publicPoint}.http.tls=true`] : []),
-    `${publicPoint}.forwardedHeaders.trustedIPs=${cloudflare}`,
-    // The last entry of X-Forwarded-For is then the visitor for the applications, too, and not Cloudflare's server.
-    `${publicPoint}.forwardedHeaders.notAppendXForwardedFor=true`,
+    ...(speaksTls(platform, traefik) ? [`${publicPoint}.http.tls=true`] : []),
+    // The last entry of X-Forwarded-For is the visitor for the applications, too, and not the server of Cloudflare that asked:
+    // from a trusted peer it is passed on as it came; where nobody is trusted Traefik writes it anew.
+    ...(ranges === undefined
+      ? []
+      : [
+          `${publicPoint}.forwardedHeaders.trustedIPs=${ranges.join(",")}`,
+          `${publicPoint}.forwardedHeaders.notAppendXForwardedFor=true`,
+        ]),
     `${publicPoint}.transport.lifeCycle.requestAcceptGraceTimeout=${STILL_ACCEPTING_SECONDS}s`,
     `${publicPoint}.transport.lifeCycle.graceTimeOut=${FINISHING_SECONDS}s`,
-    `${publicPoint}.transport.respondingTimeouts.readTimeout=${READING_SECONDS}s`,
+    `${publicPoint}.transport.respondingTimeouts.readTimeout=${readingSeconds}s`,
     `${publicPoint}.transport.respondingTimeouts.idleTimeout=${IDLE_SECONDS}s`,
-    `--entryPoints.status.address=$(SERVER_ADDRESS):${STATUS_PORT}`,
+    ...(traefik.peers === "everybody"
+      ? [
+          `${plainPoint}.address=:${PLAIN_PORT}`,
+          `${plainPoint}.http.redirections.entryPoint.to=${ENTRY_POINT}`,
+          `${plainPoint}.http.redirections.entryPoint.scheme=https`,
+        ]
+      : []),
+    `--entryPoints.status.address=${traefik.form === "daemonSet" ? "$(SERVER_ADDRESS)" : ""}:${STATUS_PORT}`,
     "--ping=true",
     "--ping.entryPoint=status",
     "--metrics.prometheus=true",

@@ -2,7 +2,8 @@ import { Chart } from "cdk8s";
 import { k8s } from "cdk8s-plus-28";
 import type { Construct } from "constructs";
 import { stringify } from "yaml";
-import type { Metrics, Platform } from "../../../model/platform";
+import type { EdgeTarget, Metrics, Platform } from "../../../model/platform";
+import { connectorName, deployedTunnels } from "../../pods/charts/connector";
 import { configDigest, containerResources, containerSecurity, podBasics } from "../../pods/charts/hardening";
 import { labelsOf, selectorOf } from "../../pods/charts/labels";
 
@@ -32,16 +33,19 @@ export class VmagentChart extends Chart {
     const config = { "scrape.yaml": scrapeConfig(platform, metrics) };
 
     new k8s.KubeServiceAccount(this, "account", { metadata, automountServiceAccountToken: false });
-    // Pods of this namespace only: no ClusterRole, no Secrets.
-    new k8s.KubeRole(this, "role", {
-      metadata,
-      rules: [{ apiGroups: [""], resources: ["pods"], verbs: ["get", "list", "watch"] }],
-    });
-    new k8s.KubeRoleBinding(this, "binding", {
-      metadata,
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: NAME },
-      subjects: [{ kind: "ServiceAccount", name: NAME, namespace }],
-    });
+    // Pods of these namespaces only: no ClusterRole, no Secrets.
+    for (const watched of new Set([namespace, ...edgePods(platform, metrics).map(({ pods }) => pods.namespace)])) {
+      const there = { ...metadata, namespace: watched };
+      new k8s.KubeRole(this, `${watched}-role`, {
+        metadata: there,
+        rules: [{ apiGroups: [""], resources: ["pods"], verbs: ["get", "list", "watch"] }],
+      });
+      new k8s.KubeRoleBinding(this, `${watched}-binding`, {
+        metadata: there,
+        roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: NAME },
+        subjects: [{ kind: "ServiceAccount", name: NAME, namespace }],
+      });
+    }
     new k8s.KubeConfigMap(this, "config", { metadata, data: config });
     new k8s.KubeDeployment(this, "pods", {
       metadata,
@@ -60,33 +64,76 @@ export class VmagentChart extends Chart {
   }
 }
 
-const scrapeConfig = ({ name, namespace }: Platform, { scrapeIntervalSeconds, targets }: Metrics): string =>
-  stringify({
+const scrapeConfig = (platform: Platform, metrics: Metrics): string => {
+  const { name, namespace } = platform;
+  const { scrapeIntervalSeconds, targets } = metrics;
+  return stringify({
     global: {
       scrape_interval: `${scrapeIntervalSeconds}s`,
       scrape_timeout: `${Math.min(10, scrapeIntervalSeconds)}s`,
       external_labels: { platform: name },
     },
-    scrape_configs: targets.map(({ workload, port, path }) => ({
-      job_name: workload,
-      metrics_path: path,
-      kubernetes_sd_configs: [
-        {
-          role: "pod",
-          namespaces: { names: [namespace] },
-          selectors: [{ role: "pod", label: `app.kubernetes.io/name=${workload}` }],
-        },
-      ],
-      relabel_configs: [
-        // A pod is a target for each port it declares, also while it is Pending or already gone.
-        { source_labels: ["__meta_kubernetes_pod_phase"], regex: "Running", action: "keep" },
-        { source_labels: ["__meta_kubernetes_pod_container_port_number"], regex: String(port), action: "keep" },
-        { source_labels: ["__meta_kubernetes_namespace"], target_label: "namespace" },
-        { source_labels: ["__meta_kubernetes_pod_name"], target_label: "pod" },
-        { source_labels: ["__meta_kubernetes_pod_node_name"], target_label: "node" },
-      ],
-    })),
+    scrape_configs: [
+      ...targets.map(({ workload, port, path }) => ({
+        job_name: workload,
+        metrics_path: path,
+        ...foundAsPods({ name: workload, namespace }, port),
+      })),
+      // No service's name has a slash.
+      ...edgePods(platform, metrics).map(({ target: { of, port, path }, pods }) => ({
+        job_name: `edge/${of}`,
+        metrics_path: path,
+        ...foundAsPods(pods, port),
+      })),
+      ...onServers(platform, metrics).map(({ of, port, path }) => ({
+        job_name: `edge/${of}`,
+        metrics_path: path,
+        static_configs: platform.cluster.servers.map(({ privateAddress, hostname }) => ({
+          targets: [`${privateAddress}:${port}`],
+          labels: { node: hostname },
+        })),
+      })),
+    ],
   });
+};
+
+const foundAsPods = ({ name, namespace }: { name: string; namespace: string }, port: number): object => ({
+  kubernetes_sd_configs: [
+    {
+      role: "pod",
+      namespaces: { names: [namespace] },
+      selectors: [{ role: "pod", label: `app.kubernetes.io/name=${name}` }],
+    },
+  ],
+  relabel_configs: [
+    // A pod is a target for each port it declares, also while it is Pending or already gone.
+    { source_labels: ["__meta_kubernetes_pod_phase"], regex: "Running", action: "keep" },
+    { source_labels: ["__meta_kubernetes_pod_container_port_number"], regex: String(port), action: "keep" },
+    { source_labels: ["__meta_kubernetes_namespace"], target_label: "namespace" },
+    { source_labels: ["__meta_kubernetes_pod_name"], target_label: "pod" },
+    { source_labels: ["__meta_kubernetes_pod_node_name"], target_label: "node" },
+  ],
+});
+
+/** What has an address of its own. The rest is in the host's network of the servers, whose addresses are known. */
+const edgePods = (
+  platform: Platform,
+  { edgeTargets }: Metrics,
+): readonly { readonly target: EdgeTarget; readonly pods: { readonly name: string; readonly namespace: string } }[] =>
+  edgeTargets.flatMap((target) => {
+    if (target.of === "traefik")
+      return platform.ingress.kind === "deployment"
+        ? [{ target, pods: { name: "traefik", namespace: platform.ingress.namespace } }]
+        : [];
+    return deployedTunnels(platform).some(([tunnel]) => tunnel === target.of)
+      ? [{ target, pods: { name: connectorName(target.of), namespace: platform.edgeNamespace } }]
+      : [];
+  });
+
+const onServers = (platform: Platform, metrics: Metrics): readonly EdgeTarget[] => {
+  const found = edgePods(platform, metrics).map(({ target }) => target);
+  return metrics.edgeTargets.filter((target) => !found.includes(target));
+};
 
 const podSpec = (platform: Platform, { image, remoteWrite, token, queue, resources }: Metrics): k8s.PodSpec => ({
   ...podBasics(platform, {

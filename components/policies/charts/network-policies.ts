@@ -41,7 +41,7 @@ export class NetworkPoliciesChart extends Chart {
     const all = flows(platform);
     for (const [key, { name, namespace }] of podsOf(platform)) {
       const peers = (peer: Endpoint, direction: Direction) => peersOf(peer, direction, namespace, platform);
-      new k8s.KubeNetworkPolicy(this, `pods-${name}`, {
+      new k8s.KubeNetworkPolicy(this, `pods-${namespace}-${name}`, {
         metadata: { name, namespace, labels: { ...labels, ...selectorOf(name) } },
         spec: {
           podSelector: { matchLabels: selectorOf(name) },
@@ -151,23 +151,24 @@ const peersOf = (
       // The Service's address 10.43.0.1:443 has become a server's private address when the policy looks.
       return [block(platform.cluster.network.subnetCidr)];
     case "traefik":
-      return [...asPods, ...(isOnServers(platform) ? serverAddresses(direction, platform) : [])];
+      return [...asPods, ...onServers(direction, platform)];
     default:
       return asPods;
   }
 };
 
-/** Whether a Traefik runs in the host's network: the one that serves, or the one for an emergency. */
-const isOnServers = ({ ingress, edge }: Platform): boolean =>
-  ingress.kind === "daemonSet" || edge.mode === "direct" || edge.direct.prepared;
-
-const serverAddresses = (direction: Direction, platform: Platform): k8s.NetworkPolicyPeer[] => {
-  const { cluster } = platform;
+/**
+ * Traefik in the host's network: the one that serves, or the one for an emergency. To the latter no pod ever speaks, and where
+ * it is asked, it is so at the server's private address.
+ */
+const onServers = (direction: Direction, platform: Platform): k8s.NetworkPolicyPeer[] => {
+  const { cluster, ingress, edge } = platform;
+  const addresses = cluster.servers.map(({ privateAddress }) => block(`${privateAddress}/32`));
+  if (direction === "to") return ingress.kind === "daemonSet" ? addresses : [];
+  if (ingress.kind !== "daemonSet" && edge.mode !== "direct" && !edge.direct.prepared) return [];
   const pods = parseCidr(cluster.network.podCidr)!;
   return [
-    ...cluster.servers.map(({ privateAddress }) => block(`${privateAddress}/32`)),
-    ...(direction === "to"
-      ? []
-      : Array.from({ length: podRanges(platform) }, (_, index) => block(`${addressAt(pods, index * 256)}/32`))),
+    ...addresses,
+    ...Array.from({ length: podRanges(platform) }, (_, index) => block(`${addressAt(pods, index * 256)}/32`)),
   ];
 };

@@ -2,10 +2,7 @@ import { Chart } from "cdk8s";
 import { k8s } from "cdk8s-plus-28";
 import type { Construct } from "constructs";
 import type { Platform } from "../../../model/platform";
-import { sharedLabels } from "../../pods/charts/labels";
-
-/** `v1.36` of `v1.36.4+k3s1`: the rules the namespace was written against, so that an upgrade of K3s does not tighten them by surprise. */
-export const podSecurityVersion = ({ cluster }: Platform): string => /^v\d+\.\d+/.exec(cluster.k3s.version)![0];
+import { restricted, sharedLabels } from "../../pods/charts/labels";
 
 /** The namespace of everything but Traefik: nothing in it may do more than "restricted" allows. */
 export class NamespaceChart extends Chart {
@@ -13,18 +10,12 @@ export class NamespaceChart extends Chart {
     super(scope, id, { disableResourceNameHashes: true });
     const { name, namespace } = platform;
     const labels = sharedLabels(name);
-    const version = podSecurityVersion(platform);
     new k8s.KubeNamespace(this, "namespace", {
       metadata: {
         name: namespace,
         labels: {
           ...labels,
-          ...Object.fromEntries(
-            ["enforce", "audit", "warn"].flatMap((mode) => [
-              [`pod-security.kubernetes.io/${mode}`, "restricted"],
-              [`pod-security.kubernetes.io/${mode}-version`, version],
-            ]),
-          ),
+          ...restricted(platform),
         },
       },
     });

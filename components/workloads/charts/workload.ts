@@ -13,6 +13,7 @@ import {
   spreadOverNodes,
 } from "../../pods/charts/hardening";
 import { labelsOf, selectorOf } from "../../pods/charts/labels";
+import { transportAnnotations } from "../../pods/charts/transport";
 
 const HTTP = "http";
 
@@ -80,7 +81,7 @@ export class WorkloadChart extends Chart {
 
     if (workload.kind === "service" && port !== undefined)
       new k8s.KubeService(this, "service", {
-        metadata,
+        metadata: { ...metadata, ...withAnnotations(transportAnnotations(platform, name)) },
         spec: {
           type: "ClusterIP",
           selector,
@@ -102,6 +103,9 @@ export class WorkloadChart extends Chart {
       });
   }
 }
+
+const withAnnotations = (annotations: Record<string, string>): { annotations?: Record<string, string> } =>
+  Object.keys(annotations).length === 0 ? {} : { annotations };
 
 /** A pod may use its whole start-up time twice (a restart after a failed migration) before the roll-out counts as failed. */
 const progressDeadlineSeconds = (health: Health | undefined): number =>
