@@ -389,7 +389,7 @@ export interface ZoneArgs {
   /** What the plan lacks is refused by name (CF015, CF016). The stack's `zonePlan` overrides it. @default "free" */
   readonly plan?: Plan;
   /**
-   * How long browsers must not speak plain HTTP to the domain, 1 to 730 days. `preload` needs `subdomains` and 365 days (CF029).
+   * How long browsers must not speak plain HTTP to the domain, 1 to 365 days. `preload` needs `subdomains` and 365 days (CF029).
    * @default { days: 30 } - long enough to help, short enough to get out of; never subdomains or preload by itself
    */
   readonly hsts?: { readonly days: number; readonly subdomains?: boolean; readonly preload?: boolean } | "off";
@@ -419,7 +419,7 @@ export interface RateLimitArgs {
   readonly host?: string;
   readonly path: string;
   readonly requests: number;
-  /** 10 on the free plan; others can take 60, 120, 300, 600 or 3600, each as far as it goes. */
+  /** 10 on the free plan, up to 60 on pro, 600 on business, 3600 on enterprise: 10, 60, 120, 300, 600 or 3600 (CF016). */
   readonly seconds: number;
 }
 

@@ -10,8 +10,9 @@ import {
   usesOf,
   workloadsOf,
 } from "./checks/draft";
-import { checkDomain, checkEdge, checkHosts } from "./checks/edge";
+import { checkDomain, checkEdge, checkEdgeOperators } from "./checks/edge";
 import { checkExternals } from "./checks/externals";
+import { checkHosts, checkHttp } from "./checks/hosts";
 import { checkImages } from "./checks/images";
 import { checkKernel } from "./checks/kernel";
 import { checkLabels } from "./checks/labels";
@@ -27,6 +28,7 @@ import { checkRestore, checkSnapshots } from "./checks/snapshots";
 import { checkJobs, checkStores } from "./checks/stores";
 import { checkEnv, checkUses, variablePrefix } from "./checks/uses";
 import { checkWorkloads } from "./checks/workloads";
+import { checkZone } from "./checks/zone";
 import type {
   ConfigReference,
   HealthArgs,
@@ -100,7 +102,10 @@ const CHECKS: readonly Check[] = [
   checkOperators,
   checkTlsSans,
   checkEdge,
+  checkEdgeOperators,
   checkHosts,
+  checkHttp,
+  checkZone,
   checkWorkloads,
   checkUses,
   checkJobs,

@@ -1,9 +1,9 @@
 import { closest } from "../closest";
+import { PROXIED_PORTS } from "../plans";
 import type { Problem } from "../problem";
-import { declaredRoutes } from "../routes";
-import { type Check, type Draft, suggest, workloadsOf } from "./draft";
-
-const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+import { pathOf, textOf } from "../settings";
+import { type Check, isWholeNumber, suggest, workloadsOf } from "./draft";
+import { LABEL } from "./hosts";
 
 export const checkDomain: Check = ({ definition: { domain } }) => {
   const labels = domain.split(".");
@@ -32,14 +32,35 @@ export const checkDomain: Check = ({ definition: { domain } }) => {
   ];
 };
 
+const KINDS = ["proxied", "tunnel"];
 const TLS_MODES = ["strict", "full", "flexible"];
 
-export const checkEdge: Check = ({ definition: { edge }, settings }): Problem[] => {
-  if (edge.kind === "tunnel") return [];
-  if (edge.kind !== "proxied")
-    return [
-      { code: "CF010", path: "edge.kind", got: (edge as { kind?: unknown }).kind, allowed: ["proxied", "tunnel"] },
-    ];
+/** Which keys only one kind has. */
+const KEYS_OF_KIND = { proxied: ["tls", "port"], tunnel: ["connectors"] } as const;
+
+export const checkEdge: Check = (draft): Problem[] => {
+  const { edge } = draft.definition;
+  const { kind } = edge as { kind: unknown };
+  if (kind !== "proxied" && kind !== "tunnel")
+    return [{ code: "CF010", path: "edge.kind", got: kind, allowed: KINDS, ...suggest(closest(String(kind), KINDS)) }];
+  const other = kind === "proxied" ? "tunnel" : "proxied";
+  return [
+    ...KEYS_OF_KIND[other]
+      .filter((key) => (edge as unknown as Record<string, unknown>)[key] !== undefined)
+      .map((key): Problem => ({
+        code: "DF002",
+        path: `edge.${key}`,
+        reason: `nothing reads this with kind "${kind}"`,
+        action: `take it away, or take kind "${other}"`,
+      })),
+    ...tlsProblems(draft),
+    ...portProblems(draft),
+    ...tunnelProblems(draft),
+  ];
+};
+
+const tlsProblems: Check = ({ definition: { edge }, settings }) => {
+  if (edge.kind !== "proxied") return [];
   if (!TLS_MODES.includes(edge.tls))
     return [
       {
@@ -51,99 +72,166 @@ export const checkEdge: Check = ({ definition: { edge }, settings }): Problem[] 
       },
     ];
   // Unknown environment (itself a problem) is judged as production: the strict side is the safe one.
-  if (edge.tls === "flexible" && settings.environment !== "staging")
-    return [
-      {
-        code: "CF006",
-        path: "edge.tls",
-        got: edge.tls,
-        reason:
-          "Cloudflare would speak plain HTTP to the servers: passwords and sessions cross the internet readable, while browsers show a lock",
-        allowed: ["strict", "full"],
-        action: 'take "strict" (Trivet makes the Origin CA certificate), or set environment to staging for a trial',
-      },
-    ];
-  return [];
+  if (edge.tls === "strict" || settings.environment === "staging") return [];
+  const action = 'take "strict" (Trivet makes the Origin CA certificate), or set environment to staging for a trial';
+  return [
+    edge.tls === "flexible"
+      ? {
+          code: "CF006",
+          path: "edge.tls",
+          got: edge.tls,
+          reason:
+            "Cloudflare would speak plain HTTP to the servers: passwords and sessions cross the internet readable, while browsers show a lock",
+          allowed: ["strict"],
+          action,
+        }
+      : {
+          code: "CF025",
+          path: "edge.tls",
+          got: edge.tls,
+          reason:
+            "Cloudflare would take any certificate from the servers: anybody on the way who shows one reads along, while browsers show a lock",
+          allowed: ["strict"],
+          action,
+        },
+  ];
 };
 
-export const checkHosts: Check = ({ definition }: Draft): Problem[] => {
+const portProblems: Check = ({ definition: { edge } }) => {
+  if (edge.kind !== "proxied" || edge.port === undefined) return [];
+  const carried: readonly number[] = PROXIED_PORTS[edge.tls === "flexible" ? "http" : "https"];
+  return carried.includes(edge.port)
+    ? []
+    : [
+        {
+          code: "CF014",
+          path: "edge.port",
+          got: edge.port,
+          reason: `Cloudflare's proxy does not carry ${edge.tls === "flexible" ? "HTTP" : "HTTPS"} on this port`,
+          allowed: carried.map(String),
+          action: "take one of these, or leave it out",
+        },
+      ];
+};
+
+/** cloudflared keeps four connections, and Cloudflare takes a hundred for a tunnel. */
+const MOST_CONNECTORS = 25;
+
+const tunnelProblems: Check = ({ definition: { edge }, settings }) => {
   const problems: Problem[] = [];
-  const owners = new Map<string, string>();
-  const suffix = `.${definition.domain}`;
-  for (const [name, workload] of workloadsOf(definition)) {
-    if (workload.kind !== "service") continue;
-    for (const { host: label, definedAt: path } of declaredRoutes(definition).filter(
-      ({ service }) => service === name,
-    )) {
-      const shortened =
-        label === definition.domain ? "@" : label.endsWith(suffix) ? label.slice(0, -suffix.length) : undefined;
-      if (shortened !== undefined) {
-        problems.push({
-          code: "CF003",
-          path,
-          got: label,
-          reason: "hosts are named without the domain",
-          suggestion: shortened,
-        });
-      } else if (label !== "@" && label !== "*" && !LABEL.test(label)) {
-        const labels = label.split(".");
-        if (labels.length >= 2 && labels.every((part) => LABEL.test(part)))
-          // "v2.api" is a deeper level; "api.other.example" can only be a whole name, as three levels under a domain hardly are.
-          problems.push(
-            labels.length === 2 ? uncovered(path, label, definition.domain) : foreign(path, label, definition.domain),
-          );
-        else
-          problems.push({
-            code: "CF003",
-            path,
-            got: label,
-            allowed: 'one label of a-z, 0-9 and "-", at most 63 characters, or "@" for the domain itself',
-          });
-      }
-      const owner = owners.get(label);
-      if (owner !== undefined)
-        problems.push({
-          code: "CF004",
-          path,
-          got: label,
-          reason: owner === name ? "it stands there twice" : `services.${owner} has it already`,
-          action: "a host leads to one service",
-        });
-      owners.set(label, owner ?? name);
-    }
-    if (workload.guard !== undefined && workload.guard !== "operators")
-      problems.push({ code: "CF010", path: `services.${name}.guard`, got: workload.guard, allowed: ["operators"] });
-    else if (workload.guard !== undefined && (workload.hosts ?? []).length === 0)
-      problems.push({
-        code: "CF009",
-        path: `services.${name}.guard`,
-        got: workload.guard,
-        reason: "the service has no host; inside the cluster its policies guard it",
-        action: "name its hosts, or take the guard away",
-      });
-  }
-  if (owners.size === 0)
+  if (edge.kind === "tunnel" && edge.connectors !== undefined && !isWholeNumber(edge.connectors, 2, MOST_CONNECTORS))
     problems.push({
-      code: "CF008",
-      path: "services",
-      reason: "no service has a host, so there is nothing to put behind the edge",
-      action: 'give one service hosts, e.g. hosts: ["@"]',
+      code: "CF027",
+      path: "edge.connectors",
+      got: edge.connectors,
+      allowed: `2 to ${MOST_CONNECTORS}: with one, a node that is rolled takes the platform with it`,
     });
+  for (const name of ["tunnelRevisions", "adoptTunnels"] as const)
+    for (const tunnel of Object.keys(settings[name] ?? {}))
+      if (tunnel === "users" ? edge.kind !== "tunnel" : edge.operators === undefined)
+        problems.push({
+          code: "CF027",
+          path: `trivet:${name}.${tunnel}`,
+          reason: `the platform has no tunnel for ${tunnel}`,
+          action: `pulumi config rm --path 'trivet:${name}.${tunnel}'`,
+        });
   return problems;
 };
 
-const foreign = (path: string, label: string, domain: string): Problem => ({
-  code: "CF002",
-  path,
-  got: label,
-  allowed: `one label under ${domain}, or "@" for ${domain} itself`,
-  action: "give another domain a platform of its own",
-});
+const EMAIL = /^[^\s@]+@[^\s@.]+(\.[^\s@.]+)+$/;
+const API_WAYS = ["addresses", "access", "tailscale"];
 
-const uncovered = (path: string, label: string, domain: string): Problem => ({
-  code: "CF005",
-  path,
-  got: label,
-  reason: `Cloudflare's Universal certificate covers ${domain} and *.${domain}, one level only: browsers would refuse ${label}.${domain}`,
-  suggestion: label.replaceAll(".", "-"),
-});
+/** Whether anybody may pass Cloudflare Access; undefined where the settings could not be read. */
+const somebodyPasses: (draft: Parameters<Check>[0]) => boolean = ({ definition: { edge }, settings }) => {
+  const { emails = [], emailDomains = [], machines = [] } = edge.operators ?? {};
+  return [emails, emailDomains, machines, settings.operatorEmails ?? ["unread"]].some(({ length }) => length > 0);
+};
+
+export const checkEdgeOperators: Check = (draft) => {
+  const { definition, raw } = draft;
+  const { edge } = definition;
+  const { operators } = edge;
+  const guarded = workloadsOf(definition).filter(
+    ([, one]) => one.kind === "service" && one.guard === "operators" && (one.hosts ?? []).length > 0,
+  );
+  if (operators === undefined)
+    // Addresses are what Traefik can tell operators by; behind a tunnel nobody but Cloudflare knows them.
+    return edge.kind === "tunnel"
+      ? guarded.map(([name]) => ({
+          code: "CF012",
+          path: `services.${name}.guard`,
+          reason: "the edge says nothing of operators, so there is nobody to let in",
+          action: "name edge.operators with a team and emails or machines, or take the guard away",
+        }))
+      : [];
+
+  const problems: Problem[] = [];
+  const team = textOf(operators.team, raw);
+  if (team !== undefined && !LABEL.test(team))
+    problems.push({
+      code: "CF028",
+      path: pathOf(operators.team, "edge.operators.team"),
+      got: team,
+      allowed: "the label before .cloudflareaccess.com: a-z, 0-9 and -",
+      ...suggest(/^(https:\/\/)?([a-z0-9-]+)\.cloudflareaccess\.com\/?$/.exec(team)?.[2]),
+    });
+  for (const [index, email] of (operators.emails ?? []).entries()) {
+    const text = textOf(email, raw);
+    if (text !== undefined && !EMAIL.test(text))
+      problems.push({
+        code: "CF010",
+        path: pathOf(email, `edge.operators.emails[${index}]`),
+        got: text,
+        allowed: "an e-mail address; a whole domain goes into emailDomains",
+      });
+  }
+  for (const [index, domain] of (operators.emailDomains ?? []).entries())
+    if (!domain.includes(".") || !domain.split(".").every((label) => LABEL.test(label)))
+      problems.push({
+        code: "CF010",
+        path: `edge.operators.emailDomains[${index}]`,
+        got: domain,
+        allowed: "a domain in lower case, without @",
+        ...suggest(domain.startsWith("@") ? domain.slice(1) : undefined),
+      });
+  for (const [index, machine] of (operators.machines ?? []).entries())
+    if (!LABEL.test(machine) || operators.machines!.indexOf(machine) < index)
+      problems.push({
+        code: "CF010",
+        path: `edge.operators.machines[${index}]`,
+        got: machine,
+        allowed: "one label of a-z, 0-9 and -, each once: it names a service token",
+      });
+  const api: string | undefined = operators.kubernetesApi;
+  if (api !== undefined && !API_WAYS.includes(api))
+    problems.push({
+      code: "CF010",
+      path: "edge.operators.kubernetesApi",
+      got: api,
+      allowed: API_WAYS,
+      ...suggest(closest(api, API_WAYS)),
+    });
+  if (!somebodyPasses(draft)) {
+    const nobody = "edge.operators says nobody may pass: no e-mail address, no domain, no machine";
+    problems.push(
+      ...guarded.map(([name]): Problem => ({
+        code: "CF012",
+        path: `services.${name}.guard`,
+        reason: nobody,
+        action: "name edge.operators.emails or machines, or set operatorEmails, or take the guard away",
+      })),
+      ...(api === "access"
+        ? [
+            {
+              code: "OP004",
+              path: "edge.operators.kubernetesApi",
+              got: api,
+              reason: nobody,
+              action: "name edge.operators.emails, or set operatorEmails",
+            } as const,
+          ]
+        : []),
+    );
+  }
+  return problems;
+};

@@ -1,6 +1,7 @@
 import { PROBLEMS, report } from "../../model/problem";
 import { resolve } from "../../model/resolve";
 import type { RawSettings } from "../../model/settings";
+import { NOTHING_UNBUILT, type Unbuilt } from "../../model/unbuilt";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "./honeydue.fixture";
 
@@ -12,9 +13,14 @@ interface Mistake {
   readonly mistake: string;
   readonly definition?: (definition: Loose) => void;
   readonly settings?: (settings: { values: Loose; secretNames: string[] }) => void;
+  /** @default nothing is unbuilt */
+  readonly unbuilt?: Unbuilt;
   /** Every problem it gives: code, path, and what its line must say. */
   readonly problems: readonly (readonly [code: string, path: string, ...says: string[]])[];
 }
+
+const OPERATORS = { team: "honeydue", emails: ["ops@honeydue.example"] };
+const TUNNEL = { kind: "tunnel", operators: OPERATORS };
 
 const digest = `sha256:${"e".repeat(64)}`;
 
@@ -643,12 +649,30 @@ const MISTAKES: readonly Mistake[] = [
   {
     mistake: "clear text to the servers in production",
     definition: (d) => (d.edge.tls = "flexible"),
-    problems: [["CF006", "edge.tls", "passwords and sessions cross the internet readable", "strict, full"]],
+    problems: [["CF006", "edge.tls", "passwords and sessions cross the internet readable", "allowed: strict"]],
   },
   {
     mistake: "a tunnel, which is not built yet",
-    definition: (d) => (d.edge = { kind: "tunnel" }),
+    definition: (d) => {
+      d.edge = { kind: "tunnel" };
+      delete d.services.admin.guard;
+    },
+    unbuilt: new Set(["tunnel"]),
     problems: [["CF007", "edge.kind", "not built yet", "allowed: proxied"]],
+  },
+  {
+    mistake: "a part of the edge that is not built yet, in the definition and in the settings",
+    definition: (d) => (d.edge.direct = { prepared: true }),
+    settings: (s) => {
+      s.values.emergency = "direct";
+      s.secretNames.push("publicCertificate");
+    },
+    unbuilt: new Set(["emergency"]),
+    problems: [
+      ["CF007", "edge.direct", "not built yet", "take it away"],
+      ["CF007", "trivet:emergency"],
+      ["CF007", "trivet:publicCertificate"],
+    ],
   },
   {
     mistake: "an edge with a slip",
@@ -678,6 +702,401 @@ const MISTAKES: readonly Mistake[] = [
     mistake: "a guard that does not exist",
     definition: (d) => (d.services.admin.guard = "admins"),
     problems: [["CF010", "services.admin.guard", "allowed: operators"]],
+  },
+
+  {
+    mistake: "any certificate from the servers in production",
+    definition: (d) => (d.edge.tls = "full"),
+    problems: [["CF025", "edge.tls", "anybody on the way who shows one reads along", "allowed: strict", "staging"]],
+  },
+  {
+    mistake: "a kind of edge with a slip",
+    definition: (d) => (d.edge.kind = "tunel"),
+    problems: [["CF010", "edge.kind", 'Did you mean "tunnel"?']],
+  },
+  {
+    mistake: "TLS to the servers with a tunnel, and connectors without one",
+    definition: (d) => {
+      d.edge.connectors = 3;
+    },
+    problems: [["DF002", "edge.connectors", 'with kind "proxied"', 'or take kind "tunnel"']],
+  },
+  {
+    mistake: "a port that Cloudflare does not carry",
+    definition: (d) => (d.edge.port = 8444),
+    problems: [["CF014", "edge.port", "got 8444", "443, 2053, 2083, 2087, 2096, 8443"]],
+  },
+  {
+    mistake: "a port for HTTP where HTTPS is spoken",
+    definition: (d) => (d.edge.port = 8080),
+    problems: [["CF014", "edge.port", "does not carry HTTPS"]],
+  },
+  {
+    mistake: "a wildcard two levels deep",
+    definition: (d) => (d.services.web.hosts = ["*.app"]),
+    problems: [["CF005", "services.web.hosts[0]", "a wildcard stands for one level", "*.honeydue.example"]],
+  },
+  {
+    mistake: "one host and one path for two services",
+    definition: (d) => {
+      d.services.api.hosts.push({ host: "@", path: "/shop" });
+      d.services.web.hosts.push({ host: "@", path: "/shop/" });
+    },
+    problems: [["CF011", "services.web.hosts[1]", 'got "@ /shop/"', "services.api has it already", "a longer path"]],
+  },
+  {
+    mistake: "paths that no URL has",
+    definition: (d) =>
+      (d.services.web.hosts = [
+        { host: "app", path: "shop" },
+        { host: "app", path: "/a/../b" },
+        { host: "app", path: "/search?q=" },
+        { host: "app", path: "/cdn-cgi/trace" },
+      ]),
+    problems: [
+      ["CF024", "services.web.hosts[0].path", "must begin with /", 'Did you mean "/shop"?'],
+      ["CF024", "services.web.hosts[1].path", "without .., //"],
+      ["CF024", "services.web.hosts[2].path", "without .., //"],
+      ["CF024", "services.web.hosts[3].path", "answer there themselves"],
+    ],
+  },
+  {
+    mistake: "a way that there is not",
+    definition: (d) => (d.services.web.hosts = [{ host: "app", via: "servce" }]),
+    problems: [["CF010", "services.web.hosts[0].via", "traefik, service"]],
+  },
+  {
+    mistake: "straight to a Service without a tunnel",
+    definition: (d) => (d.services.web.hosts = [{ host: "app", via: "service" }]),
+    problems: [["CF018", "services.web.hosts[0].via", "no connectors", "allowed: traefik"]],
+  },
+  {
+    mistake: "what Traefik does, on a way without Traefik",
+    definition: (d) => {
+      d.edge = TUNNEL;
+      d.services.web.hosts = [{ host: "app", via: "service", stripPrefix: true, path: "/x" }];
+      d.services.web.http = { rateLimit: { perSecond: 5 }, cache: "nothing" };
+    },
+    problems: [
+      ["CF018", "services.web.hosts[0].stripPrefix", "the prefix would stay"],
+      [
+        "CF018",
+        "services.web.http.rateLimit",
+        "rateLimit would not hold: no Traefik on the way of services.web.hosts[0]",
+      ],
+    ],
+  },
+  {
+    mistake: "what Traefik does, for what is guarded",
+    definition: (d) => {
+      d.edge.operators = OPERATORS;
+      d.services.admin.http = { compress: false };
+    },
+    problems: [["CF018", "services.admin.http.compress", "no Traefik on the way of what is guarded"]],
+  },
+  {
+    mistake: "gRPC through a tunnel",
+    definition: (d) => {
+      d.edge = TUNNEL;
+      d.services.api.http = { protocol: "grpc" };
+    },
+    problems: [["CF019", "services.api.http.protocol", "not through tunnels", 'edge.kind "proxied"']],
+  },
+  {
+    mistake: "values of http with slips",
+    definition: (d) =>
+      (d.services.api.http = {
+        cache: "asset",
+        frames: "none",
+        retries: 9,
+        rateLimit: { perSecond: 0 },
+        maxBody: "5MB",
+      }),
+    problems: [
+      ["CF010", "services.api.http.cache", 'Did you mean "assets"?'],
+      ["CF010", "services.api.http.frames", "deny, same-origin, any"],
+      ["CF010", "services.api.http.rateLimit.perSecond", "1 to 100000"],
+      ["CF010", "services.api.http.retries", "0 to 5"],
+      ["WL007", "services.api.http.maxBody", "in whole Mi"],
+    ],
+  },
+  {
+    mistake: "an answer that Cloudflare does not wait for",
+    definition: (d) => (d.services.api.http = { answersWithinSeconds: 120 }),
+    problems: [["CF026", "services.api.http.answersWithinSeconds", "524 after 100 s", "1 to 100 seconds"]],
+  },
+  {
+    mistake: "a body beyond the plan",
+    definition: (d) => (d.services.api.http = { maxBody: "150Mi" }),
+    problems: [
+      ["CF015", "services.api.http.maxBody", "413 above 100 MB on the free plan", "up to 100Mi", "the business plan"],
+    ],
+  },
+  {
+    mistake: "a body beyond the plan that the stack says",
+    definition: (d) => {
+      d.edge.zone = { plan: "business" };
+      d.services.api.http = { maxBody: "150Mi" };
+    },
+    settings: (s) => (s.values.zonePlan = "pro"),
+    problems: [["CF015", "services.api.http.maxBody", "on the pro plan"]],
+  },
+  {
+    mistake: "what the free plan lacks",
+    definition: (d) =>
+      (d.edge.zone = {
+        rateLimits: [
+          { path: "/login", requests: 5, seconds: 60 },
+          { host: "api", path: "/", requests: 50, seconds: 10 },
+        ],
+        managedRules: true,
+      }),
+    problems: [
+      ["CF016", "edge.zone.managedRules", "the free plan has no switch for managed rules", "take the pro plan"],
+      ["CF016", "edge.zone.rateLimits", "the free plan has 1 rate limiting rule, 2 are asked for", "take the pro plan"],
+      ["CF016", "edge.zone.rateLimits[0].seconds", "a period of 10 s only", "take the pro plan"],
+      ["CF016", "edge.zone.rateLimits[1].host", "matches paths in rate limiting rules, not hosts"],
+    ],
+  },
+  {
+    mistake: "more redirects than the plan has rules",
+    definition: (d) =>
+      (d.edge.zone = { redirects: Array.from({ length: 11 }, (_, index) => ({ from: `old-${index}`, to: "@" })) }),
+    problems: [["CF016", "edge.zone.redirects", "10 rules for redirects, 11 are asked for", "take the pro plan"]],
+  },
+  {
+    mistake: "a plan with a slip",
+    definition: (d) => (d.edge.zone = { plan: "bussiness" }),
+    problems: [["CF010", "edge.zone.plan", 'Did you mean "business"?']],
+  },
+  {
+    mistake: "a plan of the stack with a slip",
+    settings: (s) => (s.values.zonePlan = "premium"),
+    problems: [["SE003", "trivet:zonePlan", "free, pro, business, enterprise"]],
+  },
+  {
+    mistake: "HSTS for ever",
+    definition: (d) => (d.edge.zone = { hsts: { days: 3650 } }),
+    problems: [["CF029", "edge.zone.hsts.days", "browsers remember it", "1 to 365 days"]],
+  },
+  {
+    mistake: "preload after a month",
+    definition: (d) => (d.edge.zone = { hsts: { days: 30, subdomains: true, preload: true } }),
+    problems: [["CF029", "edge.zone.hsts.preload", "days: 365"]],
+  },
+  {
+    mistake: "a rate limit for a host that nobody has",
+    definition: (d) =>
+      (d.edge.zone = { plan: "pro", rateLimits: [{ host: "apo", path: "login", requests: 0, seconds: 10 }] }),
+    problems: [
+      ["CF010", "edge.zone.rateLimits[0].requests", "1 to 1000000"],
+      ["CF024", "edge.zone.rateLimits[0].path", "begins with /"],
+      ["CF030", "edge.zone.rateLimits[0].host", "never count", 'Did you mean "api"?'],
+    ],
+  },
+  {
+    mistake: "redirects of a host that is served, to one that is not, and twice",
+    definition: (d) =>
+      (d.edge.zone = {
+        redirects: [
+          { from: "api", to: "@" },
+          { from: "www", to: "ap" },
+          { from: "www", to: "@" },
+        ],
+      }),
+    problems: [
+      ["CF020", "edge.zone.redirects[0].from", "services.api has this host"],
+      ["CF020", "edge.zone.redirects[1].to", "nobody has ap.honeydue.example", 'Did you mean "api"?'],
+      ["CF020", "edge.zone.redirects[2].from", "edge.zone.redirects[1] has it already"],
+    ],
+  },
+  {
+    mistake: "redirects in a circle",
+    definition: (d) =>
+      (d.edge.zone = {
+        redirects: [
+          { from: "www", to: "web" },
+          { from: "web", to: "www" },
+        ],
+      }),
+    problems: [
+      [
+        "CF020",
+        "edge.zone.redirects[0].to",
+        "www.honeydue.example -> web.honeydue.example -> www.honeydue.example",
+        "to a service",
+      ],
+      ["CF020", "edge.zone.redirects[1].to", "circle"],
+    ],
+  },
+  {
+    mistake: "CAA records without the emergency's issuer",
+    definition: (d) => {
+      d.edge.direct = { prepared: true };
+      d.edge.zone = { caa: ["digicert.com", "Let's Encrypt"] };
+    },
+    problems: [
+      ["CF010", "edge.zone.caa[1]", "names itself by"],
+      ["CF022", "edge.zone.caa", "comes from letsencrypt.org", "add letsencrypt.org"],
+    ],
+  },
+  {
+    mistake: "mail records that contradict each other",
+    definition: (d) =>
+      (d.edge.zone = {
+        mail: { mx: [], spf: "include:mail.example", dmarc: "p=reject" },
+        records: [{ name: "@", type: "TXT", content: "v=spf1 -all" }],
+      }),
+    problems: [
+      ["CF021", "edge.zone.mail.dmarc", "begins with v=DMARC1"],
+      ["CF021", "edge.zone.mail.mx", 'mail: "none"'],
+      ["CF021", "edge.zone.mail.spf", "begins with v=spf1"],
+      ["CF021", "edge.zone.records[0]", "an SPF record already", "put it into edge.zone.mail"],
+    ],
+  },
+  {
+    mistake: "a mail host that is none",
+    definition: (d) =>
+      (d.edge.zone = { mail: { mx: [{ host: "mail", priority: 10 }], spf: "v=spf1 mx", dmarc: "v=DMARC1; p=none" } }),
+    problems: [["CF021", "edge.zone.mail.mx[0]", "a host name"]],
+  },
+  {
+    mistake: "records that shadow others",
+    definition: (d) => {
+      d.services.web.hosts = ["*"];
+      d.edge.zone = {
+        records: [
+          { name: "api", type: "A", content: "192.0.2.7" },
+          { name: "docs", type: "CNAME", content: "docs.example" },
+          { name: "docs", type: "TXT", content: "verify=1" },
+          { name: "shop", type: "TXT", content: "verify=2" },
+          { name: "_dmarc", type: "TXT", content: "v=DMARC1; p=none" },
+        ],
+      };
+    },
+    problems: [
+      ["CF013", "edge.zone.records[0]", "api.honeydue.example has records for services.api already"],
+      ["CF013", "edge.zone.records[1]", "a CNAME stands for all of a name"],
+      ["CF013", "edge.zone.records[2]", "no longer one of *.honeydue.example"],
+      ["CF013", "edge.zone.records[3]", "no longer one of *.honeydue.example (services.web)"],
+    ],
+  },
+  {
+    mistake: "records with slips",
+    definition: (d) =>
+      (d.edge.zone = {
+        records: [
+          { name: "x.honeydue.example", type: "TXT", content: "a" },
+          { name: "X", type: "TXT", content: "a" },
+          { name: "y", type: "NS", content: "ns.example" },
+          { name: "z", type: "TXT", content: "", ttlSeconds: 5 },
+        ],
+      }),
+    problems: [
+      ["CF003", "edge.zone.records[0].name", 'Did you mean "x"?'],
+      ["CF003", "edge.zone.records[1].name", '"_" under the domain'],
+      ["CF010", "edge.zone.records[2].type", "A, AAAA, CNAME, TXT, SRV"],
+      ["CF010", "edge.zone.records[3].content", "one line"],
+      ["CF010", "edge.zone.records[3].ttlSeconds", "60 to 86400"],
+    ],
+  },
+  {
+    mistake: "a host for everybody and for operators",
+    definition: (d) => {
+      d.edge.operators = OPERATORS;
+      d.services.admin.hosts = ["app", { host: "@", path: "/admin" }];
+    },
+    problems: [
+      ["CF004", "services.admin.hosts[0]", "services.web has it already"],
+      ["CF013", "services.admin.hosts[0]", "services.web has the same host for everybody", "a host of its own"],
+      ["CF013", "services.admin.hosts[1]", "services.api has the same host for everybody"],
+    ],
+  },
+  {
+    mistake: "a host that leads to the Kubernetes API",
+    definition: (d) => {
+      d.edge.operators = { ...OPERATORS, kubernetesApi: "access" };
+      d.services.web.hosts = ["k8s-a"];
+    },
+    problems: [["CF013", "services.web.hosts[0]", "the Kubernetes API is reached by this name"]],
+  },
+  {
+    mistake: "a site with a service's host, twice",
+    definition: (d) =>
+      (d.sites = { brand: { kind: "site", hosts: ["@", "www", "www"] }, Help: { kind: "site", hosts: ["help"] } }),
+    problems: [
+      ["CF023", "sites.brand.hosts[0]", "services.api has it already", "paths cannot part"],
+      ["CF023", "sites.brand.hosts[2]", "it stands there twice"],
+      ["NM001", "sites.Help", "beginning with a letter"],
+    ],
+  },
+  {
+    mistake: "operators that nobody is",
+    definition: (d) => (d.edge.operators = { team: "honeydue", kubernetesApi: "access" }),
+    problems: [
+      ["CF012", "services.admin.guard", "nobody may pass", "or take the guard away"],
+      ["OP004", "edge.operators.kubernetesApi", "nobody may pass"],
+    ],
+  },
+  {
+    mistake: "a guard behind a tunnel that knows no operators",
+    definition: (d) => (d.edge = { kind: "tunnel" }),
+    problems: [["CF012", "services.admin.guard", "nobody to let in", "name edge.operators"]],
+  },
+  {
+    mistake: "operators with slips",
+    definition: (d) =>
+      (d.edge.operators = {
+        team: "https://honeydue.cloudflareaccess.com/",
+        emails: ["ops"],
+        emailDomains: ["@honeydue.example"],
+        machines: ["CI", "ci", "ci"],
+        kubernetesApi: "acess",
+      }),
+    problems: [
+      ["CF010", "edge.operators.emailDomains[0]", 'Did you mean "honeydue.example"?'],
+      ["CF010", "edge.operators.emails[0]", "an e-mail address"],
+      ["CF010", "edge.operators.kubernetesApi", 'Did you mean "access"?'],
+      ["CF010", "edge.operators.machines[0]", "a service token"],
+      ["CF010", "edge.operators.machines[2]", "each once"],
+      ["CF028", "edge.operators.team", 'Did you mean "honeydue"?'],
+    ],
+  },
+  {
+    mistake: "an operator's e-mail address with a slip in the settings",
+    settings: (s) => (s.values.operatorEmails = ["ops"]),
+    problems: [["SE003", "trivet:operatorEmails[0]", "an e-mail address"]],
+  },
+  {
+    mistake: "one connector, and a tunnel that there is not",
+    definition: (d) => {
+      d.edge = { kind: "tunnel", connectors: 1, operators: OPERATORS };
+    },
+    problems: [["CF027", "edge.connectors", "2 to 25"]],
+  },
+  {
+    mistake: "a new secret for a tunnel that there is not, and an id that is none",
+    settings: (s) => {
+      s.values.tunnelRevisions = { users: 2 };
+      s.values.adoptTunnels = { operators: "my-tunnel" };
+    },
+    problems: [
+      ["CF027", "trivet:tunnelRevisions.users", "no tunnel for users", "pulumi config rm"],
+      ["SE003", "trivet:adoptTunnels.operators", "a UUID"],
+    ],
+  },
+  {
+    mistake: "maintenance of nobody",
+    settings: (s) => (s.values.maintenance = ["apo", "worker", "*"]),
+    problems: [
+      ["CF032", "trivet:maintenance[0]", 'Did you mean "api"?'],
+      ["CF032", "trivet:maintenance[1]", "no service of this name has a host"],
+    ],
+  },
+  {
+    mistake: "an emergency with a slip",
+    settings: (s) => (s.values.emergency = "dirct"),
+    problems: [["SE003", "trivet:emergency", 'Did you mean "direct"?']],
   },
 
   // Names
@@ -1094,12 +1513,16 @@ const MISTAKES: readonly Mistake[] = [
   },
 ];
 
-const broken = ({ definition, settings }: Pick<Mistake, "definition" | "settings">) => {
+const broken = ({
+  definition,
+  settings,
+  unbuilt = NOTHING_UNBUILT,
+}: Pick<Mistake, "definition" | "settings" | "unbuilt">) => {
   const changedDefinition = structuredClone(honeydue);
   const changedSettings = structuredClone(honeydueSettings) as RawSettings & { secretNames: string[] };
   definition?.(changedDefinition);
   settings?.(changedSettings);
-  return resolve(changedDefinition, changedSettings).problems ?? [];
+  return resolve(changedDefinition, changedSettings, unbuilt).problems ?? [];
 };
 
 const identity = ({ code, path }: { readonly code: string; readonly path: string }): string => `${code} ${path}`;
