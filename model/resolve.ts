@@ -171,13 +171,7 @@ const build = (definition: PlatformDefinition, raw: RawSettings, settings: Setti
   const cluster = resolveCluster({ definition, raw, settings }, settings);
   const { secretNames } = raw;
   const edge = resolveEdge(definition, { settings, secretNames, servers: cluster.servers, text, unbuilt });
-  const metrics = resolveMetrics(
-    definition,
-    text,
-    image,
-    workloads,
-    unbuilt.has("edgeMetrics") ? [] : edgeTargets(edge),
-  );
+  const metrics = resolveMetrics(definition, text, image, workloads, edgeTargets(edge));
   return {
     name: definition.name,
     stack: raw.stack,

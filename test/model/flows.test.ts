@@ -40,6 +40,7 @@ test("lists every connection of honeyDue, and no other", () => {
     "workload/worker -> dns:53/TCP",
     "vmagent -> kubernetesApi:6443/TCP",
     "vmagent -> workload/api:8000/TCP",
+    "vmagent -> traefik:9180/TCP",
     "vmagent -> remoteWrite:443/TCP",
     "vmagent -> dns:53/UDP",
     "vmagent -> dns:53/TCP",

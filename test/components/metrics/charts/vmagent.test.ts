@@ -1,5 +1,13 @@
 import { parse } from "yaml";
-import { ofKind, subjects, workloadsIn } from "../../../rules/platforms.fixture";
+import { NOTHING_UNBUILT } from "../../../../model/unbuilt";
+import {
+  ofKind,
+  subjectOf,
+  subjects,
+  tunnelled as tunnelledDefinition,
+  tunnelledSettings,
+  workloadsIn,
+} from "../../../rules/platforms.fixture";
 
 const { manifests } = subjects[0]![1];
 const { pod, spec } = workloadsIn(manifests).find(({ name }) => name === "vmagent")!;
@@ -33,8 +41,48 @@ test("scrapes the running api pods every 15 s, on the port that they declare", (
           { source_labels: ["__meta_kubernetes_pod_node_name"], target_label: "node" },
         ],
       },
+      // In the servers' own network: found by their addresses, which are known.
+      {
+        job_name: "edge/traefik",
+        metrics_path: "/metrics",
+        static_configs: ["a", "b", "c"].map((server, index) => ({
+          targets: [`10.0.1.${11 + index}:9180`],
+          labels: { node: `honeydue-${server}` },
+        })),
+      },
     ],
   });
+});
+
+test("finds the pods of Traefik and the connectors behind a tunnel in their namespaces, where it may list pods and nothing else", () => {
+  const tunnelled = subjectOf(tunnelledDefinition, tunnelledSettings, NOTHING_UNBUILT);
+  const jobs = parse(
+    (
+      ofKind(tunnelled.manifests, "ConfigMap").find(({ metadata }) => metadata.name === "vmagent")!["data"] as Record<
+        string,
+        string
+      >
+    )["scrape.yaml"]!,
+  ) as { scrape_configs: { job_name: string; kubernetes_sd_configs: unknown[] }[] };
+  expect(jobs.scrape_configs.map((job) => [job.job_name, job.kubernetes_sd_configs[0]])).toEqual(
+    [
+      ["api", "tunnelled", "api"],
+      ["edge/traefik", "ingress", "traefik"],
+      ["edge/users", "edge", "users-connector"],
+      ["edge/operators", "edge", "operators-connector"],
+    ].map(([job, namespace, name]) => [
+      job,
+      {
+        role: "pod",
+        namespaces: { names: [namespace] },
+        selectors: [{ role: "pod", label: `app.kubernetes.io/name=${name}` }],
+      },
+    ]),
+  );
+  const roles = ofKind(tunnelled.manifests, "Role").filter(({ metadata }) => metadata.name === "vmagent");
+  expect(roles.map(({ metadata }) => metadata.namespace).sort()).toEqual(["edge", "ingress", "tunnelled"]);
+  for (const role of roles)
+    expect(role["rules"]).toEqual([{ apiGroups: [""], resources: ["pods"], verbs: ["get", "list", "watch"] }]);
 });
 
 test("sends with a bearer token that is read from a file", () => {
