@@ -114,6 +114,7 @@ async function openDoor(
     lines: [
       `EDGE_HTTP=${door.http}`,
       `EDGE_HTTPS=${door.https}`,
+      `TUNNEL_EDGE=${door.tunnel}`,
       `EDGE_AUTHORITY=${authorityFile}`,
       `# curl --cacert "$EDGE_AUTHORITY" --connect-to "::\${EDGE_HTTPS#https://}" https://${emulator.state.zones[0]?.name}/`,
     ],

@@ -21,6 +21,8 @@ export interface Tunnel {
 export interface TunnelConnection {
   id: string;
   clientId: string;
+  /** As the connector said when it registered. */
+  clientVersion?: string;
   coloName: string;
   openedAt: string;
 }
@@ -138,7 +140,10 @@ function shown(account: Account, tunnel: Tunnel) {
   };
 }
 
-const connection = ({ id, clientId, coloName, openedAt }: TunnelConnection) => ({
+/** Of connectors that tests make up. */
+const USUAL_VERSION = "2026.10.0";
+
+const connection = ({ id, clientId, clientVersion, coloName, openedAt }: TunnelConnection) => ({
   colo_name: coloName,
   id,
   uuid: id,
@@ -146,7 +151,7 @@ const connection = ({ id, clientId, coloName, openedAt }: TunnelConnection) => (
   origin_ip: "198.51.100.1",
   opened_at: openedAt,
   client_id: clientId,
-  client_version: "2026.8.2",
+  client_version: clientVersion ?? USUAL_VERSION,
 });
 
 function tunnelOf(account: Account, request: FastifyRequest): Tunnel {
@@ -267,7 +272,7 @@ export const tunnelRoutes: Routes = (app, context: Context) => {
         conns: conns.map((each) => connection(each)),
         features: ["ha-origin"],
         run_at: conns[0]?.openedAt,
-        version: "2026.8.2",
+        version: conns[0]?.clientVersion ?? USUAL_VERSION,
       })),
     );
   });

@@ -23,12 +23,16 @@ export interface FrontDoorOptions extends Partial<EdgeOptions> {
   httpPort?: number;
   /** Default 0: a free one. */
   httpsPort?: number;
+  /** For connectors; Cloudflare's is 7844. Default 0: a free one. */
+  tunnelPort?: number;
 }
 
 export interface FrontDoor {
   /** `http://127.0.0.1:port` */
   readonly http: string;
   readonly https: string;
+  /** `127.0.0.1:port`, for connectors: what TUNNEL_EDGE takes. */
+  readonly tunnel: string;
   /** PEM: of the authority that signed what visitors see. */
   readonly authorityPem: string;
   /** PEM: of the authority of the client certificate that origins of all zones see that have none of their own. */
@@ -46,7 +50,7 @@ export async function openFrontDoor(
   { state }: { readonly state: CloudflareState },
   options: FrontDoorOptions = {},
 ): Promise<FrontDoor> {
-  const { host = "127.0.0.1", httpPort = 0, httpsPort = 0 } = options;
+  const { host = "127.0.0.1", httpPort = 0, httpsPort = 0, tunnelPort = 0 } = options;
   const authority = await EdgeAuthority.make("Edge Certificate Authority");
   const edge = await Edge.start(state, options);
   const certificates = new EdgeCertificates(state, authority);
@@ -79,14 +83,19 @@ export async function openFrontDoor(
   const door = new Listener(edge);
   door.attach(plain, "http");
   door.attach(secure, "https");
-  await Promise.all([listening(plain, httpPort, host, "HTTP"), listening(secure, httpsPort, host, "HTTPS")]);
+  await Promise.all([
+    listening(plain, httpPort, host, "HTTP"),
+    listening(secure, httpsPort, host, "HTTPS"),
+    edge.entrance.listen(tunnelPort, host),
+  ]);
   door.own = [portOf(plain), portOf(secure)];
 
-  const url = (scheme: string, server: Listening) =>
-    `${scheme}://${host.includes(":") ? `[${host}]` : host}:${portOf(server)}`;
+  const shownHost = host.includes(":") ? `[${host}]` : host;
+  const url = (scheme: string, server: Listening) => `${scheme}://${shownHost}:${portOf(server)}`;
   return {
     http: url("http", plain),
     https: url("https", secure),
+    tunnel: `${shownHost}:${edge.entrance.port}`,
     authorityPem: authority.certificatePem,
     originPullAuthorityPem: edge.originPullAuthorityPem,
     lookup: (name) => lookUp(state, name),

@@ -7,6 +7,7 @@ import { type OriginAnswer, ORIGIN_LIMITS, Origins } from "./origin";
 import { originCertificateProblem } from "./origin-certificate-check";
 import { resolve, type Target } from "./resolve";
 import { originWay } from "./ssl-mode";
+import { TunnelEntrance } from "./tunnel-entrance";
 import { type Answer, type Arrival, endToEnd, originHeaders, type Visit } from "./visit";
 
 export interface EdgeOptions {
@@ -32,6 +33,7 @@ export interface Upgraded {
 /** What happens to a visit between the visitor and the origin. */
 export class Edge {
   readonly originPullAuthorityPem: string;
+  readonly entrance: TunnelEntrance;
   readonly #state: CloudflareState;
   readonly #options: EdgeOptions;
   readonly #origins: Origins;
@@ -41,6 +43,7 @@ export class Edge {
     this.#state = state;
     this.#options = options;
     this.#origins = new Origins(options);
+    this.entrance = new TunnelEntrance(state, options.now, options.limits.answerMilliseconds);
     this.originPullAuthorityPem = authority.certificatePem;
     this.#sharedCertificate = shared;
   }
@@ -59,42 +62,58 @@ export class Edge {
 
   async serve(arrival: Arrival, gone: AbortSignal): Promise<Answer> {
     const { zone, target } = resolve(this.#state, arrival.host);
-    return this.#ask({ ...arrival, zone }, target, gone);
+    const answer = await this.#ask({ ...arrival, zone }, target);
+    gone.addEventListener("abort", () => typeof answer.body !== "string" && answer.body.destroy(), { once: true });
+    return answer;
   }
 
   async upgrade(arrival: Arrival): Promise<Upgraded | Answer> {
     const { zone, target } = resolve(this.#state, arrival.host);
-    const answer = await this.#send({ ...arrival, zone, hasBody: false }, target, {
-      connection: "Upgrade",
-      upgrade: String(arrival.headers.upgrade),
-    });
+    const visit: Visit = { ...arrival, zone, hasBody: false };
+    const protocol = String(visit.headers.upgrade).toLowerCase();
+    const between = { connection: "Upgrade", upgrade: protocol };
+    if (target.kind === "tunnel") {
+      if (protocol !== "websocket") throw new EdgeError("badRequest", `tunnels carry websockets, not ${protocol}`);
+      const { stream, status, ...answer } = await this.#through(target, visit, true);
+      // HTTP/2 has no 101: the connector says 200 in its place.
+      if (status !== 200) return { status, ...answer };
+      return { headers: { ...answer.headers, ...between }, stream, head: Buffer.alloc(0) };
+    }
+    const answer = await this.#send(visit, target, between);
     if (!("socket" in answer)) return fromOrigin(answer);
     const { message, socket, head } = answer;
-    return {
-      headers: { ...endToEnd(message.headers), connection: "Upgrade", upgrade: message.headers.upgrade },
-      stream: socket,
-      head,
-    };
+    return { headers: { ...endToEnd(message.headers), ...between }, stream: socket, head };
   }
 
   async close(): Promise<void> {
     this.#origins.close();
+    await this.entrance.close();
   }
 
-  async #ask(visit: Visit, target: Target, gone: AbortSignal): Promise<Answer> {
-    const answer = await this.#send(visit, target);
-    if ("socket" in answer) {
-      answer.socket.destroy();
-      throw new EdgeError("badAnswer", "the origin answered 101 to a request that asked for no other protocol");
+  async #ask(visit: Visit, target: Target): Promise<Answer> {
+    if (target.kind === "tunnel") {
+      const { status, headers, body, trailers } = await this.#through(target, visit, false);
+      return { status, headers: { ...headers, "cf-cache-status": "DYNAMIC" }, body, ...(trailers && { trailers }) };
     }
-    gone.addEventListener("abort", () => answer.message.destroy(), { once: true });
-    return fromOrigin(answer);
+    const answer = await this.#send(visit, target);
+    if (!("socket" in answer)) return fromOrigin(answer);
+    answer.socket.destroy();
+    throw new EdgeError("badAnswer", "the origin answered 101 to a request that asked for no other protocol");
   }
 
-  #send(visit: Visit, target: Target, more: Answer["headers"] = {}): Promise<OriginAnswer> {
+  #through({ tunnelId }: Target & { kind: "tunnel" }, visit: Visit, websocket: boolean) {
+    const { method, path, host, body, hasBody, zone } = visit;
+    const headers = originHeaders(visit);
+    return this.entrance.send(tunnelId, zone.accountId, { method, path, host, headers, body, hasBody, websocket });
+  }
+
+  #send(
+    visit: Visit,
+    target: Exclude<Target, { kind: "tunnel" }>,
+    more: Answer["headers"] = {},
+  ): Promise<OriginAnswer> {
     const { method, path, body, hasBody, zone } = visit;
-    if (target.kind === "tunnel" || target.kind === "pages")
-      throw new EdgeError("noConnector", `this front door does not carry ${target.kind}s yet`);
+    if (target.kind === "pages") throw new EdgeError("noConnector", "this front door does not serve Pages yet");
     const way = originWay(visit, this.#clientCertificate(zone), (socket, host) =>
       originCertificateProblem(socket, host, {
         state: this.#state,
