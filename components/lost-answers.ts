@@ -62,8 +62,16 @@ export function lostAnswerOptions({ hetzner, cloudflare, installation }: LostAns
   const needed = pulumi.output({ installation }).installation;
   const clouds = pulumi.all([hetzner, cloudflare]);
   const retries = new Map<string, number>();
-  const hook = new pulumi.ErrorHook("trivet-lost-answer", async ({ urn, type, newInputs, failedOperation, errors }) => {
+  const hook = new pulumi.ErrorHook("trivet-lost-answer", async (failure) => {
+    const { urn, type, newInputs, failedOperation, errors } = failure;
     const find = FINDERS[type];
+    if (failedOperation === "delete" && type === TUNNEL) {
+      const count = (retries.get(urn) ?? 0) + 1;
+      retries.set(urn, count);
+      if (count > RETRIES) return false;
+      const [, cloudflareApi] = await outputValue(clouds);
+      return disconnect(cloudflareApi, failure);
+    }
     if (failedOperation !== "create" || !find || !newInputs) return false;
     const count = (retries.get(urn) ?? 0) + 1;
     retries.set(urn, count);
@@ -127,6 +135,37 @@ const namedObject =
     );
   };
 
+const TUNNEL = "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared";
+
+/** A value that the hook may have got as a secret. */
+const plain = (value: unknown): Promise<unknown> => outputValue(pulumi.output(value));
+
+/** The secret in a connector's token (see `tokenOf` in edge/tunnel.ts). */
+function secretOf(token: string | undefined): string | undefined {
+  if (token === undefined) return undefined;
+  try {
+    return (JSON.parse(Buffer.from(token, "base64").toString()) as { s?: string }).s;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Cloudflare deletes no tunnel that has connections, and keeps those of a connector that was killed for a while. What is left of them is
+ * dropped, and the delete tried again. (A plain `pulumi destroy` runs no program, and so not this: it takes the connectors away before,
+ * and a second one succeeds.)
+ */
+async function disconnect(cloudflare: CloudApi, { id, oldInputs }: pulumi.ErrorHookArgs): Promise<boolean> {
+  const account = String(await plain(oldInputs?.["accountId"]));
+  try {
+    await cloudflare.send("DELETE", `/accounts/${account}/cfd_tunnel/${id}/connections`);
+    return true;
+  } catch (error) {
+    void pulumi.log.debug(`dropping the connections of tunnel ${id}: ${String(error)}`);
+    return false;
+  }
+}
+
 const FINDERS: Readonly<Record<string, Find>> = {
   "hcloud:index/network:Network": namedObject("networks", "network", ({ servers = [] }) =>
     servers.length > 0 ? `${servers.length} servers are attached to it` : undefined,
@@ -183,6 +222,48 @@ const FINDERS: Readonly<Record<string, Find>> = {
         },
       }
     );
+  },
+  [TUNNEL]: async ({ cloudflare }, inputs, mine) => {
+    const [account, name] = [String(inputs["accountId"]), String(inputs["name"])];
+    const collection = `/accounts/${account}/cfd_tunnel`;
+    const query = new URLSearchParams({ name, is_deleted: "false" });
+    const answer = await cloudflare.get<{ result: { id: string; connections?: unknown[] }[] }>(
+      `${collection}?${query.toString()}`,
+    );
+    const tunnel = answer?.result[0];
+    if (tunnel === undefined) return undefined;
+    const token = await cloudflare.get<{ result: string }>(`${collection}/${tunnel.id}/token`);
+    const which = name.endsWith("-operators") ? "operators" : "users";
+    return {
+      title: `tunnel ${name} (id ${tunnel.id})`,
+      // It has no field for a mark, but the secret that this run has drawn, and that nobody else has.
+      mark: secretOf(token?.result) === (await plain(inputs["tunnelSecret"])) ? mine : undefined,
+      inUse: (tunnel.connections ?? []).length > 0 ? "connectors are connected to it" : undefined,
+      otherwise: `Take it over: pulumi config set --path trivet:adoptTunnels.${which} ${tunnel.id}; or delete it at Cloudflare`,
+      remove: async () => {
+        await cloudflare.send("DELETE", `${collection}/${tunnel.id}`);
+      },
+    };
+  },
+  // One a hostname. Ours has our policies, whose ids are in this stack's state alone.
+  "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication": async ({ cloudflare }, inputs, mine) => {
+    const collection = `/accounts/${String(inputs["accountId"])}/access/apps`;
+    const domain = String(inputs["domain"]);
+    const answer = await cloudflare.get<{ result: { id: string; domain?: string; policies?: { id: string }[] }[] }>(
+      `${collection}?per_page=1000`,
+    );
+    const application = answer?.result.find((one) => one.domain === domain);
+    if (application === undefined) return undefined;
+    const policies = ((inputs["policies"] ?? []) as { id: string }[]).map(({ id }) => id);
+    const itsPolicies = (application.policies ?? []).map(({ id }) => id);
+    return {
+      title: `Access application for ${domain} (id ${application.id})`,
+      mark: policies.length > 0 && policies.every((id) => itsPolicies.includes(id)) ? mine : undefined,
+      otherwise: "Delete it at Cloudflare (Zero Trust, Access, Applications), or give the host another name",
+      remove: async () => {
+        await cloudflare.send("DELETE", `${collection}/${application.id}`);
+      },
+    };
   },
   // One a phase and zone, whoever made it.
   "cloudflare:index/ruleset:Ruleset": async ({ cloudflare }, inputs) => {
@@ -284,6 +365,29 @@ export function revokeTwins(cloudflare: pulumi.Input<CloudApi>, zoneId: pulumi.I
     const csr = String(newInputs?.["csr"]).trim();
     for (const twin of answer?.result ?? []) {
       if (twin.id !== id && twin.csr.trim() === csr) await api.send("DELETE", `/certificates/${twin.id}`);
+    }
+  });
+}
+
+/** Where what Access keeps by id alone is listed. */
+const ACCESS_COLLECTIONS: Readonly<Record<string, string>> = {
+  "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy": "policies",
+  "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken": "service_tokens",
+};
+
+/**
+ * Policies and service tokens of Access have no unique name either, so theirs hold the installation's mark: after a create the others
+ * of the same name are removed. Nobody was ever given their ids or secrets.
+ */
+export function removeAccessTwins(cloudflare: pulumi.Input<CloudApi>): pulumi.ResourceHook {
+  return new pulumi.ResourceHook("trivet-remove-access-twins", async ({ id, type, newInputs }) => {
+    const collection = ACCESS_COLLECTIONS[type];
+    if (collection === undefined) return;
+    const path = `/accounts/${String(newInputs?.["accountId"])}/access/${collection}`;
+    const api = await outputValue(pulumi.output(cloudflare));
+    const answer = await api.get<{ result: { id: string; name: string }[] }>(`${path}?per_page=1000`);
+    for (const twin of answer?.result ?? []) {
+      if (twin.id !== id && twin.name === newInputs?.["name"]) await api.send("DELETE", `${path}/${twin.id}`);
     }
   });
 }

@@ -6,10 +6,11 @@ import type { CloudApi } from "./cloud-api";
 import { cloudOptions } from "./cloud-options";
 import { Cluster } from "./cluster/cluster";
 import { consented } from "./cluster/roll/consented";
+import { Connectors } from "./connectors/connectors";
 import { Edge } from "./edge/edge";
 import { isHandedBack, type StaysAtCloudflare, staysAtCloudflare } from "./edge/hand-back";
 import { Ingress } from "./ingress/ingress";
-import { lostAnswerOptions, revokeTwins } from "./lost-answers";
+import { lostAnswerOptions, removeAccessTwins, revokeTwins } from "./lost-answers";
 import { checkManifests, reportManifests } from "./manifests";
 import { Metrics } from "./metrics/metrics";
 import { type Part, type PartArgs, partsOf } from "./part";
@@ -40,6 +41,10 @@ export class Platform extends pulumi.ComponentResource {
   readonly ciKubeconfig: pulumi.Output<string>;
   /** Secret. For `trivet escrow`. */
   readonly escrow: Cluster["escrow"];
+  /** Secret. What machines show to Cloudflare Access, by their names. */
+  readonly serviceTokens: Edge["serviceTokens"];
+  /** For the registrar, where the zone is signed. */
+  readonly dsRecord: Edge["dsRecord"];
   /** What `pulumi destroy` does not undo, and how to undo it first. Undefined once that is done. */
   readonly staysAtCloudflare: StaysAtCloudflare | undefined;
 
@@ -76,11 +81,19 @@ export class Platform extends pulumi.ComponentResource {
         installation,
         cloudOptions: options,
         revokeTwins: revokeTwins(cloudflare, platform.edge.zone.id),
+        removeAccessTwins: removeAccessTwins(cloudflare),
+        cloudflare,
         handedBack,
       },
       parent,
     );
-    const secrets = new SecretValues(name, { configSecrets, originCertificate: edge.originCertificate }, parent);
+    const { originCertificate, tunnelTokens } = edge;
+    const originPullsAuthority = edge.originPulls?.authorityPem;
+    const secrets = new SecretValues(
+      name,
+      { configSecrets, originCertificate, originPullsAuthority, tunnelTokens },
+      parent,
+    );
 
     const { provider } = cluster;
     const policies = new Policies(name, { manifests: manifests.policies, provider }, parent);
@@ -94,12 +107,16 @@ export class Platform extends pulumi.ComponentResource {
     new Stores(name, part("stores"), parent);
     new Workloads(name, part("workloads"), parent);
     new Ingress(name, part("ingress"), parent);
+    // A platform without a tunnel has none, and no component for them.
+    if (Object.keys(tunnelTokens).length > 0) new Connectors(name, part("connectors"), parent);
     new Metrics(name, part("metrics"), parent);
 
     this.addresses = cluster.addresses;
     this.kubeconfig = cluster.kubeconfig;
     this.ciKubeconfig = cluster.ciKubeconfig;
     this.escrow = cluster.escrow;
+    this.serviceTokens = edge.serviceTokens;
+    this.dsRecord = edge.dsRecord;
     this.staysAtCloudflare = staysAtCloudflare(platform.edge, handedBack);
     this.registerOutputs({ addresses: this.addresses, kubeconfig: this.kubeconfig });
   }

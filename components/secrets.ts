@@ -9,6 +9,10 @@ export interface SecretValuesArgs {
   configSecrets: Readonly<Record<string, pulumi.Output<string>>>;
   /** Undefined where the edge needs none. */
   originCertificate: { certificatePem: pulumi.Input<string>; privateKeyPem: pulumi.Input<string> } | undefined;
+  /** PEM of the authority that signs what Cloudflare shows to Traefik. @default none */
+  originPullsAuthority?: pulumi.Input<string> | undefined;
+  /** What connectors run with, of each tunnel that there is. @default none */
+  tunnelTokens?: Readonly<Partial<Record<"users" | "operators", pulumi.Input<string>>>>;
 }
 
 /**
@@ -78,15 +82,15 @@ export class SecretValues extends pulumi.ComponentResource {
         return filled(source.template, this.#generatedValue(source.name, source.length));
       case "originCertificate": {
         const { originCertificate } = this.#args;
-        if (originCertificate === undefined)
-          throw new Error("A Secret asks for the Origin CA certificate; the edge makes none");
-        return pulumi.output(
-          source.part === "certificate" ? originCertificate.certificatePem : originCertificate.privateKeyPem,
+        return made(
+          source.part === "certificate" ? originCertificate?.certificatePem : originCertificate?.privateKeyPem,
+          "the Origin CA certificate",
         );
       }
       case "originPullsAuthority":
+        return made(this.#args.originPullsAuthority, "the authority of origin pulls");
       case "tunnelToken":
-        throw new Error(`A Secret asks for ${source.kind}, which no component makes yet`);
+        return made(this.#args.tunnelTokens?.[source.tunnel], `the token of the ${source.tunnel}' tunnel`);
       case "publicCertificate":
         return this.#configSecret(source.part === "certificate" ? "publicCertificate" : "publicCertificateKey");
       case "registryLogin":
@@ -120,6 +124,11 @@ export class SecretValues extends pulumi.ComponentResource {
     this.#generated.set(name, result);
     return result;
   }
+}
+
+function made(value: pulumi.Input<string> | undefined, what: string): pulumi.Output<string> {
+  if (value === undefined) throw new Error(`A Secret asks for ${what}; the edge makes none`);
+  return pulumi.output(value);
 }
 
 /** As a function, because `$&` and the like in a replacement string would be expanded. */

@@ -9,13 +9,10 @@ export type EdgePart = keyof typeof ASKED;
 export type Unbuilt = ReadonlySet<EdgePart>;
 
 export const UNBUILT: Unbuilt = new Set<EdgePart>([
-  "tunnel",
   "port",
   "paths",
   "wildcard",
   "http",
-  "originPulls",
-  "access",
   "accessToApi",
   "tailscale",
   "emergency",

@@ -32,3 +32,7 @@ export const costPerMonth = (({ total, currency }) => ({ amount: total, currency
 export const generation = platform.cluster.generation;
 /** What `pulumi destroy` does not undo, and the command that undoes it first. */
 export const staysAtCloudflare = built.staysAtCloudflare;
+/** For machines that pass Cloudflare Access: headers CF-Access-Client-Id and CF-Access-Client-Secret, by the machine's name. */
+export const serviceTokens = built.serviceTokens;
+/** For the registrar, where the zone is signed. */
+export const dsRecord = built.dsRecord;

@@ -1,11 +1,15 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode, Platform } from "../../model/platform";
 import type { CloudOptions } from "../cloud-options";
+import type { CloudApi } from "../cloud-api";
 import { recordComment } from "../lost-answers";
+import { Access } from "./access";
 import { OriginCertificate } from "./origin-certificate";
+import { OriginPulls } from "./origin-pulls";
 import { makeRecords } from "./records";
 import { makeRulesets } from "./rulesets";
 import { makeSites } from "./sites";
+import { Tunnel } from "./tunnel";
 import { makeZoneRecords } from "./zone-records";
 import { makeZoneSettings } from "./zone-settings";
 import { signZone } from "./zone-signing";
@@ -21,6 +25,9 @@ export interface EdgeArgs {
   /** For what has a name that is unique at Cloudflare. */
   cloudOptions: CloudOptions;
   revokeTwins: pulumi.ResourceHook;
+  removeAccessTwins: pulumi.ResourceHook;
+  /** Asked whether a client certificate has reached the edge. */
+  cloudflare: pulumi.Input<CloudApi>;
   /** Whether this run puts the zone's settings back, for a `pulumi destroy` that follows. */
   handedBack: boolean;
 }
@@ -29,17 +36,53 @@ export interface EdgeArgs {
 export class Edge extends pulumi.ComponentResource {
   /** Undefined where Cloudflare speaks plain HTTP to the servers. */
   readonly originCertificate: OriginCertificate | undefined;
+  /** Undefined where no server is connected to, or without TLS. */
+  readonly originPulls: OriginPulls | undefined;
+  /** Secret. What the connectors of each tunnel run with. */
+  readonly tunnelTokens: Readonly<Partial<Record<"users" | "operators", pulumi.Output<string>>>>;
+  /** Secret. By the machine's name; undefined without `edge.operators`. */
+  readonly serviceTokens: Access["serviceTokens"] | undefined;
   /** For the registrar, where the zone is signed. */
   readonly dsRecord: pulumi.Output<string> | undefined;
 
   constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:edge:Edge", name, {}, opts);
-    const { platform, addresses, addressesIpv6 = {}, installation, cloudOptions, revokeTwins, handedBack } = args;
-    const { edge, domain } = platform;
-    const { zone } = edge;
+    const { platform, addresses, addressesIpv6 = {}, installation, cloudOptions, handedBack } = args;
+    const { edge, domain, cluster } = platform;
+    const { zone, operators } = edge;
+    const { accountId } = zone;
     const parent = { parent: this };
     const comment = pulumi.output(installation).apply(recordComment);
-    const contents = { ipv4: addresses, ipv6: addressesIpv6, tunnels: {} };
+
+    const guarded = (operators?.tunnel?.rules ?? []).filter(({ access }) => access !== undefined);
+    const access =
+      operators &&
+      new Access(
+        name,
+        {
+          accountId,
+          operators,
+          hostnames: [...new Set(guarded.map(({ hostname }) => hostname))],
+          mark: comment,
+          cloudOptions,
+          removeTwins: args.removeAccessTwins,
+        },
+        parent,
+      );
+    const audiences = access?.audiences ?? {};
+    const shared = { accountId, audiences, protect: cluster.protect, cloudOptions };
+    const users =
+      edge.kind === "tunnel" ? new Tunnel(`${name}-tunnel`, { ...shared, wanted: edge.tunnel }, parent) : undefined;
+    const own =
+      operators?.tunnel && new Tunnel(`${name}-operators-tunnel`, { ...shared, wanted: operators.tunnel }, parent);
+    this.tunnelTokens = { ...(users && { users: users.token }), ...(own && { operators: own.token }) };
+    this.serviceTokens = access?.serviceTokens;
+
+    const contents = {
+      ipv4: addresses,
+      ipv6: addressesIpv6,
+      tunnels: { ...(users && { users: users.target }), ...(own && { operators: own.target }) },
+    };
     makeRecords(name, { platform, contents, comment, cloudOptions }, parent);
     makeZoneRecords(name, { zoneId: zone.id, records: edge.records, comment, cloudOptions }, parent);
     makeZoneSettings(name, { edge, handedBack }, parent);
@@ -48,7 +91,18 @@ export class Edge extends pulumi.ComponentResource {
     this.dsRecord = signZone(name, zone, parent);
     this.originCertificate =
       edge.originCertificate &&
-      new OriginCertificate(`${name}-origin`, { wanted: edge.originCertificate, domain, revokeTwins }, parent);
+      new OriginCertificate(
+        `${name}-origin`,
+        { wanted: edge.originCertificate, domain, revokeTwins: args.revokeTwins },
+        parent,
+      );
+    this.originPulls =
+      edge.originPulls &&
+      new OriginPulls(
+        `${name}-origin-pulls`,
+        { zoneId: zone.id, cloudflare: args.cloudflare, cloudOptions, handedBack },
+        parent,
+      );
     this.registerOutputs({});
   }
 }

@@ -36,6 +36,7 @@ export function staysAtCloudflare(edge: Edge, handedBack: boolean): StaysAtCloud
     const before = NEW_ZONE_SETTINGS[id];
     return isDeepStrictEqual(value, before) ? [] : [`${id} is ${said(value)} (in a new zone: ${said(before)})`];
   });
+  if (edge.originPulls !== undefined) settings.push("authenticated origin pulls are on (in a new zone: off)");
   return { settings, putBackFirst: `${HAND_BACK}=${edge.zone.name} pulumi up` };
 }
 

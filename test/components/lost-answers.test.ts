@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { CloudApi } from "../../components/cloud-api";
 import { attachMissing } from "../../components/cluster/private-network";
-import { lostAnswerOptions, revokeTwins } from "../../components/lost-answers";
+import { lostAnswerOptions, removeAccessTwins, revokeTwins } from "../../components/lost-answers";
 import { registered } from "../support/mocks";
 
 const MINE = "00112233445566ff";
@@ -157,6 +157,137 @@ describe("a client certificate for origin pulls that a lost answer left", () => 
     const cloudflare = cloud({ [list]: { result: [{ id: "theirs", certificate: "THEIRS", status: "active" }] } });
     expect(await afterFailedCreateAt(cloudflare, type, inputs)).toBe(false);
     expect(cloudflare.writes).toEqual([]);
+  });
+});
+
+describe("a tunnel that is there already", () => {
+  const type = "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared";
+  const inputs = { accountId: "acc", name: "honeydue", tunnelSecret: pulumi.secret("T1VSUw==") };
+  const list = "/accounts/acc/cfd_tunnel?name=honeydue&is_deleted=false";
+  const tokenOf = (s: string): string => Buffer.from(JSON.stringify({ a: "acc", t: "t1", s })).toString("base64");
+  const there = (secret: string, connections: unknown[] = []) =>
+    cloud({
+      [list]: { result: [{ id: "t1", connections }] },
+      "/accounts/acc/cfd_tunnel/t1/token": { result: tokenOf(secret) },
+    });
+  const said: string[] = [];
+  beforeEach(() => {
+    said.length = 0;
+    jest.spyOn(pulumi.log, "info").mockResolvedValue();
+    jest.spyOn(pulumi.log, "error").mockImplementation(async (text) => void said.push(text));
+  });
+  afterEach(() => jest.restoreAllMocks());
+
+  test("is known by the secret that this state has drawn, and is removed", async () => {
+    const cloudflare = there("T1VSUw==");
+    expect(await afterFailedCreateAt(cloudflare, type, inputs)).toBe(true);
+    expect(cloudflare.writes).toEqual(["DELETE /accounts/acc/cfd_tunnel/t1"]);
+  });
+
+  test("is left alone when its secret is another's, and the way to take it over is told", async () => {
+    const cloudflare = there("VEhFSVJT");
+    expect(await afterFailedCreateAt(cloudflare, type, inputs)).toBe(false);
+    expect(cloudflare.writes).toEqual([]);
+    expect(said[0]).toContain("pulumi config set --path trivet:adoptTunnels.users t1");
+    expect(said[0]).not.toContain("VEhFSVJT");
+  });
+
+  test("is left alone when connectors are connected to it", async () => {
+    const cloudflare = there("T1VSUw==", [{ id: "c" }]);
+    expect(await afterFailedCreateAt(cloudflare, type, inputs)).toBe(false);
+    expect(cloudflare.writes).toEqual([]);
+  });
+
+  test("loses what is left of its connections when its delete fails, and is deleted again", async () => {
+    const cloudflare = cloud({});
+    const hook = await hookOf({ cloudflare });
+    const failure = {
+      urn: `urn:pulumi:s::p::${type}::n`,
+      id: "t1",
+      name: "n",
+      type,
+      oldInputs: { accountId: "acc" },
+      failedOperation: "delete",
+      errors: ["Cannot delete tunnel because it has active connections"],
+    };
+    expect(await hook.callback(failure)).toBe(true);
+    expect(cloudflare.writes).toEqual(["DELETE /accounts/acc/cfd_tunnel/t1/connections"]);
+    expect(await hook.callback(failure)).toBe(true);
+    expect(await hook.callback(failure)).toBe(false);
+  });
+});
+
+describe("what Cloudflare Access has already", () => {
+  const type = "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication";
+  const list = "/accounts/acc/access/apps?per_page=1000";
+  const inputs = { accountId: "acc", domain: "admin.honeydue.example", policies: [{ id: "ours", precedence: 1 }] };
+  beforeEach(() => {
+    jest.spyOn(pulumi.log, "info").mockResolvedValue();
+    jest.spyOn(pulumi.log, "error").mockResolvedValue();
+  });
+  afterEach(() => jest.restoreAllMocks());
+
+  test("is an application of ours when it has our policies, and no other is touched", async () => {
+    const application = (policy: string) => ({
+      id: "a1",
+      domain: "admin.honeydue.example",
+      policies: [{ id: policy }],
+    });
+    const ours = cloud({ [list]: { result: [application("ours")] } });
+    expect(await afterFailedCreateAt(ours, type, inputs)).toBe(true);
+    expect(ours.writes).toEqual(["DELETE /accounts/acc/access/apps/a1"]);
+    const theirs = cloud({ [list]: { result: [application("theirs")] } });
+    expect(await afterFailedCreateAt(theirs, type, inputs)).toBe(false);
+    expect(theirs.writes).toEqual([]);
+  });
+
+  test("is a twin of a policy when it has the same name, in which our mark stands", async () => {
+    const result = [
+      { id: "kept", name: "honeydue people (trivet 0011)" },
+      { id: "twin", name: "honeydue people (trivet 0011)" },
+      { id: "other", name: "honeydue people (trivet 2233)" },
+    ];
+    const cloudflare = cloud({ "/accounts/acc/access/policies?per_page=1000": { result } });
+    let hook: pulumi.ResourceHook | undefined;
+    await registered(() => {
+      hook = removeAccessTwins(cloudflare);
+      return [];
+    });
+    await hook?.callback({
+      urn: "urn",
+      id: "kept",
+      name: "n",
+      type: "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy",
+      newInputs: { accountId: "acc", name: "honeydue people (trivet 0011)" },
+    });
+    expect(cloudflare.writes).toEqual(["DELETE /accounts/acc/access/policies/twin"]);
+  });
+});
+
+describe("a ruleset of a phase that has one already", () => {
+  const type = "cloudflare:index/ruleset:Ruleset";
+  const inputs = { zoneId: "zone", phase: "http_ratelimit" };
+  const there = (description: string) =>
+    cloud({
+      "/zones/zone/rulesets": {
+        result: [
+          { id: "managed", name: "m", kind: "managed", phase: "http_ratelimit", description: `trivet ${MINE}` },
+          { id: "r1", name: "r", kind: "zone", phase: "http_ratelimit", description },
+        ],
+      },
+    });
+  beforeEach(() => jest.spyOn(pulumi.log, "info").mockResolvedValue());
+  afterEach(() => jest.restoreAllMocks());
+
+  test("is removed when it carries our mark, and its owner is told the way otherwise", async () => {
+    const ours = there(`trivet ${MINE}`);
+    expect(await afterFailedCreateAt(ours, type, inputs)).toBe(true);
+    expect(ours.writes).toEqual(["DELETE /zones/zone/rulesets/r1"]);
+    const said = jest.spyOn(pulumi.log, "error").mockResolvedValue();
+    const theirs = there("made by hand");
+    expect(await afterFailedCreateAt(theirs, type, inputs)).toBe(false);
+    expect(theirs.writes).toEqual([]);
+    expect(said.mock.calls[0]![0]).toContain("pulumi import cloudflare:index/ruleset:Ruleset <name> zones/zone/r1");
   });
 });
 

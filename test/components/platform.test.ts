@@ -2,7 +2,18 @@ import * as pulumi from "@pulumi/pulumi";
 import { charts } from "../../components/charts";
 import type { CloudApi } from "../../components/cloud-api";
 import { Platform } from "../../components/platform";
-import { isSecret, ofType, only, type Registered, registered, type RegisteredOptions } from "../support/mocks";
+import { report, resolve } from "../../model/resolve";
+import { NOTHING_UNBUILT } from "../../model/unbuilt";
+import { tunnelled, tunnelledSettings } from "../rules/platforms.fixture";
+import {
+  isSecret,
+  ofType,
+  only,
+  type Registered,
+  registered,
+  type RegisteredOptions,
+  secretValue,
+} from "../support/mocks";
 import { HONEYDUE_SECRETS, honeyduePlatform } from "../support/platform";
 
 const noApi: CloudApi = {
@@ -82,6 +93,7 @@ describe("the whole honeyDue platform", () => {
       "trivet:cluster:Cluster",
       "trivet:edge:Edge",
       "trivet:edge:OriginCertificate",
+      "trivet:edge:OriginPulls",
       "trivet:ingress:Ingress",
       "trivet:metrics:Metrics",
       "trivet:platform:Platform",
@@ -114,5 +126,54 @@ describe("the whole honeyDue platform", () => {
     const planned = await build({ unknown: true });
     const names = (list: readonly Registered[]): string[] => list.map(({ type, name }) => `${type} ${name}`).sort();
     expect(names(planned)).toEqual(names(all));
+  });
+});
+
+describe("a whole platform behind a tunnel", () => {
+  let all: Registered[];
+  beforeAll(async () => {
+    const { platform, problems } = resolve(tunnelled, tunnelledSettings, NOTHING_UNBUILT);
+    if (problems) throw new Error(report(problems, "the fixture"));
+    const configSecrets = { metricsToken: pulumi.secret("sentinel-metricsToken-4711") };
+    all = await registered(
+      () => new Platform("tunnelled", { platform, configSecrets, hetzner: noApi, cloudflare: noApi }),
+    );
+  });
+
+  test("opens no port to Cloudflare, and asks for no certificate", () => {
+    const firewalls = ofType(all, "hcloud:index/firewall:Firewall");
+    const ports = firewalls.flatMap(({ inputs }) => (inputs["rules"] as { port: string }[]).map(({ port }) => port));
+    expect(ports).toEqual(["6443"]); // the operators', by their addresses
+    expect(all.filter(({ type }) => /originCaCertificate|OriginPulls/i.test(type))).toEqual([]);
+  });
+
+  test("gives each tunnel's connectors their own token, as Secrets in their own namespace", () => {
+    const secrets = ofType(all, "kubernetes:core/v1:Secret").filter(
+      ({ inputs }) => (inputs["metadata"] as { namespace: string }).namespace === "edge",
+    );
+    expect(secrets.map(({ name, parent }) => [name, parent])).toEqual([
+      ["secret/edge/tunnel-token", "trivet:connectors:Connectors"],
+      ["secret/edge/operators-tunnel-token", "trivet:connectors:Connectors"],
+    ]);
+    const tokens = secrets.map(({ inputs }) => (secretValue(inputs["stringData"]) as { token: string }).token);
+    expect(new Set(tokens).size).toBe(2);
+    const connectors = ofType(all, "kubernetes:apps/v1:Deployment").filter(({ name }) => name.includes("connector"));
+    expect(connectors.map(({ parent }) => parent)).toEqual(Array(2).fill("trivet:connectors:Connectors"));
+  });
+
+  test("leads users' names to one tunnel and operators' to the other", () => {
+    const records = ofType(all, "cloudflare:index/dnsRecord:DnsRecord");
+    const contents = Object.fromEntries(records.map(({ inputs }) => [inputs["name"], inputs["content"]]));
+    const { "admin.tunnelled.example": operators, ...users } = contents;
+    expect(operators).toMatch(/\.cfargotunnel\.com$/);
+    expect(new Set(Object.values(users)).size).toBe(1);
+    expect(Object.values(users)[0]).not.toBe(operators);
+    expect(records.every(({ inputs }) => inputs["type"] === "CNAME" && inputs["proxied"] === true)).toBe(true);
+  });
+
+  test("shows no token in clear", () => {
+    const clear = all.flatMap(({ inputs }) => clearTexts(inputs)).filter((text) => text.startsWith("eyJhIjo"));
+    expect(clear).toEqual([]);
+    expect(JSON.stringify(all.map(({ inputs }) => inputs))).toContain("eyJhIjo");
   });
 });

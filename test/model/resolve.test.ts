@@ -147,6 +147,7 @@ test("names where each secret comes from, and holds no value", () => {
   const { secrets } = platformOf();
   expect(secrets.map(({ namespace, name, type }) => `${namespace}/${name} ${type}`)).toEqual([
     "ingress/origin-certificate kubernetes.io/tls",
+    "ingress/origin-pulls-authority Opaque",
     "honeydue/registry-login kubernetes.io/dockerconfigjson",
     "honeydue/redis-cache-password Opaque",
     "honeydue/redis-queue-password Opaque",

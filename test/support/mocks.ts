@@ -19,6 +19,8 @@ export interface RegisteredOptionsOf {
   readonly retainOnDelete: boolean;
   readonly deleteBeforeReplace: boolean;
   readonly ignoreChanges: readonly string[];
+  /** Empty: not imported. */
+  readonly importId: string;
   /** Undefined: none. */
   readonly replacementTrigger: unknown;
   readonly hooks: Readonly<Record<"beforeUpdate" | "afterCreate" | "onError", readonly string[]>>;
@@ -30,6 +32,8 @@ export interface RegisteredOptions {
   readonly stack?: string;
   readonly config?: Readonly<Record<string, string>>;
   readonly secretKeys?: readonly string[];
+  /** To invokes, by token. @default every invoke throws: a preview must not need an answer */
+  readonly answers?: Readonly<Record<string, Record<string, unknown>>>;
 }
 
 /** First three parts of the loopback addresses that mocked Primary IPs get; nothing listens there. */
@@ -57,13 +61,14 @@ export const isSecret = (value: unknown): boolean =>
  */
 export async function registered(
   build: () => pulumi.Resource | readonly pulumi.Resource[],
-  { unknown = false, stack = "honeydue", config = {}, secretKeys = [] }: RegisteredOptions = {},
+  { unknown = false, stack = "honeydue", config = {}, secretKeys = [], answers = {} }: RegisteredOptions = {},
 ): Promise<Registered[]> {
   const seen: Omit<Registered, "parent" | "options">[] = [];
   const counts = new Map<string, number>();
   await pulumi.runtime.setMocks(
     {
       call: ({ token }) => {
+        if (answers[token] !== undefined) return answers[token];
         throw new Error(`the program called ${token}; a preview must not need an answer`);
       },
       newResource: ({ type, name, inputs }) => {
@@ -129,6 +134,7 @@ function watchRequests(): ReadonlyMap<string, RegisteredOptionsOf> {
         retainOnDelete: request.getRetainondelete() ?? false,
         deleteBeforeReplace: request.getDeletebeforereplace(),
         ignoreChanges: request.getIgnorechangesList(),
+        importId: request.getImportid(),
         replacementTrigger: request.getReplacementTrigger()?.toJavaScript(),
         hooks: {
           beforeUpdate: hooks?.getBeforeUpdateList() ?? [],
@@ -177,6 +183,10 @@ function computed(type: string, name: string, count: number, given: Record<strin
       return { certificate: pem("CERTIFICATE", name, 900) };
     case "cloudflare:index/pagesProject:PagesProject":
       return { subdomain: `${String(given["name"])}.pages.dev` };
+    case "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication":
+      return { aud: `aud-of-${name}` };
+    case "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken":
+      return { clientId: `id-of-${name}`, clientSecret: `secret-of-${name}` };
     case "cloudflare:index/zoneDnssec:ZoneDnssec":
       return { ds: "honeydue.example. 3600 IN DS 2371 13 2 ABCDEF" };
     default:

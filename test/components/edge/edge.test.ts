@@ -19,7 +19,9 @@ const build = (platform: Platform = honeyduePlatform(), handedBack = false): Pro
         installation: pulumi.output("00112233445566ff"),
         cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
         revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
+        removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
         handedBack,
+        cloudflare: { get: async () => undefined, send: async () => undefined },
       }),
   );
 

@@ -1,0 +1,106 @@
+import * as cloudflare from "@pulumi/cloudflare";
+import * as pulumi from "@pulumi/pulumi";
+import type { Operators } from "../../model/platform";
+import type { CloudOptions } from "../cloud-options";
+
+/** A working day: whoever leaves the operators is out by tomorrow, even if nobody ends the session. */
+const SESSION_DURATION = "12h";
+
+export interface AccessArgs {
+  accountId: string;
+  operators: Operators;
+  /** Guarded ones, each once. */
+  hostnames: readonly string[];
+  /** Stands in every name: nothing else tells whose a policy or a token is. */
+  mark: pulumi.Input<string>;
+  cloudOptions: CloudOptions;
+  /** Removes what a create with a lost answer left: names of policies and service tokens are not unique. */
+  removeTwins: pulumi.ResourceHook;
+}
+
+/** What a machine shows to Access: the headers `CF-Access-Client-Id` and `CF-Access-Client-Secret`. */
+export interface ServiceToken {
+  readonly clientId: string;
+  readonly clientSecret: string;
+}
+
+/**
+ * Who may pass to what is guarded: people by their address, machines by a service token. Cloudflare asks before a request enters the tunnel,
+ * and the connector checks Cloudflare's signed answer once more (tunnel.ts).
+ */
+export class Access extends pulumi.ComponentResource {
+  /** Tag of each hostname's application, which stands in the tokens for it. */
+  readonly audiences: Readonly<Record<string, pulumi.Output<string>>>;
+  /** Secret. By the machine's name. */
+  readonly serviceTokens: pulumi.Output<Readonly<Record<string, ServiceToken>>>;
+
+  constructor(name: string, args: AccessArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("trivet:edge:Access", name, {}, opts);
+    const { accountId, operators, hostnames, mark, cloudOptions, removeTwins } = args;
+    const parent = { parent: this };
+    const named = { parent: this, hooks: { afterCreate: [removeTwins] } };
+    const called = (what: string): pulumi.Output<string> => pulumi.output(mark).apply((text) => `${what} (${text})`);
+
+    const tokens = operators.machines.map((machine) => {
+      const token = new cloudflare.ZeroTrustAccessServiceToken(
+        `${name}-machine-${machine}`,
+        { accountId, name: called(`${name} ${machine}`) },
+        { ...named, additionalSecretOutputs: ["clientSecret"] },
+      );
+      return [machine, token] as const;
+    });
+    const people = [
+      ...operators.emails.map((email) => ({ email: { email } })),
+      ...operators.emailDomains.map((domain) => ({ emailDomain: { domain } })),
+    ];
+    const policies = [
+      ...(people.length === 0
+        ? []
+        : [
+            new cloudflare.ZeroTrustAccessPolicy(
+              `${name}-people`,
+              { accountId, name: called(`${name} people`), decision: "allow", includes: people },
+              named,
+            ),
+          ]),
+      ...(tokens.length === 0
+        ? []
+        : [
+            new cloudflare.ZeroTrustAccessPolicy(
+              `${name}-machines`,
+              {
+                accountId,
+                name: called(`${name} machines`),
+                decision: "non_identity", // no login page: a token or nothing
+                includes: tokens.map(([, { id }]) => ({ serviceToken: { tokenId: id } })),
+              },
+              named,
+            ),
+          ]),
+    ];
+    const applications = hostnames.map((hostname) => {
+      const application = new cloudflare.ZeroTrustAccessApplication(
+        `${name}-${hostname}`,
+        {
+          accountId,
+          name: called(hostname),
+          type: "self_hosted",
+          domain: hostname,
+          sessionDuration: SESSION_DURATION,
+          policies: policies.map(({ id }, index) => ({ id, precedence: index + 1 })),
+        },
+        cloudOptions(parent),
+      );
+      return [hostname, application.aud] as const;
+    });
+    this.audiences = Object.fromEntries(applications);
+    this.serviceTokens = pulumi.secret(
+      pulumi.output(
+        Object.fromEntries(
+          tokens.map(([machine, { clientId, clientSecret }]) => [machine, { clientId, clientSecret }]),
+        ),
+      ),
+    );
+    this.registerOutputs({ audiences: this.audiences });
+  }
+}
