@@ -6,7 +6,7 @@ import type { K3sHost } from "./host";
 import { KubernetesApi } from "./kubernetes-api";
 import type { Leaf } from "./leaf-certificates";
 import { LoadBalancer } from "./load-balancer";
-import { startKubelet } from "./nodes/kubelet";
+import { startKubelet, startPodPlayer } from "./nodes/kubelet";
 import { registerNode, whenNodeReady } from "./nodes/node";
 import type { RunningProcess } from "./processes";
 import { type K3sProgress, nodePassword } from "./server";
@@ -27,6 +27,7 @@ export class K3sAgent {
   #end!: (lines: readonly string[]) => void;
   #balancer: LoadBalancer | undefined;
   #kubelet: RunningProcess | undefined;
+  #pods: { close(): Promise<void> } | undefined;
   #following: Promise<void> | undefined;
 
   constructor(
@@ -89,6 +90,10 @@ export class K3sAgent {
       this.#onProgress({ type: "node registered", node: nodeName });
       const process = await startKubelet(definition, this.#host, files.at(kubeconfig));
       this.#kubelet = process;
+      this.#pods = await startPodPlayer(definition, this.#host, {
+        servesApi: false,
+        api: { url, authorityPem, client: leaves.kubelet },
+      });
       void process.exited.then((exit) => {
         if (!this.#stopping.signal.aborted) this.#end(lastWords(process, exit));
       });
@@ -103,7 +108,9 @@ export class K3sAgent {
   /** As K3sServer's. */
   async stop(how: "gently" | "at once"): Promise<void> {
     this.#stopping.abort();
-    await Promise.all([this.#kubelet?.stop(how), this.#balancer?.close(), this.#following]);
+    const pods = this.#pods;
+    this.#pods = undefined;
+    await Promise.all([pods?.close(), this.#kubelet?.stop(how), this.#balancer?.close(), this.#following]);
   }
 
   /** Until it succeeds. What stands in the way is said when it changes. */

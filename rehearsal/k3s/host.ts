@@ -1,5 +1,6 @@
 import { chmod, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { ClientCertificate } from "./kubernetes-api";
 import type { ProcessRegister } from "./processes";
 
 /** Paths of the real binaries that the stand-in runs. */
@@ -82,6 +83,28 @@ export class ServerFiles {
   }
 }
 
+/** A node as its pods need it. */
+export interface PlayedNode {
+  name: string;
+  publicAddress: string;
+  privateAddress: string;
+  /** The range of all pods, with its prefix length. */
+  podCidr: string;
+  /** The API's address for pods: the first of the services' range. */
+  serviceAddress: string;
+  /** Whether kube-apiserver runs on it. */
+  servesApi: boolean;
+  /** For a kubelet of this node. */
+  api: { url: string; authorityPem: string; client: ClientCertificate };
+}
+
+/** Plays some of a node's pods with processes, beside kwok, which simulates the others. */
+export interface PodPlayer {
+  /** Which: values of the label app.kubernetes.io/component. */
+  readonly components: readonly string[];
+  join(node: PlayedNode, host: Pick<K3sHost, "files" | "processes" | "say">): Promise<{ close(): Promise<void> }>;
+}
+
 /** What a K3s stand-in runs on. */
 export interface K3sHost {
   readonly files: ServerFiles;
@@ -89,6 +112,8 @@ export interface K3sHost {
   readonly hardware: Hardware;
   readonly tools: K3sTools;
   readonly processes: ProcessRegister;
+  /** Default: kwok simulates all pods. */
+  readonly pods?: PodPlayer | undefined;
   /** For example `v1.36.4+k3s1`: what the node says it runs. The real control plane below it is of the toolchain's version. */
   readonly version: string;
   /** The machine's name, K3s' default for `node-name`. */

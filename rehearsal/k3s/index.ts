@@ -1,5 +1,5 @@
 export { K3sAgent } from "./agent";
-export type { Hardware, HostNetwork, K3sHost, K3sTools } from "./host";
+export type { Hardware, HostNetwork, K3sHost, K3sTools, PlayedNode, PodPlayer } from "./host";
 export { ServerFiles } from "./host";
 export { type K3sProgress, K3sServer } from "./server";
 export { resetCluster } from "./snapshots/cluster-reset";

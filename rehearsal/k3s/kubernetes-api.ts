@@ -35,6 +35,11 @@ export interface ClientCertificate {
   keyPem: string;
 }
 
+/** Of a ServiceAccount, or of a test's administrator. */
+export interface BearerToken {
+  token: string;
+}
+
 interface CallOptions {
   body?: unknown;
   contentType?: string;
@@ -52,13 +57,19 @@ export type WatchEvent = { type: "ADDED" | "MODIFIED" | "DELETED"; object: Kuber
 export class KubernetesApi {
   readonly url: string;
   readonly #agent: Agent;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  constructor(url: string, authorityPem: string, client?: ClientCertificate) {
+  constructor(url: string, authorityPem: string, client?: ClientCertificate | BearerToken) {
     this.url = url;
+    const token = client && "token" in client ? client.token : undefined;
+    this.#headers = {
+      accept: "application/json",
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    };
     this.#agent = new Agent({
       connect: {
         ca: authorityPem,
-        ...(client ? { cert: client.certificatePem, key: client.keyPem } : {}),
+        ...(client && "keyPem" in client ? { cert: client.certificatePem, key: client.keyPem } : {}),
         timeout: 2_000,
       },
       bodyTimeout: 0,
@@ -72,7 +83,7 @@ export class KubernetesApi {
       method: method as "GET",
       dispatcher: this.#agent,
       headers: {
-        accept: "application/json",
+        ...this.#headers,
         ...(body === undefined ? {} : { "content-type": contentType }),
         ...(impersonate === undefined ? {} : { "impersonate-user": impersonate }),
       },
@@ -143,11 +154,14 @@ export class KubernetesApi {
 
   /** Every change after this version, until the API server ends the watch. */
   async *changes(path: string, resourceVersion: string, signal: AbortSignal): AsyncGenerator<WatchEvent> {
-    const response = await request(`${this.url}${path}?watch=true&resourceVersion=${resourceVersion}`, {
-      dispatcher: this.#agent,
-      headers: { accept: "application/json" },
-      signal,
-    });
+    const response = await request(
+      `${this.url}${path}${path.includes("?") ? "&" : "?"}watch=true&resourceVersion=${resourceVersion}`,
+      {
+        dispatcher: this.#agent,
+        headers: this.#headers,
+        signal,
+      },
+    );
     if (response.statusCode !== 200) throw apiError(response.statusCode, await response.body.text());
     let rest = "";
     response.body.setEncoding("utf8");

@@ -15,7 +15,7 @@ import type { K3sHost } from "./host";
 import { KubernetesApi } from "./kubernetes-api";
 import { LeaderDuties } from "./leader-duties";
 import { issueLeaf } from "./leaf-certificates";
-import { startKubelet } from "./nodes/kubelet";
+import { startKubelet, startPodPlayer } from "./nodes/kubelet";
 import { markServer, registerNode, whenNodeReady } from "./nodes/node";
 import { acceptNodePassword, NODE_PASSWORD_FILE, NODE_PASSWORD_REJECTED } from "./nodes/node-password";
 import { checkCanListen } from "./ports";
@@ -50,6 +50,7 @@ export class K3sServer {
   #supervisor: Supervisor | undefined;
   #snapshots: Snapshots | undefined;
   #kubelet: RunningProcess | undefined;
+  #pods: { close(): Promise<void> } | undefined;
 
   constructor(
     host: K3sHost,
@@ -127,7 +128,9 @@ export class K3sServer {
   /** Ends everything. What a start under way still brings up is ended by a second call, once that start has settled. */
   async stop(how: "gently" | "at once"): Promise<void> {
     this.#stopping.abort();
-    await Promise.all([this.#kubelet?.stop(how), this.#supervisor?.close()]);
+    const pods = this.#pods;
+    this.#pods = undefined;
+    await Promise.all([pods?.close(), this.#kubelet?.stop(how), this.#supervisor?.close()]);
     // The duties call the API until they notice: not after it has gone, which would take them longer.
     if (how === "gently") await Promise.all(this.#background);
     await this.#controlPlane?.stop(how);
@@ -259,6 +262,11 @@ export class K3sServer {
     say(`k3s: node ${nodeName} registered (kubelet and its Pods are simulated by kwok)`);
     this.#onProgress({ type: "node registered", node: nodeName });
     this.#kubelet = await startKubelet(definition, this.#host, files.at(`${CREDENTIALS}/supervisor.kubeconfig`));
+    const authorityPem = authorities.byName["server-ca"].pem;
+    this.#pods = await startPodPlayer(definition, this.#host, {
+      servesApi: true,
+      api: { url, authorityPem, client: leaf },
+    });
     const process = this.#kubelet;
     void process.exited.then((exit) => {
       if (!this.#stopping.signal.aborted) this.#end(lastWords(process, exit));

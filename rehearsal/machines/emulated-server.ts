@@ -1,6 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Machine } from "../emulators/hetzner/machine-host";
-import { K3sAgent, type K3sHost, type K3sProgress, K3sServer, type K3sTools, resetCluster } from "../k3s";
+import {
+  K3sAgent,
+  type K3sHost,
+  type K3sProgress,
+  K3sServer,
+  type K3sTools,
+  type PodPlayer,
+  resetCluster,
+} from "../k3s";
 import { BootFailure, throwIfAny } from "../k3s/boot-failure";
 import { apiPort, DATA_DIRECTORY } from "../k3s/definition";
 import type { ProcessRegister } from "../k3s/processes";
@@ -67,6 +75,7 @@ export class EmulatedServer {
   readonly #neighbourhood: Neighbourhood;
   readonly #delays: MachineDelays;
   readonly #onEvent: (event: MachineEvent) => void;
+  readonly #pods: PodPlayer | undefined;
   #power: AbortController | undefined;
   #ending: "gently" | "at once" = "at once";
   #life: Promise<void> = Promise.resolve();
@@ -82,6 +91,7 @@ export class EmulatedServer {
     neighbourhood: Neighbourhood;
     delays: MachineDelays;
     onEvent: (event: MachineEvent) => void;
+    pods: PodPlayer | undefined;
   }) {
     this.machine = options.machine;
     this.disk = options.disk;
@@ -90,6 +100,7 @@ export class EmulatedServer {
     this.#neighbourhood = options.neighbourhood;
     this.#delays = options.delays;
     this.#onEvent = options.onEvent;
+    this.#pods = options.pods;
   }
 
   get isOn(): boolean {
@@ -423,6 +434,7 @@ export class EmulatedServer {
       hardware: hardwareOf(this.machine),
       tools: this.#tools,
       processes: this.#register,
+      pods: this.#pods,
       version: release.version,
       hostname: definition.nodeName,
       say: (line) => this.#say(line),

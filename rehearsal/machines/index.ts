@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Machine, MachineHost } from "../emulators/hetzner/machine-host";
-import type { K3sTools } from "../k3s";
+import type { K3sTools, PodPlayer } from "../k3s";
 import { endOrphans, ProcessRegister } from "../k3s/processes";
 import { type BootFault, EmulatedServer, type MachineDelays, type MachineEvent } from "./emulated-server";
 import { MachineDisk } from "./machine-disk";
@@ -17,6 +17,8 @@ export interface MachinesOptions {
   /** Disks and logs of the servers. It is made when missing, and removed by `close`. */
   directory: string;
   onEvent?: (event: MachineEvent) => void;
+  /** Plays some pods with processes. Default: kwok simulates all. */
+  pods?: PodPlayer | undefined;
   /** Default 0. */
   delays?: Partial<MachineDelays>;
   /** Aborting does what `close` does. */
@@ -48,6 +50,7 @@ export function createMachines({
   directory,
   onEvent = () => undefined,
   delays = {},
+  pods,
   signal,
 }: MachinesOptions): Machines {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -81,6 +84,7 @@ export function createMachines({
       register,
       neighbourhood: { servers: () => [...servers.values()] },
       delays: { bootSeconds: 0, k3sStartSeconds: 0, ...delays },
+      pods,
       onEvent,
     });
     servers.set(machine.id, server);

@@ -73,7 +73,10 @@ export const freePort = (): Promise<number> =>
 
 const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-export const startControlPlane = async (): Promise<ControlPlane> => {
+/** `played`: values of the label app.kubernetes.io/component whose pods kwok leaves alone. */
+export const startControlPlane = async ({
+  played = [],
+}: { played?: readonly string[] } = {}): Promise<ControlPlane> => {
   const missing = missingTools();
   if (missing.length > 0)
     throw new Error(`${missing.join(", ")} missing in the cache: run \`npm run toolchain\` first`);
@@ -243,7 +246,7 @@ export const startControlPlane = async (): Promise<ControlPlane> => {
       `--kubeconfig=${admin}`,
       "--manage-all-nodes=true",
       "--node-lease-duration-seconds=40",
-      `--config=${file("kwok.yaml", kwokStages())}`,
+      `--config=${file("kwok.yaml", kwokStages(played))}`,
     ]);
     await call("POST", "/api/v1/nodes", {
       apiVersion: "v1",

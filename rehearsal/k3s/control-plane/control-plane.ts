@@ -429,11 +429,11 @@ export class ControlPlane {
   }
 }
 
-const serviceRanges = ({ config }: ServerDefinition): readonly string[] =>
+export const serviceRanges = ({ config }: Pick<ServerDefinition, "config">): readonly string[] =>
   config.listOr("service-cidr", ["10.43.0.0/16"]);
 
 /** The first address of a service range is the `kubernetes` Service. */
-function firstAddress(cidr: string): string {
+export function firstAddress(cidr: string): string {
   const [network, prefix] = ipaddr.parseCIDR(cidr);
   const bytes = network
     .toByteArray()

@@ -1,5 +1,6 @@
 import type { NodeDefinition } from "../definition";
-import type { K3sHost } from "../host";
+import { firstAddress, serviceRanges } from "../control-plane/control-plane";
+import type { K3sHost, PlayedNode } from "../host";
 import type { RunningProcess } from "../processes";
 import { kwokStages } from "./kwok-stages";
 
@@ -12,10 +13,10 @@ const LEASE_DURATION_SECONDS = 40;
  */
 export async function startKubelet(
   definition: NodeDefinition,
-  { files, processes, tools }: K3sHost,
+  { files, pods, processes, tools }: K3sHost,
   kubeconfig: string,
 ): Promise<RunningProcess> {
-  const stages = await files.write("/var/lib/rancher/k3s/agent/kwok-stages.yaml", kwokStages());
+  const stages = await files.write("/var/lib/rancher/k3s/agent/kwok-stages.yaml", kwokStages(pods?.components));
   return processes.start({
     name: `kwok ${definition.nodeName}`,
     path: tools.kwok,
@@ -34,4 +35,24 @@ export async function startKubelet(
     cwd: files.root,
     logFile: files.log("kubelet"),
   });
+}
+
+/** The kubelet for those pods that are processes, where there is one. It ends with the server's power. */
+export async function startPodPlayer(
+  definition: NodeDefinition,
+  { files, network, pods, processes, say }: K3sHost,
+  node: Pick<PlayedNode, "api" | "servesApi">,
+): Promise<{ close(): Promise<void> } | undefined> {
+  const { config, nodeName, privateAddress } = definition;
+  return await pods?.join(
+    {
+      ...node,
+      name: nodeName,
+      publicAddress: network.address,
+      privateAddress,
+      podCidr: config.listOr("cluster-cidr", ["10.42.0.0/16"])[0]!,
+      serviceAddress: firstAddress(serviceRanges(definition)[0]!),
+    },
+    { files, processes, say },
+  );
 }

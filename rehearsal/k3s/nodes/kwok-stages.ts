@@ -1,19 +1,29 @@
 import { stringify } from "yaml";
 
 /**
- * What kwok does to Nodes and Pods, as its Stage objects. Differences to the stages that come with kwok: a node becomes Ready only when the
+ * What kwok does to Nodes and Pods, as its Stage objects. Pods with one of the `played` values of the label app.kubernetes.io/component are
+ * somebody else's. Differences to the stages that come with kwok: a node becomes Ready only when the
  * controller manager has given it a pod range (as with a real network plug-in), its addresses and sizes are never touched, and
  * containers carry what clients wait for (`started`, image ids).
  */
-export function kwokStages(): string {
+export function kwokStages(played: readonly string[] = []): string {
   return stages
-    .map((stage) => stringify({ apiVersion: "kwok.x-k8s.io/v1alpha1", kind: "Stage", ...stage }, { lineWidth: 0 }))
+    .map(({ metadata, spec }) => {
+      const matchExpressions =
+        spec.resourceRef === POD && played.length > 0
+          ? [...spec.selector.matchExpressions, isNot(COMPONENT, ...played)]
+          : spec.selector.matchExpressions;
+      const stage = { metadata, spec: { ...spec, selector: { matchExpressions } } };
+      return stringify({ apiVersion: "kwok.x-k8s.io/v1alpha1", kind: "Stage", ...stage }, { lineWidth: 0 });
+    })
     .join("---\n");
 }
 
 const NODE = { apiGroup: "v1", kind: "Node" };
 const POD = { apiGroup: "v1", kind: "Pod" };
 const READY = '.status.conditions.[] | select( .type == "Ready" ) | .status';
+
+const COMPONENT = '.metadata.labels["app.kubernetes.io/component"]';
 
 const has = (key: string) => ({ key, operator: "Exists" });
 const lacks = (key: string) => ({ key, operator: "DoesNotExist" });

@@ -1,0 +1,74 @@
+import { createServer, type Server } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Play } from "./play";
+
+/** What a stand-in for a service's image answers: who it is and what it was asked. */
+export interface WhoamiAnswer {
+  pod: string;
+  node: string;
+  port: number;
+  method: string;
+  path: string;
+  /** Of the connection: the server on which Traefik is. */
+  from: string;
+  /** As they came, repeated ones joined by comma. */
+  headers: Record<string, string>;
+}
+
+/**
+ * Stands in for any image that listens: on each port of the pod, at the pod's own address, a small HTTP server that tells what it was
+ * asked. It ends as a well-built container does: it accepts nothing more and finishes what is under way.
+ */
+export const whoamiPlay: Play = {
+  matches: ({ spec }) => spec.hostNetwork !== true,
+  start: async ({ pod, place, podIP }) => {
+    const ports = pod.spec.containers.flatMap(({ ports = [] }) => ports).filter(({ protocol }) => protocol !== "UDP");
+    let end!: (code: number) => void;
+    const ended = new Promise<number>((resolve) => (end = resolve));
+    const servers = await Promise.all(
+      ports.map(({ containerPort }) => listen(podIP, containerPort, { pod: pod.metadata.name, node: place.name })),
+    );
+    return {
+      ended,
+      lastWords: () => [],
+      stop: async (graceSeconds) => {
+        const closed = Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+        const bound = new AbortController();
+        await Promise.race([
+          closed,
+          delay(graceSeconds * 1000, undefined, { signal: bound.signal }).catch(() => undefined),
+        ]);
+        bound.abort();
+        for (const server of servers) server.closeAllConnections();
+        await closed;
+        end(0);
+      },
+    };
+  },
+};
+
+async function listen(host: string, port: number, who: { pod: string; node: string }): Promise<Server> {
+  const server = createServer((request, response) => {
+    const answer: WhoamiAnswer = {
+      ...who,
+      port,
+      method: request.method ?? "",
+      path: request.url ?? "",
+      from: request.socket.remoteAddress ?? "",
+      headers: Object.fromEntries(
+        Object.entries(request.headersDistinct).map(([name, values = []]) => [name, values.join(", ")]),
+      ),
+    };
+    // The body is read to its end first: who closes before that loses the answer.
+    request.resume();
+    request.once("end", () => {
+      response.writeHead(200, { "content-type": "application/json", "x-rehearsal-pod": who.pod });
+      response.end(`${JSON.stringify(answer)}\n`);
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, resolve);
+  });
+  return server;
+}

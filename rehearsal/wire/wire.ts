@@ -1,0 +1,230 @@
+import { execFile } from "node:child_process";
+import { readlink } from "node:fs/promises";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
+import { commandPath, findCommand } from "../boot/requirements";
+import type { Project } from "../emulators/hetzner/project";
+import type { ProcessRegister, RunningProcess } from "../k3s/processes";
+import { CLOUDFLARE_ADDRESSES, ROUTER_ADDRESS } from "./addresses";
+import { firewallOf, nftRules } from "./firewall";
+
+const run = promisify(execFile);
+
+/** Where the rehearsal's own processes listen on a server's public address; all other ports are its pods'. */
+const OWN_PORTS = [2379, 2380, 6443, 9345, 10257, 10259];
+/** From here on ports belong to connections that begin here. */
+const LAST_SERVED_PORT = 32767;
+const FIREWALL_PERIOD_MILLISECONDS = 100;
+const START_DEADLINE_MILLISECONDS = 5_000;
+const POLL_MILLISECONDS = 20;
+const API_PORT = 6443;
+
+/** `2380-6442` and so on: every served port but our own. */
+const podPorts = (): string[] => {
+  const bounds = [0, ...OWN_PORTS, LAST_SERVED_PORT + 1];
+  return bounds.slice(1).flatMap((bound, index) => {
+    const [from, to] = [bounds[index]! + 1, bound - 1];
+    return from > to ? [] : from === to ? [`${from}`] : [`${from}-${to}`];
+  });
+};
+
+/** A server's network: one interface to the internet, one to the private network, no way around them. */
+const PLUG_IN = `
+process=$1; number=$2; public=$3; private=$4; pods=$5; service=$6
+for name in public private; do
+  ip link add $name-$number type veth peer name $name netns $process
+  echo 1 > /proc/sys/net/ipv4/conf/$name-$number/accept_local
+  echo 0 > /proc/sys/net/ipv4/conf/$name-$number/rp_filter
+  ip link set $name-$number up
+done
+ip address replace $pods dev lo
+ip address replace $service/32 dev lo
+ip route add $public/32 dev public-$number table $((1000 + number))
+for ports in ${podPorts().join(" ")}; do
+  ip rule add pref 50 to $public ipproto tcp dport $ports lookup $((1000 + number))
+done
+ip route add $private/32 dev private-$number src ${ROUTER_ADDRESS}
+nsenter --target $process --net -- sh -euc '
+  for name in all default public private; do echo 0 > /proc/sys/net/ipv4/conf/$name/rp_filter; done
+  for link in lo public private; do ip link set $link up; done
+  ip address add $1/32 dev public
+  ip address add $2/32 dev private
+  ip route add 10.0.0.0/8 dev private src $2
+  ip route add ${ROUTER_ADDRESS} dev private src $2
+  ip route add default dev public src $1
+' sh $public $private
+`;
+
+const UNPLUG = `
+number=$1; public=$2
+for name in public private; do ip link delete $name-$number 2>/dev/null || true; done
+for ports in ${podPorts().join(" ")}; do ip rule del pref 50 to $public ipproto tcp dport $ports lookup $((1000 + number)) || true; done
+`;
+
+export interface PluggedNode {
+  name: string;
+  publicAddress: string;
+  privateAddress: string;
+  /** The range of all pods, with its prefix length. */
+  podCidr: string;
+  /** Where pods find the API: the first address of the services' range. */
+  serviceAddress: string;
+  /** Whether kube-apiserver runs on it. */
+  servesApi: boolean;
+}
+
+/** The network of one server. */
+export interface NodePlace extends PluggedNode {
+  /** What stands before a command that is to run in it. */
+  readonly enter: readonly string[];
+  unplug(): Promise<void>;
+}
+
+/**
+ * The servers' networks, in the private network of this process: public addresses, private addresses, Hetzner's firewall (in the
+ * kernel, from the emulated API's state at any moment), and the API's address for pods.
+ */
+export class Wire {
+  readonly #project: () => Project;
+  readonly #places = new Map<string, NodePlace & { holder: RunningProcess; number: number; rules: string }>();
+  readonly #doors = new Map<string, Promise<Server>>();
+  readonly #ended = new AbortController();
+  readonly #guarding: Promise<void>;
+  #numbers = 0;
+  #from = 0;
+
+  /** `project`: what the emulated Hetzner holds. */
+  constructor(project: () => Project) {
+    this.#project = project;
+    this.#guarding = this.#guard();
+  }
+
+  /** The next of Cloudflare's addresses, for a connection to a server. */
+  readonly fromCloudflare = (): string => CLOUDFLARE_ADDRESSES[this.#from++ % CLOUDFLARE_ADDRESSES.length]!;
+
+  async plugIn(node: PluggedNode, register: ProcessRegister, log: string): Promise<NodePlace> {
+    await this.#openApi(node.serviceAddress);
+    const holder = register.start({
+      name: `network of ${node.name}`,
+      path: findCommand("unshare") ?? "unshare",
+      args: ["--net", "--", "sleep", "infinity"],
+      cwd: "/",
+      logFile: log,
+    });
+    await whenApart(holder);
+    const number = ++this.#numbers;
+    const { publicAddress, privateAddress, podCidr, serviceAddress } = node;
+    const place = {
+      ...node,
+      holder,
+      number,
+      rules: "",
+      enter: [findCommand("nsenter") ?? "nsenter", `--target=${holder.pid}`, "--net", "--"],
+      unplug: () => this.#unplug(node.name),
+    };
+    await script(PLUG_IN, holder.pid, number, publicAddress, privateAddress, podCidr, serviceAddress);
+    // Before anything listens: no moment without a firewall.
+    await this.#apply(place);
+    this.#places.set(node.name, place);
+    return place;
+  }
+
+  async close(): Promise<void> {
+    this.#ended.abort();
+    await this.#guarding;
+    for (const opening of this.#doors.values()) (await opening).close();
+    await Promise.all([...this.#places.keys()].map((name) => this.#unplug(name)));
+  }
+
+  async #unplug(name: string): Promise<void> {
+    const place = this.#places.get(name);
+    if (!place) return;
+    this.#places.delete(name);
+    await script(UNPLUG, place.number, place.publicAddress);
+    await place.holder.stop("at once");
+  }
+
+  /** Hetzner applies a changed rule within seconds, here at once. */
+  async #guard(): Promise<void> {
+    const { signal } = this.#ended;
+    while (!signal.aborted) {
+      await Promise.all([...this.#places.values()].map((place) => this.#apply(place).catch(() => undefined)));
+      await delay(FIREWALL_PERIOD_MILLISECONDS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #apply(place: { publicAddress: string; holder: RunningProcess; rules: string }): Promise<void> {
+    const project = this.#project();
+    const address = [...project.primaryIps.values()].find(({ ip }) => ip === place.publicAddress);
+    const server = address?.assigneeId == null ? undefined : project.servers.get(address.assigneeId);
+    const rules = nftRules(server && firewallOf(project, server));
+    if (rules === place.rules) return;
+    await script('printf %s "$2" | nsenter --target $1 --net -- nft -f -', place.holder.pid, rules);
+    place.rules = rules;
+  }
+
+  /** What kube-proxy does for the Service "kubernetes": to any API server that answers. */
+  async #openApi(address: string): Promise<void> {
+    let opening = this.#doors.get(address);
+    if (!opening) this.#doors.set(address, (opening = this.#listenForApi(address)));
+    await opening;
+  }
+
+  async #listenForApi(address: string): Promise<Server> {
+    await script("ip address replace $1/32 dev lo", address);
+    const server = createServer({ noDelay: true, pauseOnConnect: true }, (client) => {
+      client.on("error", () => client.destroy());
+      void this.#dialApi().then((upstream): void => {
+        if (!upstream) return void client.destroy();
+        upstream.on("error", () => client.destroy());
+        upstream.on("close", () => client.destroy());
+        client.on("close", () => upstream.destroy());
+        client.pipe(upstream).pipe(client);
+      });
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(443, address, resolve);
+    });
+    server.unref();
+    return server;
+  }
+
+  async #dialApi(): Promise<Socket | undefined> {
+    for (const { publicAddress, servesApi } of this.#places.values()) {
+      const socket = servesApi ? await dial(publicAddress) : undefined;
+      if (socket) return socket;
+    }
+    return undefined;
+  }
+}
+
+const dial = (host: string): Promise<Socket | undefined> =>
+  new Promise((resolve) => {
+    const socket = connect({ host, port: API_PORT, noDelay: true, timeout: 1_000 });
+    socket.once("connect", () => resolve(socket.setTimeout(0)));
+    for (const event of ["error", "timeout"]) socket.once(event, () => resolve((socket.destroy(), undefined)));
+  });
+
+/** unshare becomes `sleep`; until then the process is still in our own network. */
+async function whenApart(holder: RunningProcess): Promise<void> {
+  const deadline = Date.now() + START_DEADLINE_MILLISECONDS;
+  const network = (pid: number | "self"): Promise<string> => readlink(`/proc/${pid}/ns/net`);
+  const own = await network("self");
+  for (;;) {
+    if ((await network(holder.pid).catch(() => own)) !== own) return;
+    if (holder.hasExited || Date.now() > deadline)
+      throw new Error(`no network of its own for a server: ${holder.logTail().join("; ")}`);
+    await delay(POLL_MILLISECONDS);
+  }
+}
+
+async function script(text: string, ...args: readonly (string | number)[]): Promise<void> {
+  try {
+    await run("sh", ["-euc", text, "sh", ...args.map(String)], { env: { PATH: commandPath(), LC_ALL: "C" } });
+  } catch (error) {
+    const { stderr = "", message } = error as Error & { stderr?: string };
+    throw new Error(`the private network: ${stderr.trim() || message}`, { cause: error });
+  }
+}
