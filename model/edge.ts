@@ -37,7 +37,10 @@ interface Surroundings {
 export const resolveEdge = (definition: PlatformDefinition, around: Surroundings): Edge => {
   const { edge, domain, name } = definition;
   const { settings, unbuilt } = around;
-  const routes = resolveRoutes(definition, { accessGuards: edge.operators !== undefined });
+  const routes = resolveRoutes(definition, {
+    accessGuards: edge.operators !== undefined,
+    isDirect: settings.emergency === "direct",
+  });
   const shared = {
     zone: resolveZone(definition, settings, routes),
     routes,

@@ -36,7 +36,10 @@ const trimmed = (path: string): string => (path.length > 1 ? path.replace(/\/+$/
  * In the order in which they are matched: the named hosts as the definition has them, `*` after all of them; of one host the
  * longer path first, and one very path before all that lies below it.
  */
-export const resolveRoutes = (definition: PlatformDefinition, { accessGuards }: { accessGuards: boolean }): Route[] => {
+export const resolveRoutes = (
+  definition: PlatformDefinition,
+  { accessGuards, isDirect = false }: { readonly accessGuards: boolean; readonly isDirect?: boolean },
+): Route[] => {
   const declared = declaredRoutes(definition);
   const labels = [...new Set(declared.map(({ host }) => host))];
   const named = [...labels.filter((label) => label !== "*"), ...labels.filter((label) => label === "*")];
@@ -50,7 +53,8 @@ export const resolveRoutes = (definition: PlatformDefinition, { accessGuards }: 
         stripPrefix,
         service,
         port,
-        via: guard !== undefined && accessGuards ? "operators" : via,
+        // Past Cloudflare there is no tunnel to go straight from.
+        via: guard !== undefined && accessGuards ? "operators" : isDirect ? "traefik" : via,
         guard,
         http: resolveHttp(http, guard),
         definedAt,

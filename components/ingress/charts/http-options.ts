@@ -47,6 +47,9 @@ const COMPRESSED_TYPES = [
 /** Routes that Traefik serves. The others go straight from a connector to the Service. */
 export const routesOf = ({ edge }: Platform): readonly Route[] => edge.routes.filter(({ via }) => via === "traefik");
 
+/** Whether it stands for every name that has no route of its own. */
+export const isWildcard = (fqdn: string): boolean => fqdn.startsWith("*.");
+
 /** How a middleware finds the visitor: see the trusted peers in static-args.ts. */
 const visitor = ({ peers }: Traefik): object => (peers === "everybody" ? {} : { depth: 1 });
 

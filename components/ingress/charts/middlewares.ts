@@ -1,5 +1,5 @@
 import type { Platform } from "../../../model/platform";
-import { chainOf, routesOf, transports } from "./http-options";
+import { chainOf, isWildcard, routesOf, transports } from "./http-options";
 import { speaksTls, type Traefik, traefiks } from "./traefiks";
 
 /** Where the certificate that Traefik shows is mounted: Origin CA's, or in an emergency the one that browsers trust. */
@@ -71,6 +71,12 @@ export const dynamicConfig = (platform: Platform, traefik: Traefik = traefiks(pl
   const { hsts, redirects } = edge.zone;
   const ranges = trustedRanges(platform, traefik);
   const direct = traefik.peers === "everybody";
+  const nowhere = hostsWithoutRoot(platform);
+  const routers = Object.fromEntries([
+    // The zone redirects as long as requests pass through it.
+    ...(direct ? redirects : []).map(({ fromFqdn }) => router(fromFqdn, `redirect-${fromFqdn}`)),
+    ...nowhere.map((fqdn) => router(fqdn, "nowhere", AFTER_EVERY_OTHER)),
+  ]);
   return {
     http: {
       middlewares: {
@@ -103,6 +109,9 @@ export const dynamicConfig = (platform: Platform, traefik: Traefik = traefiks(pl
           },
         },
         ...Object.fromEntries(routesOf(platform).flatMap((route) => chainOf(platform, traefik, route))),
+        ...(nowhere.length === 0
+          ? {}
+          : { nowhere: { ipAllowList: { sourceRange: [NOBODY], rejectStatusCode: NOT_FOUND } } }),
         ...Object.fromEntries(
           direct
             ? redirects.map(({ fromFqdn, toFqdn, permanent }) => [
@@ -114,26 +123,36 @@ export const dynamicConfig = (platform: Platform, traefik: Traefik = traefiks(pl
             : [],
         ),
       },
-      // The zone redirects as long as requests pass through it.
-      ...(direct && redirects.length > 0
-        ? {
-            routers: Object.fromEntries(
-              redirects.map(({ fromFqdn }) => [
-                `redirect-${fromFqdn}`,
-                {
-                  entryPoints: [ENTRY_POINT],
-                  rule: `Host(\`${fromFqdn}\`)`,
-                  middlewares: [`redirect-${fromFqdn}`],
-                  service: "noop@internal",
-                },
-              ]),
-            ),
-          }
-        : {}),
+      ...(Object.keys(routers).length === 0 ? {} : { routers }),
       serversTransports: transports(platform),
     },
     ...(speaksTls(platform, traefik) ? { tls: tlsConfig(platform, traefik) } : {}),
   };
+};
+
+/** What a middleware answers, since nobody stands behind it. */
+const router = (fqdn: string, middleware: string, priority?: number): [string, object] => [
+  middleware.endsWith(fqdn) ? middleware : `${middleware}-${fqdn}`,
+  {
+    entryPoints: [ENTRY_POINT],
+    rule: `Host(\`${fqdn}\`)`,
+    ...(priority === undefined ? {} : { priority }),
+    middlewares: [middleware],
+    service: "noop@internal",
+  },
+];
+
+/** Of a host's own routes, also those of people's Ingress objects; but before those of `*`, see routes.ts. */
+const AFTER_EVERY_OTHER = -1;
+const NOBODY = "0.0.0.0/32";
+const NOT_FOUND = 404;
+
+/** Names of which not everything has a route: the rest is nothing, and not what `*` has for every *other* name. */
+const hostsWithoutRoot = (platform: Platform): readonly string[] => {
+  const routes = routesOf(platform);
+  if (!routes.some(({ fqdn }) => isWildcard(fqdn))) return [];
+  const named = [...new Set(routes.map(({ fqdn }) => fqdn))].filter((fqdn) => !isWildcard(fqdn));
+  return named.filter((host) => !routes.some(({ fqdn, path, exact }) => fqdn === host && path === "/" && !exact));
 };
 
 const tlsConfig = (platform: Platform, traefik: Traefik): object => ({

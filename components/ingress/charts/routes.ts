@@ -3,7 +3,7 @@ import { k8s } from "cdk8s-plus-28";
 import type { Construct } from "constructs";
 import type { Platform, Route } from "../../../model/platform";
 import { labelsOf } from "../../pods/charts/labels";
-import { chainOf, routesOf, slug } from "./http-options";
+import { chainOf, isWildcard, routesOf, slug } from "./http-options";
 import { MAINTENANCE_PORT, MAINTENANCE_SERVICE, underMaintenance } from "./maintenance";
 import { ENTRY_POINT } from "./middlewares";
 import { INGRESS_CLASS } from "./static-args";
@@ -82,8 +82,6 @@ const objectName = ({ service, fqdn, path, exact, stripPrefix }: Route): string 
   const at = (any || stripPrefix) && path !== "/" ? `.at-${slug(path)}` : "";
   return `${service}${any ? ".any" : ""}${exact ? ".exact" : ""}${stripPrefix ? ".stripped" : ""}${at}`;
 };
-
-const isWildcard = (fqdn: string): boolean => fqdn.startsWith("*.");
 
 /**
  * Left to itself Traefik asks the longest rule first (v3.7: GetRulePriority in pkg/muxer/http/mux.go), which is right for prefixes

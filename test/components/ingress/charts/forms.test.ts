@@ -1,3 +1,4 @@
+import { dynamicConfig } from "../../../../components/ingress/charts/middlewares";
 import { NOTHING_UNBUILT } from "../../../../model/unbuilt";
 import honeydue from "../../../../stacks/honeydue";
 import { honeydueSettings } from "../../../model/honeydue.fixture";
@@ -45,8 +46,13 @@ describe("with Cloudflare in front of the servers", () => {
   });
 
   test("where nothing makes that certificate nobody is asked for it", () => {
-    const { tls } = dynamicConfigIn(subjects[0]![1].manifests, "traefik");
-    expect(tls?.options.default).toEqual({ minVersion: "VersionTLS12" });
+    const { platform } = withPulls;
+    expect(dynamicConfig({ ...platform, edge: { ...platform.edge, originPulls: undefined } })).toMatchObject({
+      tls: { options: { default: { minVersion: "VersionTLS12" } } },
+    });
+    expect(
+      JSON.stringify(dynamicConfig({ ...platform, edge: { ...platform.edge, originPulls: undefined } })),
+    ).not.toContain("clientAuth");
   });
 });
 

@@ -1,6 +1,6 @@
 import { charts } from "../../../../components/charts";
 import type { Route } from "../../../../model/platform";
-import { ofKind, subjects } from "../../../rules/platforms.fixture";
+import { dynamicConfigIn, ofKind, subjects } from "../../../rules/platforms.fixture";
 
 const [, { platform }] = subjects[0]!;
 const admin = platform.edge.routes.find(({ service }) => service === "admin")!;
@@ -84,6 +84,24 @@ test("a prefix that the service does not see is taken away for its own path alon
 
 test("what goes past Traefik has no object: straight to the Service, or by the operators' tunnel", () => {
   expect(objectsOf({ ...api, via: "service" }, { ...admin, via: "operators" })).toEqual([]);
+});
+
+test("what a host has no route for is nothing, and not what stands for every other name", () => {
+  const any = { ...api, fqdn: "*.honeydue.example" };
+  const routersOf = (...routes: Route[]): unknown =>
+    dynamicConfigIn(charts({ ...platform, edge: { ...platform.edge, routes } }), "traefik").http.routers;
+  expect(routersOf({ ...api, path: "/v1" }, any)).toEqual({
+    "nowhere-api.honeydue.example": {
+      entryPoints: ["public"],
+      rule: "Host(`api.honeydue.example`)",
+      // After the host's own routes, whose priorities are positive, and before those of the wildcard.
+      priority: -1,
+      middlewares: ["nowhere"],
+      service: "noop@internal",
+    },
+  });
+  expect(routersOf(api, any)).toBeUndefined();
+  expect(routersOf({ ...api, path: "/v1" })).toBeUndefined();
 });
 
 test("a service under maintenance keeps its ways, and all of them lead to the page, past nothing that could refuse it", () => {
