@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import { shownToOrigins } from "../origin-pulls";
 import type { CloudflareState, Zone } from "../state";
+import { Access } from "./access";
 import { EdgeAuthority, type KeyPair } from "./edge-authority";
 import { EdgeError } from "./edge-error";
 import { type OriginAnswer, ORIGIN_LIMITS, Origins } from "./origin";
@@ -17,6 +18,8 @@ export interface EdgeOptions {
   reach: (address: string, port: number) => { host: string; port: number };
   /** The clock by which certificates, tokens and kept answers grow old. Default: the machine's. */
   now: () => Date;
+  /** Of Cloudflare Access: the label before .cloudflareaccess.com. Default: trivet. */
+  team: string;
   /** PEM: whom "Full (strict)" trusts beside the Origin CA. Default: nobody. */
   publicAuthorities: readonly string[];
   /** How long an origin may take. Default: as long as Cloudflare waits. */
@@ -34,6 +37,7 @@ export interface Upgraded {
 export class Edge {
   readonly originPullAuthorityPem: string;
   readonly entrance: TunnelEntrance;
+  readonly #access: Access;
   readonly #state: CloudflareState;
   readonly #options: EdgeOptions;
   readonly #origins: Origins;
@@ -43,6 +47,7 @@ export class Edge {
     this.#state = state;
     this.#options = options;
     this.#origins = new Origins(options);
+    this.#access = new Access(state, options.now, options.team);
     this.entrance = new TunnelEntrance(state, options.now, options.limits.answerMilliseconds);
     this.originPullAuthorityPem = authority.certificatePem;
     this.#sharedCertificate = shared;
@@ -53,6 +58,7 @@ export class Edge {
       from: given.from ?? (() => undefined),
       reach: given.reach ?? ((host, port) => ({ host, port })),
       now: given.now ?? (() => new Date()),
+      team: given.team ?? "trivet",
       publicAuthorities: given.publicAuthorities ?? [],
       limits: given.limits ?? ORIGIN_LIMITS,
     };
@@ -61,15 +67,21 @@ export class Edge {
   }
 
   async serve(arrival: Arrival, gone: AbortSignal): Promise<Answer> {
+    const own = await this.#access.teamHost(arrival);
+    if (own !== undefined) return own;
     const { zone, target } = resolve(this.#state, arrival.host);
-    const answer = await this.#ask({ ...arrival, zone }, target);
+    const admitted = await this.#admit({ ...arrival, zone });
+    if ("answer" in admitted) return admitted.answer;
+    const answer = await this.#ask(admitted.visit, target);
     gone.addEventListener("abort", () => typeof answer.body !== "string" && answer.body.destroy(), { once: true });
     return answer;
   }
 
   async upgrade(arrival: Arrival): Promise<Upgraded | Answer> {
     const { zone, target } = resolve(this.#state, arrival.host);
-    const visit: Visit = { ...arrival, zone, hasBody: false };
+    const admitted = await this.#admit({ ...arrival, zone, hasBody: false });
+    if ("answer" in admitted) return admitted.answer;
+    const { visit } = admitted;
     const protocol = String(visit.headers.upgrade).toLowerCase();
     const between = { connection: "Upgrade", upgrade: protocol };
     if (target.kind === "tunnel") {
@@ -88,6 +100,16 @@ export class Edge {
   async close(): Promise<void> {
     this.#origins.close();
     await this.entrance.close();
+  }
+
+  /** What the edge itself has to say to a visit, in the order of Cloudflare's phases; else the visit as it goes on. */
+  async #admit(visit: Visit): Promise<{ answer: Answer } | { visit: Visit }> {
+    const passage = await this.#access.check(visit);
+    if (passage === undefined) return { visit };
+    if ("answer" in passage) return passage;
+    // The token's secret is for the edge alone.
+    const { "cf-access-client-secret": _, "cf-access-client-id": __, ...headers } = visit.headers;
+    return { visit: { ...visit, headers: { ...headers, ...(passage.headers as Visit["headers"]) } } };
   }
 
   async #ask(visit: Visit, target: Target): Promise<Answer> {

@@ -6,18 +6,24 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Connector, type ConnectorOptions, startConnector } from "../../../../../rehearsal/cloudflared";
 import { NODES, VISITOR, World } from "./world";
 
+// Requests take milliseconds, on a busy machine sometimes seconds.
+jest.setTimeout(60_000);
+
 let world: World;
 let tunnelId: string;
 let token: string;
 const connectors: Connector[] = [];
 
 beforeEach(async () => {
-  world = await World.open({ limits: { connectMilliseconds: 1000, answerMilliseconds: 2000 } });
+  world = await World.open({ limits: { connectMilliseconds: 1000, answerMilliseconds: 10_000 } });
+  await makeTunnel();
+});
+const makeTunnel = async () => {
   const made = await world.call("POST", tunnels(), { name: "edge", config_src: "cloudflare" });
   tunnelId = made["id"] as unknown as string;
   token = made["token"] as unknown as string;
   await world.record("api", `${tunnelId}.cfargotunnel.com`);
-});
+};
 afterEach(async () => {
   for (const connector of connectors.splice(0)) connector.kill();
   await world.close();
@@ -25,13 +31,13 @@ afterEach(async () => {
 
 const tunnels = () => `/accounts/${world.api.accountId}/cfd_tunnel`;
 
-/** Fails after five seconds; what is waited for comes in milliseconds. */
+/** Fails after 30 seconds; what is waited for comes in milliseconds. */
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let left = 250; left > 0; left--) {
+  for (let left = 1500; left > 0; left--) {
     if (await holds()) return;
     await sleep(20);
   }
-  throw new Error(`not within 5 s: ${holds.toString()}`);
+  throw new Error(`not within 30 s: ${holds.toString()}`);
 }
 
 async function connector(more: Partial<ConnectorOptions> = {}): Promise<Connector> {
@@ -160,6 +166,9 @@ test("a service that is away is 502, and counted", async () => {
 });
 
 test("a service that does not answer is 524", async () => {
+  await world.close();
+  world = await World.open({ limits: { connectMilliseconds: 1000, answerMilliseconds: 300 } });
+  await makeTunnel();
   const { services } = await service(() => undefined);
   await everything();
   await ready({ services });
@@ -239,8 +248,8 @@ describe("under load", () => {
     expect(seen.length).toBeGreaterThan(100);
     expect(heard).toHaveLength(seen.length);
     expect(second.readyConnections).toBe(4);
-    expect(seconds).toBeLessThan(5);
-  }, 30_000);
+    expect(seconds).toBeLessThan(20); // the grace period is 30
+  });
 
   test("one that is killed loses what is under way, and nothing after", async () => {
     const { services } = await service((_request, response) => setTimeout(() => response.end("ok"), 300));
