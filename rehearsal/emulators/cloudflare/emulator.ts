@@ -140,10 +140,11 @@ function inventory({ accounts, zones, certificates }: CloudflareState) {
       .filter(({ revokedOn }) => revokedOn === undefined)
       .map(({ id, hostnames }) => ({ id, hostnames })),
     originPullCertificates: zones.flatMap((zone) =>
-      zone.originPullCertificates
+      [...zone.originPullCertificates, ...zone.hostnamePullCertificates]
         .filter(({ deletedOn }) => deletedOn === undefined)
         .map(({ id }) => ({ zone: zone.name, id })),
     ),
+    hostnamePulls: zones.flatMap((zone) => zone.hostnamePulls.map(({ hostname }) => ({ zone: zone.name, hostname }))),
     accessApplications: accounts.flatMap(({ accessApplications }) => accessApplications.map(name)),
     accessPolicies: accounts.flatMap(({ accessPolicies }) => accessPolicies.map(name)),
     serviceTokens: accounts.flatMap(({ serviceTokens }) => serviceTokens.map(name)),

@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { AccessApplication, AccessPolicy, ServiceToken } from "./access";
+import type { OriginPullCertificate } from "./client-certificates";
 import type { DnsRecord } from "./dns-records";
 import type { Dnssec } from "./dnssec";
 import type { OriginCertificate } from "./origin-certificates";
-import type { OriginPullCertificate } from "./origin-pulls";
+import type { HostnamePull } from "./origin-pulls";
 import type { PagesProject } from "./pages";
 import { type Grant, type Permission, PERMISSION_AREAS } from "./permissions";
 import type { Ruleset } from "./rulesets";
@@ -32,6 +33,9 @@ export interface Zone {
   originPulls: { enabled: boolean };
   /** Client certificates of the zone's own for its origins, in the order of their upload. */
   originPullCertificates: OriginPullCertificate[];
+  /** The same for single hosts, and which host has which. */
+  hostnamePullCertificates: OriginPullCertificate[];
+  hostnamePulls: HostnamePull[];
   dnssec: Dnssec;
 }
 
@@ -132,6 +136,8 @@ export function cloudflareState(
       rulesets: [],
       originPulls: { enabled: false },
       originPullCertificates: [],
+      hostnamePullCertificates: [],
+      hostnamePulls: [],
       dnssec: { wanted: "deleted", isDelegated: false, modifiedOn: null },
     };
   });

@@ -92,7 +92,12 @@ export function createCloudflareProvider(options: CloudflareProviderOptions = {}
       const type = typeOf(token);
       const { planned } = planOf(type, inputs, undefined);
       if (preview) return { id: "", state: state(type, planned) };
-      const answer = resultOf(type, await call(type.create, planned, signal, toBody(type.attributes, planned)));
+      type.checkCall?.(planned);
+      const answer = resultOf(
+        type,
+        await call(type.create, planned, signal, toBody(type.attributes, planned)),
+        planned,
+      );
       return result(type, filledIn(type.attributes, planned, answer), answer);
     },
 
@@ -102,9 +107,11 @@ export function createCloudflareProvider(options: CloudflareProviderOptions = {}
       const { planned } = planOf(type, news, olds);
       if (preview) return { state: state(type, planned) };
       if (type.update === undefined) throw new Error(`${token} cannot be updated, only replaced`);
+      type.checkCall?.(planned);
       const answer = resultOf(
         type,
         await call(type.update, { ...planned, id }, signal, toBody(type.attributes, planned, before)),
+        planned,
       );
       return { state: result(type, { ...filledIn(type.attributes, planned, answer), id }, answer).state };
     },
@@ -117,7 +124,7 @@ export function createCloudflareProvider(options: CloudflareProviderOptions = {}
         : { ...encode(type, stored), id };
       let answer: Plain;
       try {
-        answer = resultOf(type, await call(type.read, before, signal));
+        answer = resultOf(type, await call(type.read, before, signal), before);
       } catch (error) {
         if (error instanceof ApiFailure && error.status === 404) return undefined;
         throw error;
@@ -130,8 +137,9 @@ export function createCloudflareProvider(options: CloudflareProviderOptions = {}
     async delete({ type: token, id, state: stored, signal }: DeleteCall): Promise<void> {
       const type = typeOf(token);
       if (type.delete === undefined) return;
+      const before = encode(type, stored);
       try {
-        await call(type.delete, { ...encode(type, stored), id }, signal);
+        await call(type.delete, { ...before, id }, signal, type.deleteBody?.(before));
       } catch (error) {
         if (!(error instanceof ApiFailure && error.status === 404)) throw error;
       }
@@ -292,8 +300,8 @@ function followedValue(input: PropertyValue, now: PropertyValue): PropertyValue 
   return now;
 }
 
-const resultOf = (type: ResourceType, answer: Plain): Plain =>
-  isPlainObject(answer) && type.fromApi ? type.fromApi(answer) : answer;
+const resultOf = (type: ResourceType, answer: Plain, planned: ObjectValue): Plain =>
+  type.fromApi ? type.fromApi(answer, planned) : answer;
 
 /** Marks what the schema says is secret, wherever it stands. */
 function markSecrets(attributes: Attributes, properties: PropertyMap): PropertyMap {

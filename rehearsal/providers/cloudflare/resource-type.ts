@@ -1,5 +1,6 @@
 import type { PlanModifier } from "./plan";
 import type { Attributes, Plain } from "./schema";
+import type { ObjectValue } from "./values";
 
 export interface Endpoint {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -26,8 +27,12 @@ export interface ResourceType {
   /** What the real provider says of a state without a schema version, which it takes for one of its version 4. Left out: nothing. */
   refusesOldStates?: string;
   modifyPlan?: PlanModifier;
+  /** What a create or an update refuses before it calls the API; throws. */
+  checkCall?: (planned: ObjectValue) => void;
+  /** The body of the delete. Left out: none. */
+  deleteBody?: (state: ObjectValue) => Plain;
   /** What the API answers, in the form of the schema, where the two differ. */
-  fromApi?: (result: { readonly [key: string]: Plain }) => Plain;
+  fromApi?: (result: Plain, planned: ObjectValue) => Plain;
   /** True of an answer that stands for something that is gone. */
   isGone?: (result: { readonly [key: string]: Plain }) => boolean;
 }

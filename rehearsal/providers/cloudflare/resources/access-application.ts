@@ -1,4 +1,5 @@
 import { UNKNOWN } from "../../protocol/provider";
+import { isPlainObject } from "../api-json";
 import type { ResourceType } from "../resource-type";
 import { flag, list, map, number, object, type Plain, set, text, type Traits } from "../schema";
 import { type ObjectValue, same, type Value } from "../values";
@@ -278,7 +279,8 @@ function modifyPlan(planned: Record<string, Value>, state: ObjectValue | undefin
 }
 
 /** The API writes a reusable policy out in full; an application's state holds only which one, and when it is asked. */
-function fromApi(result: { readonly [key: string]: Plain }): Plain {
+function fromApi(result: Plain): Plain {
+  if (!isPlainObject(result)) return result;
   const policies = result["policies"];
   if (!Array.isArray(policies)) return result;
   return {

@@ -2,7 +2,11 @@ import type { ResourceType } from "../resource-type";
 import { accessApplication } from "./access-application";
 import { accessPolicy } from "./access-policy";
 import { accessServiceToken } from "./access-service-token";
-import { authenticatedOriginPullsCertificate } from "./authenticated-origin-pulls-certificate";
+import { authenticatedOriginPulls } from "./authenticated-origin-pulls";
+import {
+  authenticatedOriginPullsCertificate,
+  authenticatedOriginPullsHostnameCertificate,
+} from "./authenticated-origin-pulls-certificate";
 import { authenticatedOriginPullsSettings } from "./authenticated-origin-pulls-settings";
 import { dnsRecord } from "./dns-record";
 import { originCaCertificate } from "./origin-ca-certificate";
@@ -22,6 +26,8 @@ export const RESOURCE_TYPES: readonly ResourceType[] = [
   ruleset,
   authenticatedOriginPullsSettings,
   authenticatedOriginPullsCertificate,
+  authenticatedOriginPulls,
+  authenticatedOriginPullsHostnameCertificate,
   zoneDnssec,
   accessApplication,
   accessPolicy,

@@ -101,6 +101,45 @@ test("what the front door shows is the pair that was uploaded", async () => {
   expect(shown()).toMatchObject({ certificate: given.certificate, privateKey: given.private_key });
 });
 
+describe("for one host", () => {
+  const hostnames = () => `${base}/hostnames`;
+  const uploadForHost = async () => (await api.call("POST", `${hostnames()}/certificates`, await pair())).result;
+  const shownFor = (hostname: string) => {
+    const [zone] = api.emulator.state.zones;
+    const certificate = zone && shownToOrigins(zone, now, hostname);
+    return typeof certificate === "object" ? certificate.id : certificate;
+  };
+
+  test("a certificate of its own goes before the zone's, once it is active and for as long as it is wanted", async () => {
+    const { id } = await uploadForHost();
+    const config = [{ hostname: "api.honeydue.example", cert_id: id, enabled: true }];
+    const { result } = await api.call("PUT", hostnames(), { config });
+    expect(result).toMatchObject([
+      { hostname: "api.honeydue.example", cert_id: id, cert_status: "pending_deployment" },
+    ]);
+    expect(shownFor("api.honeydue.example")).toBeUndefined();
+    later(60);
+    expect([shownFor("api.honeydue.example"), shownFor("www.honeydue.example")]).toEqual([id, undefined]);
+    const zones = await upload();
+    await api.call("PUT", `${base}/settings`, { enabled: true });
+    later(60);
+    expect([shownFor("api.honeydue.example"), shownFor("www.honeydue.example")]).toEqual([id, zones.id]);
+    expect((await api.refusal("DELETE", `${hostnames()}/certificates/${id}`)).status).toBe(400);
+    await api.call("PUT", hostnames(), { config: [{ ...config[0], enabled: null }] });
+    expect(shownFor("api.honeydue.example")).toBe(zones.id);
+    expect((await api.refusal("GET", `${hostnames()}/api.honeydue.example`)).status).toBe(404);
+    expect((await api.call("DELETE", `${hostnames()}/certificates/${id}`)).result.status).toBe("pending_deletion");
+  });
+
+  test("neither another zone's host nor a certificate of the zone is taken", async () => {
+    const [{ id }, zones] = [await uploadForHost(), await upload()];
+    const put = (hostname: string, cert_id: string) =>
+      api.refusal("PUT", hostnames(), { config: [{ hostname, cert_id, enabled: true }] });
+    expect((await put("api.other.example", id)).status).toBe(400);
+    expect((await put("api.honeydue.example", zones.id)).status).toBe(400);
+  });
+});
+
 describe("is refused", () => {
   test("the same certificate twice, until the first is deleted", async () => {
     const given = await pair();

@@ -129,6 +129,11 @@ async function clientPair(): Promise<PropertyMap> {
   };
 }
 
+const hostnamePull = async (hostname: string): Promise<PropertyMap> => {
+  const certificate = await create("AuthenticatedOriginPullsHostnameCertificate", { zoneId, ...(await clientPair()) });
+  return { hostname, certId: certificate.id, enabled: true };
+};
+
 /** The registrar has the zone's DS record, so that DNSSEC is what the program says. */
 function delegate(isDelegated: boolean): void {
   const dnssec = emulator.state.zones[0]?.dnssec;
@@ -239,6 +244,19 @@ const lives: Life[] = [
     given: async () => ({ zoneId, ...(await clientPair()) }),
     importId: ({ id }) => `${zoneId}/${id}`,
     importsLess: ["privateKey"],
+  },
+  {
+    name: "AuthenticatedOriginPullsHostnameCertificate",
+    given: async () => ({ zoneId, ...(await clientPair()) }),
+    importId: ({ id }) => `${zoneId}/${id}`,
+    importsLess: ["privateKey"],
+  },
+  {
+    name: "AuthenticatedOriginPulls",
+    given: async () => ({ zoneId, configs: [await hostnamePull("api.honeydue.example")] }),
+    changed: (given) => ({ ...given, configs: [{ ...(given["configs"] as PropertyMap[])[0], enabled: false }] }),
+    importId: () => `${zoneId}/api.honeydue.example`,
+    importsLess: ["configs"],
   },
   {
     name: "ZoneDnssec",
@@ -575,6 +593,25 @@ describe("what only some types do", () => {
     expect(now?.state["status"]).toBe("active");
     expect(now?.inputs).toEqual(made.inputs);
     expect(await changes({ ...made, state: now?.state ?? {} })).toBe("none");
+  });
+
+  test("origin pulls of hosts are one resource each, and tell of their own host alone", async () => {
+    const first = await create("AuthenticatedOriginPulls", {
+      zoneId,
+      configs: [await hostnamePull("a.honeydue.example")],
+    });
+    const second = await create("AuthenticatedOriginPulls", {
+      zoneId,
+      configs: [await hostnamePull("b.honeydue.example")],
+    });
+    expect([first.id, second.id]).toEqual(["a.honeydue.example", "b.honeydue.example"]);
+    expect(first.state["certId"]).not.toBe(second.state["certId"]);
+    await remove(first);
+    expect(emulator.state.zones[0]?.hostnamePulls.map(({ hostname }) => hostname)).toEqual(["b.honeydue.example"]);
+    const both = [await hostnamePull("a.honeydue.example"), await hostnamePull("c.honeydue.example")];
+    await expect(create("AuthenticatedOriginPulls", { zoneId, configs: both })).rejects.toThrow(
+      "config must contain exactly one hostname association",
+    );
   });
 
   test("a service token's secret is secret, survives a refresh and a new name, and turns with its version", async () => {
