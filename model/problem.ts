@@ -86,6 +86,7 @@ export const PROBLEMS = {
   CF014: "Cloudflare does not carry this port",
   CF015: "the body is larger than the plan lets through",
   CF016: "the plan lacks it",
+  CF017: "the route leads nowhere",
   CF018: "the way is not there with this edge",
   CF019: "gRPC does not pass a tunnel",
   CF020: "the redirect leads nowhere",

@@ -75,6 +75,7 @@ import { type RawSettings, readSettings, type Settings, textOf } from "./setting
 import { DEFAULT_WORKLOAD, redisResources, redisVolume, VMAGENT } from "./sizes";
 import { ASKED, type EdgePart, UNBUILT, type Unbuilt } from "./unbuilt";
 import { mebibytes } from "./units";
+import { routeUrl, walk } from "./walk";
 
 export { report } from "./problem";
 
@@ -137,10 +138,31 @@ export const resolve = (definition: PlatformDefinition, raw: RawSettings, unbuil
     ...CHECKS.flatMap((check) => check(draft)),
     ...unbuiltProblems(draft, unbuilt),
   ];
-  return problems.length > 0
-    ? { problems }
-    : { platform: deepFreeze(build(definition, raw, settings as Settings, unbuilt)) };
+  if (problems.length > 0) return { problems };
+  const platform = deepFreeze(build(definition, raw, settings as Settings, unbuilt));
+  const closed = closedRoutes(platform);
+  return closed.length > 0 ? { problems: closed } : { platform };
 };
+
+/** Every declared route is walked to its container. Maintenance is meant to be in the way. */
+const closedRoutes = (platform: Platform): Problem[] =>
+  platform.edge.routes.flatMap((route): Problem[] => {
+    const { hops } = walk({ ...platform, maintenance: [] }, routeUrl(platform, route));
+    const { place, closed } = hops.at(-1)!;
+    const taken = hops.find(({ definedAt = route.definedAt }) => definedAt !== route.definedAt);
+    const problem = { code: "CF017", path: route.definedAt, got: `${route.fqdn}${route.path}` } as const;
+    if (closed !== undefined)
+      return [{ ...problem, reason: `${place}: ${closed.reason}`, action: `${closed.path}: ${closed.action}` }];
+    return taken === undefined
+      ? []
+      : [
+          {
+            ...problem,
+            reason: `${taken.place}: ${taken.definedAt} takes it (${taken.says})`,
+            action: "write the path as browsers send it",
+          },
+        ];
+  });
 
 const unbuiltProblems = ({ definition, raw }: Draft, unbuilt: Unbuilt): Problem[] =>
   (Object.keys(ASKED) as EdgePart[])

@@ -1,10 +1,12 @@
 import { Platform } from "../components/platform";
 import { monthlyCost } from "../model/cost";
+import farm from "./farm";
+import hangangjari from "./hangangjari";
 import honeydue from "./honeydue";
 import { readSettings } from "./settings";
 
 /** The Pulumi program: chooses the platform, checks everything, builds it. A new platform is one line here. */
-const { platform, ...settings } = readSettings({ honeydue });
+const { platform, ...settings } = readSettings({ honeydue, hangangjari, farm });
 const built = new Platform(platform.name, { platform, ...settings });
 
 /** Public addresses, each with the way it takes. */

@@ -209,7 +209,7 @@ export const checkEdgeOperators: Check = (draft) => {
       path: "edge.operators.kubernetesApi",
       got: api,
       allowed: API_WAYS,
-      ...suggest(closest(api, API_WAYS)),
+      ...suggest(typeof api === "string" ? closest(api, API_WAYS) : undefined),
     });
   if (!somebodyPasses(draft)) {
     const nobody = "edge.operators says nobody may pass: no e-mail address, no domain, no machine";

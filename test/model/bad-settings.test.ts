@@ -766,6 +766,14 @@ const MISTAKES: readonly Mistake[] = [
     problems: [["CF010", "services.web.hosts[0].via", "traefik, service"]],
   },
   {
+    mistake: "a path that Cloudflare writes another way before it hands it on",
+    definition: (d) => d.services.web.hosts.push({ host: "app", path: "/%7Eadmin" }, { host: "shop", path: "/%7eme" }),
+    problems: [
+      ["CF017", "services.web.hosts[1]", "traefik: services.web.hosts[0] takes it", "as browsers send it"],
+      ["CF017", "services.web.hosts[2]", "traefik: no route takes /~me: 404"],
+    ],
+  },
+  {
     mistake: "straight to a Service without a tunnel",
     definition: (d) => (d.services.web.hosts = [{ host: "app", via: "service" }]),
     problems: [["CF018", "services.web.hosts[0].via", "no connectors", "allowed: traefik"]],

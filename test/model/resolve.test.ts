@@ -5,6 +5,9 @@ import type { Platform } from "../../model/platform";
 import { resolve } from "../../model/resolve";
 import { SETTING_NAMES, settingsFromStackFile } from "../../model/settings";
 import { mebibytes } from "../../model/units";
+import { NOTHING_UNBUILT } from "../../model/unbuilt";
+import farm from "../../stacks/farm";
+import hangangjari from "../../stacks/hangangjari";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "./honeydue.fixture";
 import { pooled } from "./pooled.fixture";
@@ -226,6 +229,8 @@ test("whatever stands in the settings, there is an answer and never an exception
 test.each([
   ["honeyDue", honeydue, 150],
   ["a platform with pools", pooled, 190],
+  ["a platform behind a tunnel", hangangjari, 100],
+  ["a platform with paths, limits and mail", farm, 100],
 ])("whatever stands in the place of a part of %s, there is an answer and never an exception", (_, whole, parts) => {
   const paths: (readonly string[])[] = [];
   const collect = (value: unknown, path: readonly string[]): void => {
@@ -241,7 +246,11 @@ test.each([
       let parent = definition;
       for (const key of path.slice(0, -1)) parent = parent[key] as Record<string, unknown>;
       parent[path.at(-1)!] = odd;
-      const { platform, problems } = resolve(definition as unknown as PlatformDefinition, honeydueSettings);
+      const { platform, problems } = resolve(
+        definition as unknown as PlatformDefinition,
+        honeydueSettings,
+        NOTHING_UNBUILT,
+      );
       expect((platform === undefined) !== (problems === undefined)).toBe(true);
     }
 });
