@@ -1,13 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { z } from "zod";
 import { ApiError, noRoute, type Query } from "./envelope";
-import type { PermissionArea } from "./permissions";
+import type { Permission, PermissionArea } from "./permissions";
 import { type Account, type CloudflareState, HEX_ID, type Zone } from "./state";
 
 /** What every part of the API works on. */
 export interface Context {
   readonly state: CloudflareState;
   now(): Date;
+  /** What the calls so far needed and had. */
+  readonly permissionsUsed: Set<Permission>;
   /** Whether an address may stand behind a proxied record: public, or declared public for this rehearsal. */
   isPublic(address: string): boolean;
 }

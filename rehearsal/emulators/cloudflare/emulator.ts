@@ -10,6 +10,7 @@ import { ApiError, failure, noRoute } from "./envelope";
 import { originCertificateRoutes } from "./origin-certificates";
 import { originPullRoutes } from "./origin-pulls";
 import { pagesRoutes } from "./pages";
+import type { Permission } from "./permissions";
 import { RateLimit, throttled } from "./rate-limit";
 import { rulesetRoutes } from "./rulesets";
 import { type CloudflareState, cloudflareState, type Inventory } from "./state";
@@ -40,13 +41,16 @@ export interface CloudflareEmulator extends EmulatorServer {
   readonly baseUrl: string;
   /** Everything it knows, secrets too: plain JSON that a new emulator can be started with. It changes with every call. */
   readonly state: CloudflareState;
+  /** What the calls so far needed of their token, and had; rights to look at no ruleset in particular are not counted. */
+  readonly permissionsUsed: ReadonlySet<Permission>;
 }
 
 /** The Cloudflare API v4 on loopback, as far as a platform needs it: zones, settings, DNS, tunnels, rulesets, Origin CA, Access, Pages. */
 export async function startCloudflareEmulator(options: CloudflareEmulatorOptions = {}): Promise<CloudflareEmulator> {
   const { host, port, publicRanges = [], now = () => new Date() } = options;
   const state = options.state ?? cloudflareState(options, now());
-  const context: Context = { state, now, isPublic: publicAddresses(publicRanges) };
+  const permissionsUsed = new Set<Permission>();
+  const context: Context = { state, now, permissionsUsed, isPublic: publicAddresses(publicRanges) };
   const rateLimit = new RateLimit(now, options.callsAWindow);
 
   const server = await startEmulatorServer({
@@ -60,7 +64,7 @@ export async function startCloudflareEmulator(options: CloudflareEmulatorOptions
       await app.register(async (api) => api4(api, context, rateLimit), { prefix: BASE_PATH });
     },
   });
-  return { ...server, url: server.url, baseUrl: `${server.url}${BASE_PATH}`, state };
+  return { ...server, url: server.url, baseUrl: `${server.url}${BASE_PATH}`, state, permissionsUsed };
 }
 
 async function api4(app: FastifyInstance, context: Context, rateLimit: RateLimit): Promise<void> {

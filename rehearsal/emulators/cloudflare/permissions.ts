@@ -50,10 +50,12 @@ export interface Grant {
   zones: readonly string[] | "all";
 }
 
+/** What a call with this method asks for. */
+export const neededFor = (area: PermissionArea, method: string): Permission =>
+  `${area}:${method === "GET" || method === "HEAD" ? "read" : "edit"}`;
+
 export function allows({ permissions }: Grant, area: PermissionArea, method: string): boolean {
-  if (permissions === "all") return true;
-  const reads = method === "GET" || method === "HEAD";
-  return permissions.includes(`${area}:edit`) || (reads && permissions.includes(`${area}:read`));
+  return permissions === "all" || permissions.includes(`${area}:edit`) || permissions.includes(neededFor(area, method));
 }
 
 /** Whether a token sees a zone. */

@@ -4,9 +4,9 @@ import { ApiError, type Message, success } from "./envelope";
 import { accountOf, type Context, needs, params, type Routes, zoneOf } from "./context";
 import { faultOf } from "./expressions";
 import { type ManagedRuleset, MANAGED_RULESETS, mayExecute } from "./managed-rulesets";
-import { allows, type PermissionArea } from "./permissions";
+import { allows, neededFor, type PermissionArea } from "./permissions";
 import { newId, timestamp, type Plan } from "./state";
-import { tokenOf } from "./tokens";
+import { because, permits, tokenOf } from "./tokens";
 
 export interface Rule {
   id: string;
@@ -158,8 +158,14 @@ function serve(app: FastifyInstance, context: Context, base: string, at: (reques
     const token = tokenOf(context, request);
     const own = phase === undefined ? undefined : PHASE_AREAS[phase];
     const areas = level === "account" ? (["account-rulesets"] as const) : own ? [own] : ZONE_AREAS;
-    if (!areas.some((area) => allows(token, area, request.method)))
-      throw new ApiError(403, { message: "request is not authorized" });
+    const area = areas.find((one) => allows(token, one, request.method));
+    if (area === undefined)
+      throw new ApiError(
+        403,
+        { message: "request is not authorized" },
+        because(`the token lacks ${areas.map((one) => neededFor(one, request.method)).join(" or ")}`),
+      );
+    if (areas.length === 1) permits(context, request, token, area);
   };
   const home = (request: FastifyRequest): Home => {
     const found = at(request);

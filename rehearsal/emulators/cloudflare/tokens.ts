@@ -1,7 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import { ApiError, success } from "./envelope";
 import { accountOf, type Context, params, type Routes } from "./context";
-import { allows, type PermissionArea, sees } from "./permissions";
+import { allows, neededFor, type PermissionArea, sees } from "./permissions";
 import type { ApiToken } from "./state";
 
 const bearer = (request: FastifyRequest): string | undefined => {
@@ -35,22 +35,40 @@ export function checkToken(
 ): void {
   if (token.status !== "active") throw new ApiError(403, { code: 9109, message: "Invalid access token" });
   checkReach(context, request, token);
-  if (area !== "some" && !allows(token, area, request.method)) throw notAllowed();
+  if (area !== "some" && !permits(context, request, token, area))
+    throw notAllowed(`the token lacks ${neededFor(area, request.method)}`);
 }
 
-const notAllowed = (): ApiError => new ApiError(403, { code: 10000, message: "Authentication error" });
+/** Whether a token has what a call needs; what was needed and there is remembered. */
+export function permits(
+  { permissionsUsed }: Context,
+  { method }: FastifyRequest,
+  token: ApiToken,
+  area: PermissionArea,
+): boolean {
+  const isThere = allows(token, area, method);
+  if (isThere) permissionsUsed.add(neededFor(area, method));
+  return isThere;
+}
+
+/** The API does not say what is missing; whoever rehearses may read it in a header. */
+const notAllowed = (reason: string): ApiError =>
+  new ApiError(403, { code: 10000, message: "Authentication error" }, because(reason));
+export const because = (reason: string) => ({ "x-rehearsal-reason": reason });
 
 function checkReach({ state }: Context, request: FastifyRequest, token: ApiToken): void {
   const { zone_id: zoneId, account_id: accountId } = params(request);
   const zone = state.zones.find(({ id }) => id === zoneId);
   if (zone && !sees(token, zone)) {
+    const reason = `the token does not see the zone ${zone.name}`;
     const isZoneItself = request.routeOptions.url?.endsWith("/:zone_id");
     throw isZoneItself
-      ? new ApiError(403, { code: 9109, message: "Unauthorized to access requested resource" })
-      : notAllowed();
+      ? new ApiError(403, { code: 9109, message: "Unauthorized to access requested resource" }, because(reason))
+      : notAllowed(reason);
   }
   const isOwner = state.zones.some((one) => one.accountId === accountId && sees(token, one));
-  if (accountId !== undefined && token.zones !== "all" && !isOwner) throw notAllowed();
+  if (accountId !== undefined && token.zones !== "all" && !isOwner)
+    throw notAllowed("the token sees no zone of this account");
 }
 
 export const tokenRoutes: Routes = (app, context) => {

@@ -92,6 +92,17 @@ describe.each(AREAS)("%s", (area) => {
   });
 });
 
+test("what was needed is remembered, what was refused is explained in a header", async () => {
+  const { call, emulator, zoneId, accountId } = await start({ permissions: ["dns:edit", "cache-settings:edit"] });
+  await call("GET", `/zones/${zoneId}/dns_records`);
+  await call("PUT", `/zones/${zoneId}/rulesets/phases/http_request_cache_settings/entrypoint`, { rules: [] });
+  const refused = await call("POST", `/accounts/${accountId}/cfd_tunnel`, { name: "edge" });
+  expect(refused.headers.get("x-rehearsal-reason")).toBe("the token lacks tunnel:edit");
+  const phase = await call("GET", `/zones/${zoneId}/rulesets/phases/http_ratelimit/entrypoint`);
+  expect(phase.headers.get("x-rehearsal-reason")).toBe("the token lacks waf:read");
+  expect([...emulator.permissionsUsed].sort()).toEqual(["cache-settings:edit", "dns:read"]);
+});
+
 describe("rulesets", () => {
   const cache = { name: "default", kind: "zone", phase: "http_request_cache_settings", rules: [] };
 
