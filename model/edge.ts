@@ -19,7 +19,7 @@ const PUBLIC_CERTIFICATE_KEYS = ["publicCertificate", "publicCertificateKey"];
 const ORIGIN_CERTIFICATE_DAYS = 365;
 
 /** Two, so that a node can go without the tunnel going with it. */
-const CONNECTORS = 2;
+export const CONNECTORS = 2;
 
 const DEFAULT_HSTS = { days: 30, subdomains: false, preload: false };
 

@@ -13,6 +13,7 @@ export const TRAEFIK: Resources = { cpu: millicores(100), cpuLimit: undefined, m
 export const CONNECTOR: Resources = { cpu: millicores(50), cpuLimit: undefined, memory: mebibytes(128) };
 
 /** One page from memory. */
+export const MAINTENANCE_PODS = 2;
 export const MAINTENANCE: Resources = { cpu: millicores(10), cpuLimit: undefined, memory: mebibytes(16) };
 
 /** The reference platform's vmagent lives in 256 MiB. */

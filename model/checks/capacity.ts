@@ -1,8 +1,10 @@
+import type { PlatformDefinition } from "../definition";
+import { CONNECTORS } from "../edge";
 import { keepsAway } from "../homes";
 import type { Problem } from "../problem";
 import type { Resources } from "../platform";
 import { SERVER_TYPES } from "../server-types";
-import { DEFAULT_WORKLOAD, redisResources, roomOn, VMAGENT } from "../sizes";
+import { CONNECTOR, DEFAULT_WORKLOAD, MAINTENANCE, MAINTENANCE_PODS, redisResources, roomOn, VMAGENT } from "../sizes";
 import { amountOf, mebibytes, millicores } from "../units";
 import { type Check, type Draft, storesOf, workloadsOf } from "./draft";
 import { nodesOf, type NodeWish, serverTypeOf } from "./nodes";
@@ -50,7 +52,7 @@ export const checkCapacity: Check = (draft) => {
   ];
 };
 
-const demandsOf = ({ definition }: Draft): Demand[] => [
+const demandsOf = ({ definition, settings }: Draft): Demand[] => [
   ...workloadsOf(definition).map(([name, { replicas = 1, resources, pool }]) => ({
     path: `services.${name}.resources`,
     copies: replicas,
@@ -64,7 +66,24 @@ const demandsOf = ({ definition }: Draft): Demand[] => [
     isKept: store.keep === true,
   })),
   ...(definition.metrics === undefined ? [] : [{ path: "metrics", copies: 1, resources: VMAGENT }]),
+  ...connectorsOf(definition),
+  ...((settings.maintenance ?? []).length === 0
+    ? []
+    : [{ path: "trivet:maintenance", copies: MAINTENANCE_PODS, resources: MAINTENANCE }]),
 ];
+
+/** Traefik itself counts as one on each server in every form (see roomOn): behind a tunnel there are two. */
+const connectorsOf = ({ edge, services }: PlatformDefinition): Demand[] => {
+  const guards = Object.values(services).some((one) => one.kind === "service" && one.guard !== undefined);
+  return [
+    ...(edge.kind === "tunnel"
+      ? [{ path: "edge.connectors", copies: edge.connectors ?? CONNECTORS, resources: CONNECTOR }]
+      : []),
+    ...(edge.operators !== undefined && guards
+      ? [{ path: "edge.operators", copies: CONNECTORS, resources: CONNECTOR }]
+      : []),
+  ];
+};
 
 const isTainted = ({ definition }: Draft, pool: string): boolean =>
   (definition.cluster.pools?.[pool]?.taints ?? []).some(keepsAway);

@@ -4,7 +4,7 @@ import type { Construct } from "constructs";
 import { image } from "../../../model/image-reference";
 import { IMAGES } from "../../../model/images";
 import type { Platform } from "../../../model/platform";
-import { MAINTENANCE } from "../../../model/sizes";
+import { MAINTENANCE, MAINTENANCE_PODS } from "../../../model/sizes";
 import {
   configDigest,
   containerResources,
@@ -53,7 +53,7 @@ export class MaintenanceChart extends Chart {
       k8s.KubeDeployment.manifest({
         metadata,
         spec: {
-          replicas: REPLICAS,
+          replicas: MAINTENANCE_PODS,
           selector: { matchLabels: selector },
           strategy: {
             type: "RollingUpdate",
@@ -122,8 +122,6 @@ export class MaintenanceChart extends Chart {
       });
   }
 }
-
-const REPLICAS = 2;
 
 const only = (name: string, key: string): k8s.ConfigMapVolumeSource => ({
   name,
