@@ -197,6 +197,8 @@ function normalisedContent(
     case "MX":
     case "NS":
     case "PTR": {
+      // RFC 7505: no mail here. The API keeps and gives back the dot alone (octodns-cloudflare issue 23, 2022; dnscontrol issue 702).
+      if (type === "MX" && content === ".") return content;
       const target = content.toLowerCase().replace(/\.$/, "");
       if (target === name && type === "CNAME") throw refusal(9039, "CNAME content cannot reference itself.");
       if (!isHostname(target) || isIPv4(target))
