@@ -102,6 +102,13 @@ const GREY = (ttlSeconds: number) => ({ proxied: false, ttlSeconds }) as const;
 /** `@` and `*` are no names for a resource. */
 const roleOf = (label: string): string => (label === "@" ? "apex" : label === "*" ? "any" : label);
 
+/**
+ * A CNAME's settings, said in full: the provider fills in what is left out, and takes that for a change with every `up`. (After a refresh it
+ * does so once more, for the API tells only the first of them: an update with nothing new in it.)
+ */
+export const settingsOf = (type: string): Pick<cloudflare.DnsRecordArgs, "settings"> =>
+  type === "CNAME" ? { settings: { flattenCname: false, ipv4Only: false, ipv6Only: false } } : {};
+
 export interface RecordsArgs {
   platform: Platform;
   contents: {
@@ -146,6 +153,7 @@ export function makeRecords(
         proxied,
         ttl: ttlSeconds,
         comment,
+        ...settingsOf(type),
       },
       cloudOptions({ ...opts, ...(dependsOn.length === 0 ? {} : { dependsOn: [...dependsOn] }) }),
     );

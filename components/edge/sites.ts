@@ -2,6 +2,7 @@ import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import type { Edge, Site } from "../../model/platform";
 import type { CloudOptions } from "../cloud-options";
+import { settingsOf } from "./records";
 
 export interface SitesArgs {
   edge: Edge;
@@ -35,6 +36,7 @@ export function makeSites(name: string, { edge, comment, cloudOptions }: SitesAr
           proxied: true,
           ttl: 1,
           comment,
+          ...settingsOf("CNAME"),
         },
         cloudOptions({ parent }),
       );

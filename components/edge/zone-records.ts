@@ -2,6 +2,7 @@ import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import type { ZoneRecord } from "../../model/platform";
 import type { CloudOptions } from "../cloud-options";
+import { settingsOf } from "./records";
 
 /** DNS carries a text as strings of at most 255 bytes (RFC 1035). */
 const LONGEST_STRING = 255;
@@ -23,7 +24,10 @@ export function recordContent({
     }
     case "SRV": {
       const [srvPriority, weight, port, target] = content.split(" ");
-      return { data: { priority: Number(srvPriority), weight: Number(weight), port: Number(port), target: target! } };
+      return {
+        priority: Number(srvPriority), // the API tells it twice
+        data: { priority: Number(srvPriority), weight: Number(weight), port: Number(port), target: target! },
+      };
     }
     case "MX":
       return { content, priority: priority ?? 0 };
@@ -69,6 +73,7 @@ export const makeZoneRecords = (
           proxied: false,
           ttl: record.ttlSeconds,
           comment,
+          ...settingsOf(record.type),
         },
         cloudOptions(opts),
       ),

@@ -18,6 +18,7 @@ describe("the content of a declared record", () => {
       data: { flags: "0", tag: "issue", value: "letsencrypt.org" },
     });
     expect(content("SRV", "10 60 5060 sip.honeydue.example")).toEqual({
+      priority: 10,
       data: { priority: 10, weight: 60, port: 5060, target: "sip.honeydue.example" },
     });
   });

@@ -1,0 +1,139 @@
+import * as pulumi from "@pulumi/pulumi";
+import { cloudOptions } from "../../../components/cloud-options";
+import { Edge } from "../../../components/edge/edge";
+import type { Platform } from "../../../model/platform";
+import { report, resolve } from "../../../model/resolve";
+import { NOTHING_UNBUILT } from "../../../model/unbuilt";
+import honeydue from "../../../stacks/honeydue";
+import { tunnelled, tunnelledSettings } from "../../rules/platforms.fixture";
+import { EmulatedCloudflare, type Made } from "../../support/emulated-cloudflare";
+import { valueOf } from "../../support/mocks";
+import { HONEYDUE_SECRETS, honeydueConfig } from "../../support/platform";
+
+type Definition = Parameters<typeof resolve>[0];
+type Settings = Parameters<typeof resolve>[1];
+
+const ADDRESSES = { a: "203.0.113.11", b: "203.0.113.12", c: "203.0.113.13" };
+const ADDRESSES_IPV6 = { a: "2001:db8::11", b: "2001:db8::12", c: "2001:db8::13" };
+
+const honeydueSettings: Settings = {
+  stack: "honeydue",
+  source: "stacks/Pulumi.honeydue.yaml",
+  values: honeydueConfig(),
+  secretNames: HONEYDUE_SECRETS,
+};
+
+/** honeyDue with something of everything that a zone can have on the free plan. */
+const everything: Definition = {
+  ...honeydue,
+  cluster: { ...honeydue.cluster, ipv6: true },
+  edge: {
+    ...honeydue.edge,
+    operators: { team: "honeydue", emails: ["ada@honeydue.example"], machines: ["ci"] },
+    zone: {
+      hsts: { days: 365, subdomains: true, preload: true },
+      dnssec: true,
+      rateLimits: [{ path: "/v1/login", requests: 5, seconds: 10 }],
+      redirects: [{ from: "www", to: "@" }],
+      caa: ["letsencrypt.org"],
+      mail: "none",
+      records: [
+        { name: "_verify", type: "TXT", content: 'say "hi"' },
+        { name: "_sip._tcp", type: "SRV", content: "10 60 5060 sip.honeydue.example" },
+        { name: "status", type: "CNAME", content: "status.example.net", ttlSeconds: 300 },
+      ],
+    },
+  },
+  sites: { docs: { kind: "site", hosts: ["docs"] } },
+};
+
+/** Keys, certificates and some hundred requests. */
+jest.setTimeout(60_000);
+
+/** See `settingsOf` in components/edge/records.ts. */
+const isCnameAfterRefresh = (unrest: string): boolean => unrest.endsWith(", after a refresh: modifiedOn,settings");
+
+describe("the edge at an emulated Cloudflare", () => {
+  let cloudflare: EmulatedCloudflare;
+  let edge: Edge;
+  afterEach(() => cloudflare.close());
+
+  async function up(definition: Definition, settings: Settings): Promise<readonly Made[]> {
+    cloudflare = await EmulatedCloudflare.start({ zone: definition.domain });
+    const { platform, problems } = resolve(definition, settings, NOTHING_UNBUILT);
+    if (problems) throw new Error(report(problems, "the fixture"));
+    const zone = { ...platform.edge.zone, id: cloudflare.zoneId, accountId: cloudflare.accountId };
+    const here = { ...platform, edge: { ...platform.edge, zone } as Platform["edge"] };
+    return cloudflare.up(
+      () =>
+        (edge = new Edge(platform.name, {
+          platform: here,
+          addresses: ADDRESSES,
+          addressesIpv6: ADDRESSES_IPV6,
+          installation: "00112233445566ff",
+          cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
+          revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
+          removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
+          cloudflare: { get: async () => undefined, send: async () => undefined },
+          handedBack: false,
+        })),
+    );
+  }
+  const left = async (): Promise<string[]> =>
+    Object.entries(await cloudflare.inventory())
+      .filter(([kind, all]) => kind !== "changedSettings" && all.length > 0)
+      .map(([kind]) => kind);
+
+  test("takes honeyDue as it is, and a second up and a refresh find nothing to do", async () => {
+    const made = await up(honeydue, honeydueSettings);
+    expect(await cloudflare.unrest(made)).toEqual([]);
+    await cloudflare.destroy(made);
+    expect(await left()).toEqual([]);
+  });
+
+  test("takes everything that a zone can have, and stays still", async () => {
+    const made = await up(everything, honeydueSettings);
+    expect((await cloudflare.unrest(made)).filter((one) => !isCnameAfterRefresh(one))).toEqual([]);
+    const records = cloudflare.emulator.state.zones[0]!.dnsRecords.map(
+      ({ name, type, content, proxied }) => `${name} ${type} ${content} ${proxied ? "proxied" : "grey"}`,
+    );
+    expect(records).toEqual(
+      expect.arrayContaining([
+        "api.honeydue.example AAAA 2001:db8::12 proxied",
+        "www.honeydue.example A 192.0.2.1 proxied",
+        'honeydue.example CAA 0 issue "letsencrypt.org" grey',
+        'honeydue.example TXT "v=spf1 -all" grey',
+        "honeydue.example MX . grey",
+        '_verify.honeydue.example TXT "say \\"hi\\"" grey',
+        "_sip._tcp.honeydue.example SRV 10 60 5060 sip.honeydue.example grey",
+        "docs.honeydue.example CNAME honeydue-docs.pages.dev proxied",
+      ]),
+    );
+    const dnssec = made.filter(({ type }) => type.endsWith(":ZoneDnssec"));
+    await cloudflare.destroy(made.filter((one) => !dnssec.includes(one)));
+    expect(await left()).toEqual([]);
+  });
+
+  test("takes a platform behind a tunnel, whose connectors can run with the token, and stays still", async () => {
+    const made = await up(tunnelled, tunnelledSettings);
+    expect((await cloudflare.unrest(made)).filter((one) => !isCnameAfterRefresh(one))).toEqual([]);
+    const [account] = cloudflare.emulator.state.accounts;
+    const find = (name: string) => account!.tunnels.find((tunnel) => tunnel.name === name)!;
+    const [users, operators] = [find("tunnelled"), find("tunnelled-operators")];
+    expect(account!.tunnels).toHaveLength(2);
+    for (const tunnel of [users, operators])
+      expect(tunnel.configuration.config?.ingress?.at(-1)).toMatchObject({ service: "http_status:404" });
+    expect(JSON.parse(Buffer.from(await valueOf(edge.tunnelTokens.users!), "base64").toString())).toEqual({
+      a: account!.id,
+      t: users.id,
+      s: users.secret,
+    });
+    const [application] = account!.accessApplications;
+    expect(operators.configuration.config?.ingress?.[0]).toMatchObject({
+      hostname: "admin.tunnelled.example",
+      originRequest: { access: { required: true, teamName: "tunnelled", audTag: [application!.aud] } },
+    });
+    await cloudflare.destroy(made);
+    expect(await left()).toEqual([]);
+  });
+});

@@ -1,0 +1,221 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb";
+import type { MockMonitor } from "@pulumi/pulumi/runtime/mocks";
+import { type CloudflareEmulator, startCloudflareEmulator } from "../../rehearsal/emulators/cloudflare";
+import { createCloudflareProvider } from "../../rehearsal/providers/cloudflare";
+import {
+  type PropertyMap,
+  type PropertyValue,
+  type Provider,
+  Secret,
+} from "../../rehearsal/providers/protocol/provider";
+import { createRandomProvider } from "../../rehearsal/providers/random";
+import { createTlsProvider } from "../../rehearsal/providers/tls";
+import { isSecret } from "./mocks";
+
+/** One resource as its provider made it. */
+export interface Made {
+  readonly type: string;
+  readonly name: string;
+  readonly id: string;
+  readonly inputs: PropertyMap;
+  readonly state: PropertyMap;
+  readonly ignoreChanges: readonly string[];
+}
+
+export interface EmulatedCloudflareOptions {
+  readonly zone: string;
+  readonly plan?: "free" | "pro" | "business" | "enterprise";
+  readonly publicRanges?: readonly string[];
+}
+
+const API_TOKEN = "trivet-test-token-0123456789-0123456789-0";
+
+/**
+ * The emulated Cloudflare behind the provider stand-ins, in this process and without an engine: what components register is checked,
+ * made, and asked for again. Quick enough for what a drill with the engine would show in a minute; what the engine itself does (order,
+ * hooks, protection, replacement) is not in it.
+ */
+export class EmulatedCloudflare {
+  readonly emulator: CloudflareEmulator;
+  readonly #providers: Readonly<Record<string, Provider>>;
+
+  private constructor(emulator: CloudflareEmulator, providers: Readonly<Record<string, Provider>>) {
+    this.emulator = emulator;
+    this.#providers = providers;
+  }
+
+  static async start({
+    zone,
+    plan = "free",
+    publicRanges = [],
+  }: EmulatedCloudflareOptions): Promise<EmulatedCloudflare> {
+    const emulator = await startCloudflareEmulator({
+      zones: [{ name: zone, plan }],
+      tokens: [{ value: API_TOKEN }],
+      publicRanges,
+      edgeDeploymentSeconds: 0,
+    });
+    const cloudflare = createCloudflareProvider({ environment: {}, client: { firstDelayMilliseconds: 1, retries: 1 } });
+    await cloudflare.configure({ args: { apiToken: new Secret(API_TOKEN), baseUrl: emulator.baseUrl }, log: () => {} });
+    return new EmulatedCloudflare(emulator, { cloudflare, tls: createTlsProvider(), random: createRandomProvider() });
+  }
+
+  get zoneId(): string {
+    return this.emulator.state.zones[0]!.id;
+  }
+
+  get accountId(): string {
+    return this.emulator.state.accounts[0]!.id;
+  }
+
+  /** Runs a program; each resource is made as soon as what it needs is known. */
+  async up(build: () => pulumi.Resource): Promise<readonly Made[]> {
+    const made: Omit<Made, "ignoreChanges">[] = [];
+    await pulumi.runtime.setMocks(
+      {
+        call: ({ token }) => {
+          throw new Error(`the program called ${token}`);
+        },
+        newResource: async ({ type, name, inputs }) => {
+          const given = fromWire(inputs) as PropertyMap;
+          const provider = this.#providers[type.split(":")[0]!];
+          if (provider === undefined) return { id: "", state: toPlain(given) as Record<string, unknown> };
+          const call = callOf(type, name);
+          const checked = await this.#checked({ type, name }, given, {});
+          const { id, state } = await provider.create({ ...call, inputs: checked, timeoutSeconds: 0, preview: false });
+          made.push({ type, name, id, inputs: checked, state });
+          return { id, state: toPlain(state) as Record<string, unknown> };
+        },
+      },
+      "trivet",
+      "honeydue",
+      false,
+    );
+    const ignored = watchOptions();
+    await settled(build());
+    return made.map((one) => ({ ...one, ignoreChanges: ignored.get(`${one.type}::${one.name}`) ?? [] }));
+  }
+
+  /** What a second `up` with the same inputs would change, without and with a refresh before it. */
+  async unrest(made: readonly Made[]): Promise<readonly string[]> {
+    const found: string[] = [];
+    for (const { type, name, id, inputs, state, ignoreChanges } of made) {
+      const provider = this.#providers[type.split(":")[0]!]!;
+      const call = callOf(type, name);
+      const news = await this.#checked({ type, name }, inputs, inputs);
+      // As the engine does it: what is ignored is as it was.
+      const kept = (oldInputs: PropertyMap): PropertyMap => {
+        const all = { ...news };
+        for (const key of ignoreChanges) {
+          const old = oldInputs[key];
+          if (old === undefined) delete all[key];
+          else all[key] = old;
+        }
+        return all;
+      };
+      const changed = async (olds: PropertyMap, oldInputs: PropertyMap): Promise<string | undefined> => {
+        const { changes, diffs } = await provider.diff({
+          ...call,
+          id,
+          olds,
+          news: kept(oldInputs),
+          oldInputs,
+          ignoreChanges,
+        });
+        return changes === "none" ? undefined : String(diffs);
+      };
+      const now = await changed(state, inputs);
+      if (now !== undefined) found.push(`${name}: ${now}`);
+      const read = await provider.read({ ...call, id, state, inputs });
+      const later = read === undefined ? "gone" : await changed(read.state, read.inputs);
+      if (later !== undefined) found.push(`${name}, after a refresh: ${later}`);
+    }
+    return found;
+  }
+
+  /** Last made, first deleted. */
+  async destroy(made: readonly Made[]): Promise<void> {
+    for (const { type, name, id, inputs, state } of [...made].reverse())
+      await this.#providers[type.split(":")[0]!]!.delete({
+        ...callOf(type, name),
+        id,
+        state,
+        oldInputs: inputs,
+        timeoutSeconds: 0,
+      });
+  }
+
+  async inventory(): Promise<Record<string, unknown[]>> {
+    const response = await fetch(`${this.emulator.url}/_emulator/state`);
+    return (await response.json()) as Record<string, unknown[]>;
+  }
+
+  close(): Promise<void> {
+    return this.emulator.close();
+  }
+
+  async #checked(
+    { type, name }: Pick<Made, "type" | "name">,
+    news: PropertyMap,
+    olds: PropertyMap,
+  ): Promise<PropertyMap> {
+    const provider = this.#providers[type.split(":")[0]!]!;
+    const { inputs, failures = [] } = await provider.check({
+      ...callOf(type, name),
+      olds,
+      news,
+      randomSeed: new Uint8Array(32),
+    });
+    if (failures.length > 0) throw new Error(`${type} ${name}: ${failures.map(({ reason }) => reason).join("; ")}`);
+    return inputs;
+  }
+}
+
+/**
+ * The mocked engine says that it knows hooks, but has no method for them; none is ever called here. Gives what each resource has ignored,
+ * which mocks are not told.
+ */
+function watchOptions(): ReadonlyMap<string, readonly string[]> {
+  const ignored = new Map<string, readonly string[]>();
+  const monitor = pulumi.runtime.getMonitor() as unknown as MockMonitor;
+  const register = monitor.registerResource.bind(monitor);
+  const accept = (_request: unknown, done: (error: Error | null, answer: object) => void): void => done(null, {});
+  Object.assign(monitor, {
+    registerResourceHook: accept,
+    registerErrorHook: accept,
+    registerResource: (request: RegisterResourceRequest, done: Parameters<typeof register>[1]) => {
+      ignored.set(`${request.getType()}::${request.getName()}`, request.getIgnorechangesList());
+      return register(request, done);
+    },
+  });
+  return ignored;
+}
+
+const callOf = (type: string, name: string) => ({
+  urn: `urn:pulumi:honeydue::trivet::${type}::${name}`,
+  type,
+  name,
+  signal: new AbortController().signal,
+  log: () => {},
+});
+
+async function settled(resource: pulumi.Resource): Promise<void> {
+  await (resource.urn as unknown as { promise(): Promise<string> }).promise();
+  const children = (resource as unknown as { __childResources?: Set<pulumi.Resource> }).__childResources ?? [];
+  for (const child of children) await settled(child);
+}
+
+function fromWire(value: unknown): PropertyValue {
+  if (isSecret(value)) return new Secret(fromWire((value as { value: unknown }).value));
+  if (Array.isArray(value)) return value.map(fromWire);
+  if (typeof value !== "object" || value === null) return value as PropertyValue;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, fromWire(item)]));
+}
+
+function toPlain(value: PropertyValue): unknown {
+  if (value instanceof Secret) return toPlain(value.value);
+  if (Array.isArray(value)) return value.map((item: PropertyValue) => toPlain(item));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, toPlain(item)]));
+}
