@@ -263,7 +263,11 @@ function failed(error: unknown): Answer {
   if (error instanceof EdgeError)
     return {
       status: error.status,
-      headers: { "content-type": "text/plain; charset=UTF-8", "x-rehearsal-reason": headerText(error.message) },
+      headers: {
+        ...error.headers,
+        "content-type": "text/plain; charset=UTF-8",
+        "x-rehearsal-reason": headerText(error.message),
+      },
       body: error.text,
     };
   const reason = isNativeError(error) ? error.message : String(error);

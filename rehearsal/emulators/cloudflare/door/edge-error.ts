@@ -25,6 +25,8 @@ export type EdgeErrorKind = keyof typeof EDGE_ERRORS;
 /** A visit that ends at the edge. `reason` is for people who rehearse; Cloudflare does not say it. */
 export class EdgeError extends Error {
   readonly kind: EdgeErrorKind;
+  /** That the zone adds to every answer. */
+  readonly headers: Record<string, string> = {};
 
   constructor(kind: EdgeErrorKind, reason: string) {
     super(reason);

@@ -2,11 +2,14 @@ import type { Duplex } from "node:stream";
 import { shownToOrigins } from "../origin-pulls";
 import type { CloudflareState, Zone } from "../state";
 import { Access } from "./access";
+import { Cache } from "./cache";
 import { EdgeAuthority, type KeyPair } from "./edge-authority";
 import { EdgeError } from "./edge-error";
 import { type OriginAnswer, ORIGIN_LIMITS, Origins } from "./origin";
 import { originCertificateProblem } from "./origin-certificate-check";
+import { pagesAnswer } from "./pages";
 import { resolve, type Target } from "./resolve";
+import { addedHeaders, checkBody, guarded, RateLimits, redirected, secured } from "./rules";
 import { originWay } from "./ssl-mode";
 import { TunnelEntrance } from "./tunnel-entrance";
 import { type Answer, type Arrival, endToEnd, originHeaders, type Visit } from "./visit";
@@ -38,6 +41,8 @@ export class Edge {
   readonly originPullAuthorityPem: string;
   readonly entrance: TunnelEntrance;
   readonly #access: Access;
+  readonly #rateLimits: RateLimits;
+  readonly #cache: Cache;
   readonly #state: CloudflareState;
   readonly #options: EdgeOptions;
   readonly #origins: Origins;
@@ -47,6 +52,8 @@ export class Edge {
     this.#state = state;
     this.#options = options;
     this.#origins = new Origins(options);
+    this.#rateLimits = new RateLimits(options.now);
+    this.#cache = new Cache(options.now);
     this.#access = new Access(state, options.now, options.team);
     this.entrance = new TunnelEntrance(state, options.now, options.limits.answerMilliseconds);
     this.originPullAuthorityPem = authority.certificatePem;
@@ -70,11 +77,19 @@ export class Edge {
     const own = await this.#access.teamHost(arrival);
     if (own !== undefined) return own;
     const { zone, target } = resolve(this.#state, arrival.host);
-    const admitted = await this.#admit({ ...arrival, zone });
-    if ("answer" in admitted) return admitted.answer;
-    const answer = await this.#ask(admitted.visit, target);
-    gone.addEventListener("abort", () => typeof answer.body !== "string" && answer.body.destroy(), { once: true });
-    return answer;
+    const added = addedHeaders(zone, arrival.scheme);
+    try {
+      const admitted = await this.#admit({ ...arrival, zone });
+      const answer =
+        "answer" in admitted
+          ? admitted.answer
+          : await this.#cache.serve(admitted.visit, () => this.#ask(admitted.visit, target));
+      gone.addEventListener("abort", () => typeof answer.body !== "string" && answer.body.destroy(), { once: true });
+      return { ...answer, headers: { ...answer.headers, ...added } };
+    } catch (error) {
+      if (error instanceof EdgeError) Object.assign(error.headers, added);
+      throw error;
+    }
   }
 
   async upgrade(arrival: Arrival): Promise<Upgraded | Answer> {
@@ -82,6 +97,8 @@ export class Edge {
     const admitted = await this.#admit({ ...arrival, zone, hasBody: false });
     if ("answer" in admitted) return admitted.answer;
     const { visit } = admitted;
+    if (zone.settings["websockets"]?.value === "off")
+      throw new EdgeError("badRequest", "the zone's setting websockets is off");
     const protocol = String(visit.headers.upgrade).toLowerCase();
     const between = { connection: "Upgrade", upgrade: protocol };
     if (target.kind === "tunnel") {
@@ -91,6 +108,7 @@ export class Edge {
       if (status !== 200) return { status, ...answer };
       return { headers: { ...answer.headers, ...between }, stream, head: Buffer.alloc(0) };
     }
+    if (target.kind === "pages") return pagesAnswer(this.#state, target.projectName, visit);
     const answer = await this.#send(visit, target, between);
     if (!("socket" in answer)) return fromOrigin(answer);
     const { message, socket, head } = answer;
@@ -104,6 +122,9 @@ export class Edge {
 
   /** What the edge itself has to say to a visit, in the order of Cloudflare's phases; else the visit as it goes on. */
   async #admit(visit: Visit): Promise<{ answer: Answer } | { visit: Visit }> {
+    const answer = secured(visit) ?? redirected(visit) ?? guarded(visit) ?? this.#rateLimits.check(visit);
+    if (answer !== undefined) return { answer };
+    checkBody(visit);
     const passage = await this.#access.check(visit);
     if (passage === undefined) return { visit };
     if ("answer" in passage) return passage;
@@ -115,8 +136,9 @@ export class Edge {
   async #ask(visit: Visit, target: Target): Promise<Answer> {
     if (target.kind === "tunnel") {
       const { status, headers, body, trailers } = await this.#through(target, visit, false);
-      return { status, headers: { ...headers, "cf-cache-status": "DYNAMIC" }, body, ...(trailers && { trailers }) };
+      return { status, headers, body, ...(trailers && { trailers }) };
     }
+    if (target.kind === "pages") return pagesAnswer(this.#state, target.projectName, visit);
     const answer = await this.#send(visit, target);
     if (!("socket" in answer)) return fromOrigin(answer);
     answer.socket.destroy();
@@ -131,11 +153,10 @@ export class Edge {
 
   #send(
     visit: Visit,
-    target: Exclude<Target, { kind: "tunnel" }>,
+    target: Target & { kind: "addresses" | "name" },
     more: Answer["headers"] = {},
   ): Promise<OriginAnswer> {
     const { method, path, body, hasBody, zone } = visit;
-    if (target.kind === "pages") throw new EdgeError("noConnector", "this front door does not serve Pages yet");
     const way = originWay(visit, this.#clientCertificate(zone), (socket, host) =>
       originCertificateProblem(socket, host, {
         state: this.#state,
@@ -157,7 +178,7 @@ export class Edge {
 
 const fromOrigin = ({ message }: OriginAnswer): Answer => ({
   status: message.statusCode ?? 200,
-  headers: { ...endToEnd(message.headers), "cf-cache-status": "DYNAMIC" },
+  headers: endToEnd(message.headers),
   body: message,
   trailers: () => message.trailers,
 });

@@ -10,6 +10,7 @@ import {
   type FrontDoorOptions,
   openFrontDoor,
 } from "../../../../../rehearsal/emulators/cloudflare/door";
+import type { Inventory } from "../../../../../rehearsal/emulators/cloudflare/state";
 import { type Api, startApi } from "../api-client";
 
 /** Nodes of a rehearsal have such addresses; the tests of the front door keep to their own part of them. */
@@ -62,7 +63,10 @@ export class World {
     this.#ports = ports;
   }
 
-  static async open(options: FrontDoorOptions = {}, zones = [{ name: "honeydue.example" }]): Promise<World> {
+  static async open(
+    options: FrontDoorOptions = {},
+    zones: Inventory["zones"] = [{ name: "honeydue.example" }],
+  ): Promise<World> {
     const ports = new Map<string, number>();
     const api = await startApi({
       publicRanges: ["127.65.0.0/16"],
