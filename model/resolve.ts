@@ -43,6 +43,7 @@ import { IMAGES } from "./images";
 import { kernelSettingName } from "./kernel";
 import { K3S_RELEASES, k3sUrl } from "./k3s-releases";
 import { POOL_LABEL } from "./node-labels";
+import { notices } from "./notice";
 import { addressInSubnet, resolveNetwork } from "./network";
 import { placementGroups } from "./placement";
 import type {
@@ -216,7 +217,7 @@ const build = (definition: PlatformDefinition, raw: RawSettings, settings: Setti
     pullSecretName: definition.registry === undefined ? undefined : PULL_SECRET,
     registryServer: definition.registry === undefined ? undefined : text(definition.registry.server),
     maintenance: settings.maintenance,
-    notices: [],
+    notices: notices(definition, edge, settings),
   };
 };
 

@@ -3,8 +3,11 @@ import { join } from "node:path";
 import { cisDocument } from "../components/cluster/cis";
 import { MANIFEST_PROBLEMS } from "../components/manifests";
 import { clusterPicture } from "../model/cluster-picture";
+import { edgePicture } from "../model/edge-picture";
+import { NOTICES } from "../model/notice";
 import { picture } from "../model/picture";
 import { PROBLEMS } from "../model/problem";
+import { NOTHING_UNBUILT } from "../model/unbuilt";
 import { platformOfStackFile } from "./stack-file";
 
 /**
@@ -16,14 +19,23 @@ const ROOT = join(__dirname, "..");
 const generated: readonly { file: string; text: (old: string) => string }[] = [
   { file: "README.md", text: (old) => withPicture(old, picture(platformOfStackFile("honeydue"))) },
   { file: "docs/cluster.md", text: (old) => withPicture(old, clusterPicture(platformOfStackFile("honeydue"))) },
+  {
+    file: "docs/edge.md",
+    text: (old) =>
+      withPicture(
+        withPicture(old, edgePicture(platformOfStackFile("honeydue")), "proxied"),
+        edgePicture(platformOfStackFile("hangangjari", NOTHING_UNBUILT)),
+        "tunnel",
+      ),
+  },
   { file: "docs/errors.md", text: errors },
   { file: "docs/cis.md", text: () => cisDocument(platformOfStackFile("honeydue")) },
 ];
 
-/** The picture stands between two comments. */
-function withPicture(old: string, mermaid: string): string {
+/** The picture stands between two comments, the first of which begins with its name where a page has several. */
+function withPicture(old: string, mermaid: string, name = ""): string {
   return old.replace(
-    /(<!-- picture:.*?-->\n)[\s\S]*?(<!-- \/picture -->)/,
+    new RegExp(`(<!-- picture:${name}.*?-->\\n)[\\s\\S]*?(<!-- /picture -->)`),
     (_, begin: string, end: string) => `${begin}\n\`\`\`mermaid\n${mermaid}\`\`\`\n\n${end}`,
   );
 }
@@ -40,6 +52,12 @@ function errors(): string {
     ...Object.entries({ ...PROBLEMS, ...MANIFEST_PROBLEMS }).map(
       ([code, meaning]) => `| <a id="${code.toLowerCase()}"></a>${code} | ${meaning} |`,
     ),
+    "",
+    "## What is worth saying and stops nothing",
+    "",
+    "| code | what it means |",
+    "|---|---|",
+    ...Object.entries(NOTICES).map(([code, meaning]) => `| <a id="${code.toLowerCase()}"></a>${code} | ${meaning} |`),
     "",
   ].join("\n");
 }

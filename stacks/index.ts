@@ -1,3 +1,4 @@
+import * as pulumi from "@pulumi/pulumi";
 import { Platform } from "../components/platform";
 import { monthlyCost } from "../model/cost";
 import farm from "./farm";
@@ -7,6 +8,10 @@ import { readSettings } from "./settings";
 
 /** The Pulumi program: chooses the platform, checks everything, builds it. A new platform is one line here. */
 const { platform, ...settings } = readSettings({ honeydue, hangangjari, farm });
+// Once, where people decide: an update would only repeat it.
+if (pulumi.runtime.isDryRun())
+  for (const { code, level, path, text } of platform.notices)
+    void pulumi.log[level === "warning" ? "warn" : "info"](`${code}  ${path}: ${text}`);
 const built = new Platform(platform.name, { platform, ...settings });
 
 /** Public addresses, each with the way it takes. */
