@@ -106,7 +106,9 @@ export class Platform extends pulumi.ComponentResource {
     });
     new Stores(name, part("stores"), parent);
     new Workloads(name, part("workloads"), parent);
-    new Ingress(name, part("ingress"), parent);
+    const ingress = new Ingress(name, part("ingress"), parent);
+    // In front of Cloudflare nobody minds an origin that is late; without it, a name that leads to a closed door is an outage.
+    edge.leadNames(platform.edge.mode === "direct" ? [cluster.firewall, ...ingress.objects] : []);
     // A platform without a tunnel has none, and no component for them.
     if (Object.keys(tunnelTokens).length > 0) new Connectors(name, part("connectors"), parent);
     new Metrics(name, part("metrics"), parent);

@@ -1,3 +1,4 @@
+import type * as hcloud from "@pulumi/hcloud";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode, Platform } from "../../model/platform";
@@ -58,6 +59,8 @@ export class Cluster extends pulumi.ComponentResource {
   readonly escrow: pulumi.Output<Escrow>;
   /** For everything inside the cluster. */
   readonly provider: kubernetes.Provider;
+  /** The servers'. */
+  readonly firewall: hcloud.Firewall;
 
   constructor(name: string, args: ClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:cluster:Cluster", name, {}, opts);
@@ -74,6 +77,7 @@ export class Cluster extends pulumi.ComponentResource {
     const network = makeNetwork(`${name}-network`, hetzner);
     const subnet = makeSubnet(`${name}-subnet`, network, hetzner);
     const firewall = makeFirewall(`${name}-firewall`, hetzner);
+    this.firewall = firewall;
     const agentFirewall = agents.length === 0 ? firewall : makeAgentFirewall(`${name}-agents-firewall`, hetzner);
     const groups = new Map(
       placementGroups.flatMap((group) => {

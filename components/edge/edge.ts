@@ -1,3 +1,4 @@
+import type * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode, Platform } from "../../model/platform";
 import type { CloudOptions } from "../cloud-options";
@@ -45,6 +46,8 @@ export class Edge extends pulumi.ComponentResource {
   /** For the registrar, where the zone is signed. */
   readonly dsRecord: pulumi.Output<string> | undefined;
 
+  readonly #records: (after: readonly pulumi.Resource[]) => readonly cloudflare.DnsRecord[];
+
   constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:edge:Edge", name, {}, opts);
     const { platform, addresses, addressesIpv6 = {}, installation, cloudOptions, handedBack } = args;
@@ -83,7 +86,7 @@ export class Edge extends pulumi.ComponentResource {
       ipv6: addressesIpv6,
       tunnels: { ...(users && { users: users.target }), ...(own && { operators: own.target }) },
     };
-    makeRecords(name, { platform, contents, comment, cloudOptions }, parent);
+    this.#records = (after) => makeRecords(name, { platform, contents, comment, cloudOptions, after }, parent);
     makeZoneRecords(name, { zoneId: zone.id, records: edge.records, comment, cloudOptions }, parent);
     makeZoneSettings(name, { edge, handedBack }, parent);
     makeRulesets(name, { zone, comment, cloudOptions }, parent);
@@ -104,5 +107,13 @@ export class Edge extends pulumi.ComponentResource {
         parent,
       );
     this.registerOutputs({});
+  }
+
+  /**
+   * Makes the records of hosts. Apart from the rest, because while Cloudflare is bypassed they have to wait for what visitors then
+   * find: an open firewall, and a Traefik that takes them.
+   */
+  leadNames(after: readonly pulumi.Resource[]): readonly cloudflare.DnsRecord[] {
+    return this.#records(after);
   }
 }

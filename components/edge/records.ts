@@ -120,11 +120,13 @@ export interface RecordsArgs {
   };
   comment: pulumi.Input<string>;
   cloudOptions: CloudOptions;
+  /** What must be there before any name leads to it. @default nothing */
+  after?: readonly pulumi.Resource[];
 }
 
 export function makeRecords(
   name: string,
-  { platform, contents, comment, cloudOptions }: RecordsArgs,
+  { platform, contents, comment, cloudOptions, after = [] }: RecordsArgs,
   opts: pulumi.CustomResourceOptions,
 ): readonly cloudflare.DnsRecord[] {
   const contentOf = (destination: Destination): pulumi.Input<string> => {
@@ -141,7 +143,7 @@ export function makeRecords(
   };
   const make = (
     { role, fqdn, type, destination, proxied, ttlSeconds }: WantedRecord,
-    dependsOn: readonly cloudflare.DnsRecord[],
+    dependsOn: readonly pulumi.Resource[],
   ): cloudflare.DnsRecord =>
     new cloudflare.DnsRecord(
       `${name}-${role}`,
@@ -164,8 +166,8 @@ export function makeRecords(
   );
   const leadsOn = ({ fqdn }: WantedRecord): boolean => !directNames.has(fqdn);
   // What a name leads to is there before the name leads to it.
-  const direct = wanted.filter((record) => !leadsOn(record)).map((record) => make(record, []));
-  return [...direct, ...wanted.filter(leadsOn).map((record) => make(record, direct))];
+  const direct = wanted.filter((record) => !leadsOn(record)).map((record) => make(record, after));
+  return [...direct, ...wanted.filter(leadsOn).map((record) => make(record, [...after, ...direct]))];
 }
 
 function known<T>(content: T | undefined, destination: Destination): T {

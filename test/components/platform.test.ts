@@ -14,7 +14,8 @@ import {
   type RegisteredOptions,
   secretValue,
 } from "../support/mocks";
-import { HONEYDUE_SECRETS, honeyduePlatform } from "../support/platform";
+import honeydue from "../../stacks/honeydue";
+import { HONEYDUE_SECRETS, honeydueConfig, honeyduePlatform } from "../support/platform";
 
 const noApi: CloudApi = {
   get: () => Promise.reject(new Error("a preview asks no cloud")),
@@ -175,5 +176,47 @@ describe("a whole platform behind a tunnel", () => {
     const clear = all.flatMap(({ inputs }) => clearTexts(inputs)).filter((text) => text.startsWith("eyJhIjo"));
     expect(clear).toEqual([]);
     expect(JSON.stringify(all.map(({ inputs }) => inputs))).toContain("eyJhIjo");
+  });
+});
+
+describe("the whole honeyDue platform while Cloudflare is bypassed", () => {
+  const certificate = ["publicCertificate", "publicCertificateKey"];
+  const platformOf = (emergency: string) => {
+    const { platform, problems } = resolve(
+      honeydue,
+      {
+        stack: "honeydue",
+        source: "stacks/Pulumi.honeydue.yaml",
+        values: { ...honeydueConfig(), emergency },
+        secretNames: [...HONEYDUE_SECRETS, ...certificate],
+      },
+      NOTHING_UNBUILT,
+    );
+    if (problems) throw new Error(report(problems, "the fixture"));
+    return platform;
+  };
+  const records = async (emergency: string): Promise<Registered[]> => {
+    const platform = platformOf(emergency);
+    const configSecrets = Object.fromEntries(
+      [...HONEYDUE_SECRETS, ...certificate].map((name) => [name, pulumi.secret(`sentinel-${name}-4711`)]),
+    );
+    const all = await registered(
+      () => new Platform("honeydue", { platform, configSecrets, hetzner: noApi, cloudflare: noApi }),
+    );
+    return ofType(all, "cloudflare:index/dnsRecord:DnsRecord");
+  };
+
+  test("leads names to the servers only when the firewall is open and Traefik takes visitors", async () => {
+    const [record] = await records("direct");
+    expect(record!.inputs["proxied"]).toBe(false);
+    const waitsFor = record!.options.dependsOn.join(" ");
+    expect(waitsFor).toContain("hcloud:index/firewall:Firewall::honeydue-firewall");
+    expect(waitsFor).toMatch(/DaemonSet::\S*traefik/);
+  });
+
+  test("waits for neither otherwise", async () => {
+    const [record] = await records("off");
+    expect(record!.inputs["proxied"]).toBe(true);
+    expect(record!.options.dependsOn.join(" ")).not.toMatch(/firewall|DaemonSet/i);
   });
 });

@@ -19,6 +19,8 @@ export interface RegisteredOptionsOf {
   readonly retainOnDelete: boolean;
   readonly deleteBeforeReplace: boolean;
   readonly ignoreChanges: readonly string[];
+  /** URNs of what it waits for, beside what its inputs come from. */
+  readonly dependsOn: readonly string[];
   /** Empty: not imported. */
   readonly importId: string;
   /** Undefined: none. */
@@ -134,6 +136,7 @@ function watchRequests(): ReadonlyMap<string, RegisteredOptionsOf> {
         retainOnDelete: request.getRetainondelete() ?? false,
         deleteBeforeReplace: request.getDeletebeforereplace(),
         ignoreChanges: request.getIgnorechangesList(),
+        dependsOn: request.getDependenciesList(),
         importId: request.getImportid(),
         replacementTrigger: request.getReplacementTrigger()?.toJavaScript(),
         hooks: {

@@ -11,19 +11,20 @@ const RULESET = "cloudflare:index/ruleset:Ruleset";
 const CERTIFICATE = "cloudflare:index/originCaCertificate:OriginCaCertificate";
 
 const build = (platform: Platform = honeyduePlatform(), handedBack = false): Promise<Registered[]> =>
-  registered(
-    () =>
-      new Edge("honeydue", {
-        platform,
-        addresses: { a: "203.0.113.11", b: "203.0.113.12", c: "203.0.113.13" },
-        installation: pulumi.output("00112233445566ff"),
-        cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
-        revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
-        removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
-        handedBack,
-        cloudflare: { get: async () => undefined, send: async () => undefined },
-      }),
-  );
+  registered(() => {
+    const edge = new Edge("honeydue", {
+      platform,
+      addresses: { a: "203.0.113.11", b: "203.0.113.12", c: "203.0.113.13" },
+      installation: pulumi.output("00112233445566ff"),
+      cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
+      revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
+      removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
+      handedBack,
+      cloudflare: { get: async () => undefined, send: async () => undefined },
+    });
+    edge.leadNames([]);
+    return edge;
+  });
 
 const strictTransport = (wanted: Record<string, unknown>) => ({
   strict_transport_security: {

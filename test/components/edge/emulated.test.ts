@@ -64,20 +64,21 @@ describe("the edge at an emulated Cloudflare", () => {
     if (problems) throw new Error(report(problems, "the fixture"));
     const zone = { ...platform.edge.zone, id: cloudflare.zoneId, accountId: cloudflare.accountId };
     const here = { ...platform, edge: { ...platform.edge, zone } as Platform["edge"] };
-    return cloudflare.up(
-      () =>
-        (edge = new Edge(platform.name, {
-          platform: here,
-          addresses: ADDRESSES,
-          addressesIpv6: ADDRESSES_IPV6,
-          installation: "00112233445566ff",
-          cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
-          revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
-          removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
-          cloudflare: { get: async () => undefined, send: async () => undefined },
-          handedBack: false,
-        })),
-    );
+    return cloudflare.up(() => {
+      edge = new Edge(platform.name, {
+        platform: here,
+        addresses: ADDRESSES,
+        addressesIpv6: ADDRESSES_IPV6,
+        installation: "00112233445566ff",
+        cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
+        revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
+        removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
+        cloudflare: { get: async () => undefined, send: async () => undefined },
+        handedBack: false,
+      });
+      edge.leadNames([]);
+      return edge;
+    });
   }
   const left = async (): Promise<string[]> =>
     Object.entries(await cloudflare.inventory())
