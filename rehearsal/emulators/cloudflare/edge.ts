@@ -12,8 +12,10 @@ export const EDGE_RANGES = {
 } as const; // prettier-ignore
 
 /** The part of the API that is about the edge itself: its addresses. */
-export const edgeRoutes: Routes = (app) => {
-  const ips = { ipv4_cidrs: EDGE_RANGES.ipv4, ipv6_cidrs: EDGE_RANGES.ipv6 };
-  const etag = createHash("md5").update(JSON.stringify(ips)).digest("hex");
-  app.get("/ips", async () => success({ ...ips, etag }));
+export const edgeRoutes: Routes = (app, { state }) => {
+  app.get("/ips", async () => {
+    const { ipv4, ipv6 } = state.edgeRanges;
+    const ips = { ipv4_cidrs: ipv4, ipv6_cidrs: ipv6 };
+    return success({ ...ips, etag: createHash("md5").update(JSON.stringify(ips)).digest("hex") });
+  });
 };

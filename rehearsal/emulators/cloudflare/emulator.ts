@@ -156,6 +156,7 @@ function inventory({ accounts, zones, certificates }: CloudflareState) {
     pagesDomains: accounts.flatMap(({ pagesProjects }) => pagesProjects.flatMap(({ domains }) => domains.map(name))),
     changedSettings: zones.flatMap((zone) => [
       ...Object.entries(zone.settings).map(([id, { value }]) => ({ zone: zone.name, id, value })),
+      ...(zone.dnssec.wanted === "active" ? [{ zone: zone.name, id: "dnssec", value: "active" }] : []),
       ...(zone.originPulls.enabled ? [{ zone: zone.name, id: "origin_tls_client_auth", value: true }] : []),
     ]),
   };

@@ -1,5 +1,4 @@
 export { serviceTokenOf } from "./access";
-export { EDGE_RANGES } from "./edge";
 export type { CloudflareEmulator, CloudflareEmulatorOptions } from "./emulator";
 export { startCloudflareEmulator } from "./emulator";
 export { shownToOrigins } from "./origin-pulls";

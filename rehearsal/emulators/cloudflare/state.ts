@@ -4,6 +4,7 @@ import type { OriginPullCertificate } from "./client-certificates";
 import type { DnsRecord } from "./dns-records";
 import type { Dnssec } from "./dnssec";
 import type { OriginCertificate } from "./origin-certificates";
+import { EDGE_RANGES } from "./edge";
 import type { HostnamePull } from "./origin-pulls";
 import type { PagesProject } from "./pages";
 import { type Grant, type Permission, PERMISSION_AREAS } from "./permissions";
@@ -58,6 +59,8 @@ export interface CloudflareState {
   zones: Zone[];
   tokens: ApiToken[];
   certificates: OriginCertificate[];
+  /** From where the edge connects to origins, as the world sees it. A test may add one, as Cloudflare does now and then. */
+  edgeRanges: { ipv4: string[]; ipv6: string[] };
   /** How long the edge takes to roll a certificate out, or to drop it; minutes at Cloudflare. A test may change it at any time. */
   edgeDeploymentSeconds: number;
   /** The emulator's own Origin CA roots, made when the first certificate is asked for. */
@@ -147,6 +150,7 @@ export function cloudflareState(
     zones: madeZones,
     tokens: tokens.map((asked) => tokenFrom(asked, madeZones)),
     certificates: [],
+    edgeRanges: { ipv4: [...EDGE_RANGES.ipv4], ipv6: [...EDGE_RANGES.ipv6] },
     edgeDeploymentSeconds,
     originCa: {},
   };

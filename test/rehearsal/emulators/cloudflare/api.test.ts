@@ -1,3 +1,4 @@
+import { CLOUDFLARE_IPV4, CLOUDFLARE_IPV6 } from "../../../../model/cloudflare-ranges";
 import {
   cloudflareState,
   type CloudflareState,
@@ -252,12 +253,16 @@ describe("zone settings", () => {
 });
 
 describe("the edge", () => {
-  test("its addresses are known without a token", async () => {
+  test("its addresses are known without a token, and are those that the model has pinned", async () => {
     const { emulator } = await start();
-    const { result } = (await (await fetch(`${emulator.baseUrl}/ips`)).json()) as {
-      result: { ipv4_cidrs: string[]; ipv6_cidrs: string[] };
-    };
-    expect([result.ipv4_cidrs.length, result.ipv6_cidrs.length]).toEqual([15, 7]);
+    const asked = async () =>
+      ((await (await fetch(`${emulator.baseUrl}/ips`)).json()) as { result: Record<string, unknown> }).result;
+    const { etag, ...ranges } = await asked();
+    expect(ranges).toEqual({ ipv4_cidrs: CLOUDFLARE_IPV4, ipv6_cidrs: CLOUDFLARE_IPV6 });
+    // As when Cloudflare adds one.
+    emulator.state.edgeRanges.ipv4.push("192.0.2.0/24");
+    expect(await asked()).toMatchObject({ ipv4_cidrs: [...CLOUDFLARE_IPV4, "192.0.2.0/24"] });
+    expect((await asked())["etag"]).not.toBe(etag);
   });
 
   test("origin pulls are switched for a zone", async () => {
