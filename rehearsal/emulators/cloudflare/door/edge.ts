@@ -1,11 +1,11 @@
 import type { Duplex } from "node:stream";
 import { shownToOrigins } from "../origin-pulls";
-import type { CloudflareState, Zone } from "../state";
+import type { CloudflareState } from "../state";
 import { Access } from "./access";
 import { Cache } from "./cache";
 import { EdgeAuthority, type KeyPair } from "./edge-authority";
 import { EdgeError } from "./edge-error";
-import { type OriginAnswer, ORIGIN_LIMITS, Origins } from "./origin";
+import { type OriginAnswer, type OriginDemand, ORIGIN_LIMITS, Origins } from "./origin";
 import { originCertificateProblem } from "./origin-certificate-check";
 import { pagesAnswer } from "./pages";
 import { resolve, type Target } from "./resolve";
@@ -139,6 +139,7 @@ export class Edge {
       return { status, headers, body, ...(trailers && { trailers }) };
     }
     if (target.kind === "pages") return pagesAnswer(this.#state, target.projectName, visit);
+    if (isGrpc(visit)) return this.#sendHttp2(visit, target);
     const answer = await this.#send(visit, target);
     if (!("socket" in answer)) return fromOrigin(answer);
     answer.socket.destroy();
@@ -151,30 +152,41 @@ export class Edge {
     return this.entrance.send(tunnelId, zone.accountId, { method, path, host, headers, body, hasBody, websocket });
   }
 
-  #send(
-    visit: Visit,
-    target: Target & { kind: "addresses" | "name" },
-    more: Answer["headers"] = {},
-  ): Promise<OriginAnswer> {
-    const { method, path, body, hasBody, zone } = visit;
-    const way = originWay(visit, this.#clientCertificate(zone), (socket, host) =>
+  #send(visit: Visit, target: Origin, more: Answer["headers"] = {}): Promise<OriginAnswer> {
+    const { method, path, body, hasBody } = visit;
+    const headers = { ...originHeaders(visit), ...more };
+    return this.#origins.send(this.#demand(visit, target), { method, path, headers, body, hasBody });
+  }
+
+  #sendHttp2(visit: Visit, target: Origin): Promise<Answer> {
+    const { method, path, body, hasBody } = visit;
+    const message = { method, path, headers: originHeaders(visit), body, hasBody };
+    return this.#origins.sendHttp2(this.#demand(visit, target), message);
+  }
+
+  #demand(visit: Visit, target: Origin): OriginDemand {
+    const way = originWay(visit, this.#clientCertificate(visit), (socket, host) =>
       originCertificateProblem(socket, host, {
         state: this.#state,
         now: this.#options.now(),
         publicAuthorities: this.#options.publicAuthorities,
       }),
     );
-    const addresses = target.kind === "name" ? [target.name] : shuffled(target.addresses);
-    const headers = { ...originHeaders(visit), ...more };
-    return this.#origins.send({ addresses, ...way }, { method, path, headers, body, hasBody });
+    return { addresses: target.kind === "name" ? [target.name] : shuffled(target.addresses), ...way };
   }
 
-  #clientCertificate(zone: Zone): KeyPair | undefined {
-    const shown = shownToOrigins(zone, this.#options.now());
+  #clientCertificate({ zone, host }: Visit): KeyPair | undefined {
+    const shown = shownToOrigins(zone, this.#options.now(), host);
     if (shown === undefined) return undefined;
     return shown === "shared" ? this.#sharedCertificate : { certificate: shown.certificate, key: shown.privateKey };
   }
 }
+
+type Origin = Target & { kind: "addresses" | "name" };
+
+/** Cloudflare takes it by what it is called, and carries it over HTTP/2 on both sides (developers.cloudflare.com/network/grpc-connections, 2026). */
+const isGrpc = ({ headers, scheme }: Visit): boolean =>
+  scheme === "https" && (headers["content-type"] ?? "").startsWith("application/grpc");
 
 const fromOrigin = ({ message }: OriginAnswer): Answer => ({
   status: message.statusCode ?? 200,

@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto";
 import { Agent, type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders, request } from "node:http";
+import { type ClientHttp2Session, connect as connectHttp2, constants } from "node:http2";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import type { Duplex, Readable } from "node:stream";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { isNativeError } from "node:util/types";
 import type { KeyPair } from "./edge-authority";
 import { EdgeError, type EdgeErrorKind } from "./edge-error";
+import type { Answer } from "./visit";
 
 /** How the edge speaks to the origin of one visit. */
 export interface OriginDemand {
@@ -50,6 +52,7 @@ export type OriginAnswer = { message: IncomingMessage } | { message: IncomingMes
 export class Origins {
   readonly #options: OriginOptions;
   readonly #agents = new Map<string, OriginAgent>();
+  readonly #sessions = new Map<string, Promise<ClientHttp2Session>>();
 
   constructor(options: OriginOptions) {
     this.#options = options;
@@ -72,15 +75,45 @@ export class Origins {
     throw failure;
   }
 
+  /** The same over HTTP/2, which gRPC needs; an origin that does not speak it is none. */
+  async sendHttp2({ addresses, port, tls }: OriginDemand, message: OriginMessage): Promise<Answer> {
+    let failure = new EdgeError("originNameUnknown", "there is no address to connect to");
+    for (const address of addresses) {
+      try {
+        const session = await this.#session(address, port, tls);
+        return await exchangeHttp2(session, message, this.#options.limits);
+      } catch (error) {
+        if (!(error instanceof ConnectError)) throw error;
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
   close(): void {
     for (const agent of this.#agents.values()) agent.destroy();
+    for (const session of this.#sessions.values()) void session.then((one) => one.destroy()).catch(() => undefined);
+  }
+
+  #session(address: string, port: number, tls: TlsDemand | undefined): Promise<ClientHttp2Session> {
+    const key = keyOf(address, port, tls);
+    const kept = this.#sessions.get(key);
+    if (kept !== undefined) return kept;
+    const made = this.#connect(address, port, tls, "h2").then((socket) => {
+      const session = connectHttp2(`${tls ? "https" : "http"}://${tls?.serverName ?? address}`, {
+        createConnection: () => socket,
+      });
+      session.on("error", () => undefined);
+      for (const end of ["close", "goaway"]) session.once(end, () => this.#sessions.delete(key));
+      return session;
+    });
+    this.#sessions.set(key, made);
+    made.catch(() => this.#sessions.delete(key));
+    return made;
   }
 
   #agent(address: string, port: number, tls: TlsDemand | undefined): OriginAgent {
-    const { clientCertificate, check, serverName } = tls ?? {};
-    const shown =
-      clientCertificate && createHash("sha256").update(clientCertificate.certificate).digest("hex").slice(0, 16);
-    const key = [address, port, tls && serverName, shown, check && "checked"].join("|");
+    const key = keyOf(address, port, tls);
     let agent = this.#agents.get(key);
     if (agent === undefined) this.#agents.set(key, (agent = new OriginAgent()));
     // The check reads the state of now, so the newest one counts for connections that are made from here on.
@@ -88,14 +121,19 @@ export class Origins {
     return agent;
   }
 
-  async #connect(address: string, port: number, tls: TlsDemand | undefined): Promise<Duplex> {
+  async #connect(
+    address: string,
+    port: number,
+    tls: TlsDemand | undefined,
+    protocol: "http/1.1" | "h2" = "http/1.1",
+  ): Promise<Duplex> {
     const at = `${address}:${port}`;
     const end = Date.now() + this.#options.limits.connectMilliseconds;
     const socket = await this.#connectTcp(address, port, at, end);
     if (tls === undefined) return socket;
     const secure = connectTls({
       socket,
-      ALPNProtocols: ["http/1.1"],
+      ALPNProtocols: [protocol],
       // Judged below, by the rules of the zone's mode and the emulator's clock.
       rejectUnauthorized: false,
       ...(isIP(tls.serverName) === 0 && { servername: tls.serverName }),
@@ -105,6 +143,10 @@ export class Origins {
       return new ConnectError("handshake", `the TLS handshake with ${at} failed: ${error?.message ?? "no answer"}`);
     });
     const problem = tls.check?.(secure);
+    if (problem === undefined && protocol === "h2" && secure.alpnProtocol !== "h2") {
+      secure.destroy();
+      throw new ConnectError("badAnswer", `${at} does not speak HTTP/2, which gRPC needs`);
+    }
     if (problem === undefined) {
       const refusal = await accepted(secure);
       if (refusal === undefined) return secure;
@@ -125,6 +167,14 @@ export class Origins {
     });
     return socket;
   }
+}
+
+/** Connections of one key are as good as each other. */
+function keyOf(address: string, port: number, tls: TlsDemand | undefined): string {
+  const { clientCertificate, check, serverName } = tls ?? {};
+  const shown =
+    clientCertificate && createHash("sha256").update(clientCertificate.certificate).digest("hex").slice(0, 16);
+  return [address, port, tls && serverName, shown, check && "checked"].join("|");
 }
 
 const CONNECT_ERRORS: Readonly<Record<string, EdgeErrorKind>> = {
@@ -249,3 +299,44 @@ const isClosed = (error: Error): boolean => {
   const { code } = error as NodeJS.ErrnoException;
   return code === "ECONNRESET" || code === "EPIPE";
 };
+
+function exchangeHttp2(
+  session: ClientHttp2Session,
+  { method, path, headers, body, hasBody }: OriginMessage,
+  { answerMilliseconds }: typeof ORIGIN_LIMITS,
+): Promise<Answer> {
+  const { host, connection: _connection, "transfer-encoding": _encoding, ...rest } = headers;
+  return new Promise((resolve, reject) => {
+    const stream = session.request(
+      { ...rest, ":method": method, ":path": path, ":authority": String(host), ":scheme": session.encrypted ? "https" : "http" }, // prettier-ignore
+      { endStream: !hasBody },
+    );
+    const settle = () => {
+      clearTimeout(late);
+      stream
+        .off("error", fail)
+        .off("close", fail)
+        .on("error", () => undefined);
+    };
+    const fail = (error?: Error) => {
+      settle();
+      body.unpipe(stream);
+      reject(new EdgeError("badAnswer", `the origin broke off: ${error?.message ?? "the connection was closed"}`));
+    };
+    const late = setTimeout(() => {
+      settle();
+      stream.close(constants.NGHTTP2_CANCEL);
+      const seconds = answerMilliseconds / 1000;
+      reject(new EdgeError("answerTimeout", `the origin did not begin to answer within ${seconds} s`));
+    }, answerMilliseconds);
+    stream.once("error", fail).once("close", fail);
+    if (hasBody) body.pipe(stream);
+    let trailers: NodeJS.Dict<string> = {};
+    stream.once("trailers", (given) => (trailers = given as NodeJS.Dict<string>));
+    stream.once("response", (given) => {
+      settle();
+      const { ":status": status = 502, ...answered } = given;
+      resolve({ status, headers: answered, body: stream, trailers: () => trailers });
+    });
+  });
+}

@@ -137,6 +137,11 @@ export class World {
     return origin;
   }
 
+  /** Something of the test's own that plays a node's port. */
+  publish(address: string, port: number, realPort: number): void {
+    this.#ports.set(`${address}:${port}`, realPort);
+  }
+
   /** As a visitor's browser: by name, through the front door. */
   async visit(
     url: string,
