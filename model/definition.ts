@@ -165,15 +165,16 @@ export interface RouteArgs {
 /** How a service's hosts are served. Traefik does all of it but `cache`, which is Cloudflare's. */
 export interface HttpArgs {
   /**
-   * `"grpc"` is HTTP/2 without TLS to the pod; refused behind a tunnel (CF019).
+   * `"grpc"` is HTTP/2 without TLS to the pod; refused behind a tunnel (CF019). Cloudflare answers 403 until somebody switches gRPC on
+   * in the zone's dashboard, under Network: there is no API for it (terraform-provider-cloudflare#1103, read 2026-11-21).
    * @default "http" - websockets included
    */
   readonly protocol?: "http" | "grpc";
   /** From the end of the request to the first byte of the answer, in seconds (1 to 100: Cloudflare gives up at 100). @default 60 */
   readonly answersWithinSeconds?: number;
   /**
-   * Longest body that is accepted; each is buffered as a whole before the service sees it. More than the zone's plan carries is
-   * refused (CF015).
+   * Longest body that is accepted; each is buffered as a whole before the service sees it, and so is each answer: no server-sent
+   * events from such a service (websockets pass). More than the zone's plan carries is refused (CF015).
    * @default what the plan lets through, without a buffer
    */
   readonly maxBody?: MiB;

@@ -7,6 +7,7 @@ import type { RawSettings } from "../../model/settings";
 import { NOTHING_UNBUILT, UNBUILT } from "../../model/unbuilt";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "../model/honeydue.fixture";
+import { referencePlatform } from "../model/platforms.fixture";
 import { pooled } from "../model/pooled.fixture";
 
 /** Rules hold for every object of every one of these. */
@@ -101,6 +102,11 @@ export const onServers = ({ edge }: Platform): string[] => {
   return edge.mode === "direct" || edge.direct.prepared ? ["traefik-direct"] : [];
 };
 
+const referenceSubject = (name: Parameters<typeof referencePlatform>[0]): Subject => {
+  const platform = referencePlatform(name);
+  return { platform, manifests: charts(platform) };
+};
+
 export const subjects: readonly (readonly [string, Subject])[] = [
   ["honeyDue", subjectOf(honeydue, honeydueSettings)],
   [
@@ -130,6 +136,8 @@ export const subjects: readonly (readonly [string, Subject])[] = [
       NOTHING_UNBUILT,
     ),
   ],
+  ["Hangangjari", referenceSubject("hangangjari")],
+  ["the farm", referenceSubject("farm")],
   ["a platform behind a tunnel in an emergency", subjectOf(tunnelled, inEmergency(tunnelledSettings), NOTHING_UNBUILT)],
 ];
 

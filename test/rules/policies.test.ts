@@ -28,10 +28,31 @@ describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
             : end.kind;
     return pods.some((candidate) => candidate.name === name) ? name : undefined;
   };
-  /** What the metrics agent asks Traefik on the servers. */
+  /** What the metrics agent asks Traefik and connectors on the servers. */
   const isStatus = ({ name }: End, address: string, port: number): boolean =>
-    name === "vmagent" && port === 9180 && platform.cluster.servers.some((one) => one.privateAddress === address);
-  const PORTS = [53, 80, 443, 587, 2000, 3000, 5432, 6379, 6443, 7844, 8000, 8080, 8429, 9180, 10250];
+    name === "vmagent" &&
+    (port === 9180 || port === 2000) &&
+    platform.cluster.servers.some((one) => one.privateAddress === address);
+  const PORTS = [
+    ...new Set([
+      ...flows(platform).map(({ port }) => port),
+      53,
+      80,
+      443,
+      587,
+      2000,
+      3000,
+      5432,
+      6379,
+      6443,
+      7844,
+      8000,
+      8080,
+      8429,
+      9180,
+      10250,
+    ]),
+  ].sort((a, b) => a - b);
 
   test("exist for every pod, in both directions, over a default that denies", () => {
     for (const namespace of new Set([platform.ingressNamespace, ...pods.map((pod) => pod.namespace!)]))
@@ -66,7 +87,11 @@ describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
     expect(open.sort()).toEqual(declared.sort());
   });
 
-  test("let Traefik on the servers in where it has routes, from any server, also a replaced one", () => {
+  test("let in what runs on the servers where it has routes (Traefik, connectors that open the way to the API), from any server, also a replaced one", () => {
+    const dialsFromServers = platform.edge.operators?.connector === "staticPod";
+    const guarded = new Set(
+      platform.edge.routes.filter(({ via }) => via === "operators").map(({ service }) => service),
+    );
     const routed = new Set(platform.edge.routes.filter(({ via }) => via === "traefik").map(({ service }) => service));
     for (const { name, port } of platform.workloads) {
       if (port === undefined) continue;
@@ -79,7 +104,7 @@ describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
       ])
         expect([name, admits(manifests, { name: "traefik", address }, pod(name), port, "TCP")]).toEqual([
           name,
-          onServers(platform).length > 0 && routed.has(name),
+          (onServers(platform).length > 0 && routed.has(name)) || (dialsFromServers && guarded.has(name)),
         ]);
       for (const { privateAddress } of agents)
         expect(admits(manifests, { name: "agent", address: privateAddress }, pod(name), port, "TCP")).toBe(false);

@@ -25,7 +25,7 @@ const podRanges = ({ cluster }: Platform): number => {
 /**
  * Everything is closed, then each declared flow is opened at both of its ends. K3s enforces this with kube-router:
  *  - it judges after a Service's address is gone, so ports are containers' ports and Service addresses never match;
- *  - pods in the host network (Traefik on the servers) have no identity there. Their packets arrive from the server's address in the
+ *  - pods in the host network (Traefik on the servers, connectors that open the way to the API) have no identity there. Their packets arrive from the server's address in the
  *    pod network (10.42.N.0 with VXLAN), or from its private address, so those are named instead.
  */
 export class NetworkPoliciesChart extends Chart {
@@ -151,21 +151,27 @@ const peersOf = (
       // The Service's address 10.43.0.1:443 has become a server's private address when the policy looks.
       return [block(platform.cluster.network.subnetCidr)];
     case "traefik":
-      return [...asPods, ...onServers(direction, platform)];
+      return [...asPods, ...(isTraefikOnServers(direction, platform) ? serverAddresses(direction, platform) : [])];
+    case "connector":
+      // Who is no pod of ours is a static pod of the servers.
+      return pods === undefined ? serverAddresses(direction, platform) : asPods;
     default:
       return asPods;
   }
 };
 
 /**
- * Traefik in the host's network: the one that serves, or the one for an emergency. To the latter no pod ever speaks, and where
- * it is asked, it is so at the server's private address.
+ * In the host's network: the one that serves, or the one for an emergency. To the latter no pod ever speaks: behind a tunnel what
+ * connectors and the metrics agent mean is the pods.
  */
-const onServers = (direction: Direction, platform: Platform): k8s.NetworkPolicyPeer[] => {
-  const { cluster, ingress, edge } = platform;
+const isTraefikOnServers = (direction: Direction, { ingress, edge }: Platform): boolean =>
+  ingress.kind === "daemonSet" || (direction === "from" && (edge.mode === "direct" || edge.direct.prepared));
+
+/** Of what runs in the host's network: where it is asked, it is so at the server's private address. */
+const serverAddresses = (direction: Direction, platform: Platform): k8s.NetworkPolicyPeer[] => {
+  const { cluster } = platform;
   const addresses = cluster.servers.map(({ privateAddress }) => block(`${privateAddress}/32`));
-  if (direction === "to") return ingress.kind === "daemonSet" ? addresses : [];
-  if (ingress.kind !== "daemonSet" && edge.mode !== "direct" && !edge.direct.prepared) return [];
+  if (direction === "to") return addresses;
   const pods = parseCidr(cluster.network.podCidr)!;
   return [
     ...addresses,
