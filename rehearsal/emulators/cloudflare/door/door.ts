@@ -287,6 +287,11 @@ async function write(
   ray: string,
 ): Promise<void> {
   const sent = { ...headers, server: "cloudflare", "cf-ray": ray };
+  if (body === "" && "stream" in response) {
+    // In one frame with the headers: gRPC's clients tell an answer without a body by that.
+    response.stream.respond({ ":status": status, ...sent }, { endStream: true });
+    return;
+  }
   if (typeof body === "string") {
     (response as ServerResponse).writeHead(status, { ...sent, "content-length": Buffer.byteLength(body) });
     response.end(body);

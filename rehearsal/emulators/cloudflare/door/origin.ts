@@ -333,10 +333,11 @@ function exchangeHttp2(
     if (hasBody) body.pipe(stream);
     let trailers: NodeJS.Dict<string> = {};
     stream.once("trailers", (given) => (trailers = given as NodeJS.Dict<string>));
-    stream.once("response", (given) => {
+    stream.once("response", (given, flags) => {
       settle();
       const { ":status": status = 502, ...answered } = given;
-      resolve({ status, headers: answered, body: stream, trailers: () => trailers });
+      const isWhole = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+      resolve({ status, headers: answered, body: isWhole ? "" : stream, trailers: () => trailers });
     });
   });
 }
