@@ -37,6 +37,8 @@ interface Left {
   mark: string | undefined;
   /** Why it is not removed by itself, or undefined. */
   inUse?: string | undefined;
+  /** Said in place of everything else, where nothing was lost. */
+  explanation?: string;
   /** What to do where it is another's. @default rename the platform, or import it */
   otherwise?: string;
   remove(): Promise<void>;
@@ -81,6 +83,10 @@ export function lostAnswerOptions({ hetzner, cloudflare, installation }: LostAns
     try {
       left = await find({ hetzner: hetznerApi, cloudflare: cloudflareApi }, newInputs, mark);
       if (!left) return false;
+      if (left.explanation !== undefined) {
+        void pulumi.log.error(`${left.title}: ${left.explanation}`);
+        return false;
+      }
       if (left.mark !== mark) {
         void pulumi.log.error(
           `${left.title} exists already and is not of this stack. ${left.otherwise ?? `Rename the platform, or take it into the state: pulumi import ${type}`}`,
@@ -166,6 +172,11 @@ async function disconnect(cloudflare: CloudApi, { id, oldInputs }: pulumi.ErrorH
   }
 }
 
+/** Whether records of these two types cannot stand at one name. */
+const excludes = (one: string, other: string): boolean =>
+  one !== other && (one === "CNAME" || other === "CNAME") && [one, other].every((type) => ADDRESSING.has(type));
+const ADDRESSING: ReadonlySet<string> = new Set(["A", "AAAA", "CNAME"]);
+
 const FINDERS: Readonly<Record<string, Find>> = {
   "hcloud:index/network:Network": namedObject("networks", "network", ({ servers = [] }) =>
     servers.length > 0 ? `${servers.length} servers are attached to it` : undefined,
@@ -206,22 +217,35 @@ const FINDERS: Readonly<Record<string, Find>> = {
       },
     };
   },
-  "cloudflare:index/dnsRecord:DnsRecord": async ({ cloudflare }, inputs) => {
-    const zone = `/zones/${String(inputs["zoneId"])}/dns_records`;
-    const query = new URLSearchParams({ type: String(inputs["type"]), name: String(inputs["name"]), per_page: "100" });
-    const answer = await cloudflare.get<{ result: { id: string; content: string; comment?: string | null }[] }>(
-      `${zone}?${query.toString()}`,
-    );
-    const record = answer?.result.find(({ content }) => content === inputs["content"]);
-    return (
-      record && {
-        title: `DNS record ${String(inputs["name"])} ${String(inputs["type"])} ${record.content}`,
-        mark: record.comment?.replace(/^trivet /, ""),
+  "cloudflare:index/dnsRecord:DnsRecord": async ({ cloudflare }, inputs, mine) => {
+    const [zone, name, type] = ["zoneId", "name", "type"].map((key) => String(inputs[key]));
+    const collection = `/zones/${zone}/dns_records`;
+    const query = new URLSearchParams({ name: name!, per_page: "100" });
+    const answer = await cloudflare.get<{
+      result: { id: string; type: string; content: string; comment?: string | null }[];
+    }>(`${collection}?${query.toString()}`);
+    const records = (answer?.result ?? []).map((one) => ({ ...one, mark: one.comment?.replace(/^trivet /, "") }));
+    const record = records.find((one) => one.type === type && one.content === inputs["content"]);
+    if (record !== undefined)
+      return {
+        title: `DNS record ${name} ${type} ${record.content}`,
+        mark: record.mark,
         remove: async () => {
-          await cloudflare.send("DELETE", `${zone}/${record.id}`);
+          await cloudflare.send("DELETE", `${collection}/${record.id}`);
         },
-      }
-    );
+      };
+    const before = records.filter((one) => one.mark === mine && excludes(type!, one.type));
+    return before.length === 0
+      ? undefined
+      : {
+          title: before.map((one) => `${name} ${one.type} ${one.content}`).join(", "),
+          mark: mine,
+          // The engine makes what is new before it deletes what is old, and nobody but it may delete what is in its state.
+          explanation:
+            `a name has either a CNAME or addresses, so ${type} cannot be made beside it. Where it is in the state, this run would have deleted it ` +
+            "at its end: delete it at Cloudflare now, then: pulumi refresh, pulumi up",
+          remove: async () => {},
+        };
   },
   [TUNNEL]: async ({ cloudflare }, inputs, mine) => {
     const [account, name] = [String(inputs["accountId"]), String(inputs["name"])];

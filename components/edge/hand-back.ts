@@ -31,13 +31,20 @@ export interface StaysAtCloudflare {
 
 /** Undefined when nothing stays. */
 export function staysAtCloudflare(edge: Edge, handedBack: boolean): StaysAtCloudflare | undefined {
-  if (handedBack) return undefined;
-  const settings = Object.entries(zoneSettings(edge)).flatMap(([id, value]) => {
-    const before = NEW_ZONE_SETTINGS[id];
-    return isDeepStrictEqual(value, before) ? [] : [`${id} is ${said(value)} (in a new zone: ${said(before)})`];
-  });
-  if (edge.originPulls !== undefined) settings.push("authenticated origin pulls are on (in a new zone: off)");
-  return { settings, putBackFirst: `${HAND_BACK}=${edge.zone.name} pulumi up` };
+  const settings = handedBack
+    ? []
+    : Object.entries(zoneSettings(edge)).flatMap(([id, value]) => {
+        const before = NEW_ZONE_SETTINGS[id];
+        return isDeepStrictEqual(value, before) ? [] : [`${id} is ${said(value)} (in a new zone: ${said(before)})`];
+      });
+  if (!handedBack && edge.originPulls !== undefined)
+    settings.push("authenticated origin pulls are on (in a new zone: off)");
+  // See zone-signing.ts.
+  const signed = edge.zone.dnssec
+    ? ["the zone stays signed: take the DS record away at the registrar, and a day later DNSSEC at Cloudflare"]
+    : [];
+  if (settings.length === 0) return signed.length === 0 ? undefined : { settings: signed, putBackFirst: "by hand" };
+  return { settings: [...settings, ...signed], putBackFirst: `${HAND_BACK}=${edge.zone.name} pulumi up` };
 }
 
 const said = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));

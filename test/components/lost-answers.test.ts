@@ -217,6 +217,38 @@ describe("a tunnel that is there already", () => {
   });
 });
 
+describe("a DNS record that cannot be made", () => {
+  const type = "cloudflare:index/dnsRecord:DnsRecord";
+  const list = "/zones/zone/dns_records?name=admin.honeydue.example&per_page=100";
+  const inputs = { zoneId: "zone", name: "admin.honeydue.example", type: "CNAME", content: "x.cfargotunnel.com" };
+  const there = (...records: Record<string, string>[]) => cloud({ [list]: { result: records } });
+  const said: string[] = [];
+  beforeEach(() => {
+    said.length = 0;
+    jest.spyOn(pulumi.log, "info").mockResolvedValue();
+    jest.spyOn(pulumi.log, "error").mockImplementation(async (text) => void said.push(text));
+  });
+  afterEach(() => jest.restoreAllMocks());
+
+  test("because a lost answer has left it is removed, and made again", async () => {
+    const left = { id: "r1", type: "CNAME", content: "x.cfargotunnel.com", comment: `trivet ${MINE}` };
+    const cloudflare = there(left);
+    expect(await afterFailedCreateAt(cloudflare, type, inputs)).toBe(true);
+    expect(cloudflare.writes).toEqual(["DELETE /zones/zone/dns_records/r1"]);
+  });
+
+  test("beside our own of another kind says what to do, and nothing that is in a state is deleted behind its back", async () => {
+    const cloudflare = there(
+      { id: "r1", type: "A", content: "203.0.113.11", comment: `trivet ${MINE}` },
+      { id: "r2", type: "TXT", content: "x", comment: `trivet ${MINE}` },
+    );
+    expect(await afterFailedCreateAt(cloudflare, type, inputs)).toBe(false);
+    expect(cloudflare.writes).toEqual([]);
+    expect(said[0]).toMatch(/^admin\.honeydue\.example A 203\.0\.113\.11: a name has either a CNAME or addresses/);
+    expect(said[0]).toContain("pulumi refresh, pulumi up");
+  });
+});
+
 describe("what Cloudflare Access has already", () => {
   const type = "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication";
   const list = "/accounts/acc/access/apps?per_page=1000";

@@ -31,4 +31,10 @@ describe("handing a zone back", () => {
   test("after it, nothing stays", () => {
     expect(staysAtCloudflare(edge, true)).toBeUndefined();
   });
+
+  test("a signed zone stays signed in any case: only the registrar can end that safely", () => {
+    const signed = { ...edge, zone: { ...edge.zone, dnssec: true } };
+    expect(staysAtCloudflare(signed, true)?.settings).toEqual([expect.stringContaining("the zone stays signed")]);
+    expect(staysAtCloudflare(signed, false)?.settings.at(-1)).toContain("the registrar");
+  });
 });

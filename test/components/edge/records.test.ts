@@ -44,7 +44,7 @@ const behindTunnel = (edge: Partial<Platform["edge"]> = {}): Platform => ({
     tunnel: tunnel("honeydue"),
     originCertificate: undefined,
     originPulls: undefined,
-  } as Platform["edge"],
+  },
 });
 const redirects = [{ fromFqdn: "www.honeydue.example", toFqdn: "honeydue.example", permanent: true }];
 

@@ -1,0 +1,110 @@
+import * as pulumi from "@pulumi/pulumi";
+import { cloudOptions } from "../../../components/cloud-options";
+import { Edge } from "../../../components/edge/edge";
+import type { PlatformDefinition } from "../../../model/definition";
+import type { Platform } from "../../../model/platform";
+import { report, resolve } from "../../../model/resolve";
+import { scopes } from "../../../model/scopes";
+import type { RawSettings } from "../../../model/settings";
+import { NOTHING_UNBUILT } from "../../../model/unbuilt";
+import { type Permission, PERMISSION_GROUPS, type PermissionArea } from "../../../rehearsal/emulators/cloudflare";
+import honeydue from "../../../stacks/honeydue";
+import { REFERENCE, stackSettings } from "../../model/platforms.fixture";
+import { EmulatedCloudflare } from "../../support/emulated-cloudflare";
+
+/** With something of everything that a token has to be allowed. */
+const everything: PlatformDefinition = {
+  ...honeydue,
+  edge: {
+    ...honeydue.edge,
+    operators: { team: "honeydue", emails: ["ada@honeydue.example"], machines: ["ci"] },
+    zone: {
+      rateLimits: [{ path: "/v1/login", requests: 5, seconds: 10 }],
+      redirects: [{ from: "www", to: "@" }],
+      dnssec: true,
+    },
+  },
+  sites: { docs: { kind: "site", hosts: ["docs"] } },
+};
+
+const ADDRESSES = { a: "203.0.113.11", b: "203.0.113.12", c: "203.0.113.13" };
+
+/** Keys, certificates and some hundred requests. */
+jest.setTimeout(60_000);
+
+let cloudflare: EmulatedCloudflare;
+afterEach(() => cloudflare.close());
+
+/** Up, a preview with refresh, destroy: gives what the token was asked for, with `edit` in place of both. */
+async function asked(
+  definition: PlatformDefinition,
+  settings: RawSettings,
+): Promise<{ platform: Platform; used: string[] }> {
+  const { platform, problems } = resolve(definition, settings, NOTHING_UNBUILT);
+  if (problems) throw new Error(report(problems, settings.source));
+  cloudflare = await EmulatedCloudflare.start({ zone: definition.domain, plan: platform.edge.zone.plan });
+  const { zoneId, accountId, emulator } = cloudflare;
+  const here: Platform = {
+    ...platform,
+    edge: { ...platform.edge, zone: { ...platform.edge.zone, id: zoneId, accountId } },
+  };
+  // No more than it says: too few, and one of the calls below is refused.
+  Object.assign(emulator.state.tokens[0]!, {
+    permissions: scopes(platform).map(({ permission }): Permission => permission),
+    zones: [zoneId],
+  });
+  const made = await cloudflare.up(() => {
+    const edge = new Edge(platform.name, {
+      platform: here,
+      addresses: ADDRESSES,
+      installation: "00112233445566ff",
+      cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
+      revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
+      removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
+      cloudflare: { get: async () => undefined, send: async () => undefined },
+      handedBack: false,
+    });
+    edge.leadNames([]);
+    return edge;
+  });
+  await cloudflare.unrest(made);
+  await cloudflare.destroy(made.filter(({ type }) => !type.endsWith(":ZoneDnssec"))); // it stays, see zone-signing.ts
+  return { platform, used: [...emulator.permissionsUsed] };
+}
+
+const areas = (permissions: readonly string[]): string[] =>
+  [...new Set(permissions.map((one) => one.slice(0, one.lastIndexOf(":"))))].sort();
+
+test.each<[string, PlatformDefinition, () => RawSettings]>([
+  ["honeydue", REFERENCE.honeydue, () => stackSettings("honeydue")],
+  ["hangangjari, behind a tunnel", REFERENCE.hangangjari, () => stackSettings("hangangjari")],
+  ["honeydue with something of everything", everything, () => stackSettings("honeydue")],
+])(
+  "%s: the token's permissions are enough to make, compare and delete it, and each is used",
+  async (_, definition, settings) => {
+    const { platform, used } = await asked(definition, settings());
+    const wanted = scopes(platform).map(({ permission }) => permission);
+    // The zone itself is looked at by `trivet doctor` alone.
+    expect(areas(used)).toEqual(areas(wanted.filter((permission) => permission !== "zone:read")));
+    // None of them would do with the right to read.
+    for (const permission of wanted.filter((one) => one.endsWith(":edit"))) expect(used).toContain(permission);
+  },
+);
+
+test("something of everything asks for all groups that Trivet knows but the tunnel's own", async () => {
+  const { used } = await asked(everything, stackSettings("honeydue"));
+  const known: readonly PermissionArea[] = [
+    "dns",
+    "zone-settings",
+    "ssl",
+    "cache-settings",
+    "redirects",
+    "waf",
+    "access",
+    "service-tokens",
+    "pages",
+    "tunnel",
+  ];
+  expect(areas(used)).toEqual([...known].sort());
+  expect(known.filter((area) => PERMISSION_GROUPS[area] === undefined)).toEqual([]);
+});
