@@ -7,7 +7,7 @@ import { report, resolve } from "../../../model/resolve";
 import { scopes } from "../../../model/scopes";
 import type { RawSettings } from "../../../model/settings";
 import { NOTHING_UNBUILT } from "../../../model/unbuilt";
-import { type Permission, PERMISSION_GROUPS, type PermissionArea } from "../../../rehearsal/emulators/cloudflare";
+import type { Permission } from "../../../rehearsal/emulators/cloudflare";
 import honeydue from "../../../stacks/honeydue";
 import { REFERENCE, stackSettings } from "../../model/platforms.fixture";
 import { EmulatedCloudflare } from "../../support/emulated-cloudflare";
@@ -90,21 +90,3 @@ test.each<[string, PlatformDefinition, () => RawSettings]>([
     for (const permission of wanted.filter((one) => one.endsWith(":edit"))) expect(used).toContain(permission);
   },
 );
-
-test("something of everything asks for all groups that Trivet knows but the tunnel's own", async () => {
-  const { used } = await asked(everything, stackSettings("honeydue"));
-  const known: readonly PermissionArea[] = [
-    "dns",
-    "zone-settings",
-    "ssl",
-    "cache-settings",
-    "redirects",
-    "waf",
-    "access",
-    "service-tokens",
-    "pages",
-    "tunnel",
-  ];
-  expect(areas(used)).toEqual([...known].sort());
-  expect(known.filter((area) => PERMISSION_GROUPS[area] === undefined)).toEqual([]);
-});
