@@ -75,7 +75,12 @@ export const tunnelled = definePlatform({
     site: service({
       image: "site",
       port: 8080,
-      hosts: ["*", { host: "api", path: "/files", stripPrefix: true }, { host: "feed", path: "/feed", exact: true }],
+      hosts: [
+        "*",
+        { host: "api", path: "/files", stripPrefix: true },
+        { host: "feed", path: "/feed", exact: true },
+        { host: "api", path: "/rss", exact: true },
+      ],
       http: everyOption,
       health: { ready: "/" },
     }),
