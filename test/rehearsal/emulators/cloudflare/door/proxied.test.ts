@@ -404,6 +404,36 @@ test("a kept connection that the origin closes under the next request costs a re
   });
 });
 
+test("the edge connects from the address that the rehearsal names", async () => {
+  let next = 0;
+  world = await World.open({ from: () => `127.65.7.${++next}` });
+  await world.record("api", NODES[0]);
+  await world.setting("ssl", "flexible");
+  const { heard, server } = await world.origin(NODES[0], 80);
+  await world.visit("http://api.honeydue.example/");
+  await world.visit("http://api.honeydue.example/"); // on the same connection
+  server.closeAllConnections();
+  await world.visit("http://api.honeydue.example/");
+  expect(heard.map(({ peer }) => peer)).toEqual(["127.65.7.1", "127.65.7.1", "127.65.7.2"]);
+});
+
+test("a visitor who goes away ends the origin's work", async () => {
+  world = await World.open();
+  await world.record("api", NODES[0]);
+  await world.setting("ssl", "flexible");
+  const { promise: closed, resolve } = Promise.withResolvers<void>();
+  await world.origin(NODES[0], 80, (_request, response) => {
+    response.once("close", resolve);
+    response.write("and so on");
+  });
+  const door = new URL(world.door.http);
+  const leaving = connect({ host: door.hostname, port: Number(door.port) });
+  leaving.write("GET / HTTP/1.1\r\nHost: api.honeydue.example\r\n\r\n");
+  await once(leaving, "data");
+  leaving.destroy();
+  await closed;
+});
+
 test("no handshake in time: 522 is for the connection, 525 for TLS", async () => {
   const silent = createServer(() => undefined);
   await new Promise<void>((resolve) => silent.listen(0, NODES[0], resolve));
