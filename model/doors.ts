@@ -34,7 +34,7 @@ export const doors = ({ edge, cluster }: Platform): readonly Door[] => {
 const visitors = (edge: Platform["edge"]): Door[] => {
   if (edge.mode === "direct")
     return [
-      door("server", 443, "everybody", EVERYBODY, "Everybody, while Cloudflare is bypassed"),
+      door("server", edge.direct.port, "everybody", EVERYBODY, "Everybody, while Cloudflare is bypassed"),
       door("server", 80, "everybody", EVERYBODY, "Everybody, to be redirected to HTTPS"),
     ];
   const { ipv4, ipv6 } = edge.cloudflareCidrs;

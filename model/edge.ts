@@ -83,8 +83,19 @@ export const resolveEdge = (definition: PlatformDefinition, around: Surroundings
           validityDays: ORIGIN_CERTIFICATE_DAYS,
         }
       : undefined,
-    originPulls: encrypted && !unbuilt.has("originPulls") ? { authoritySecretName: ORIGIN_PULLS_SECRET } : undefined,
+    // Cloudflare shows the certificate on 443 alone: on another port Traefik would refuse everybody.
+    originPulls:
+      encrypted && (edge.port ?? 443) === 443 && !unbuilt.has("originPulls")
+        ? { authoritySecretName: ORIGIN_PULLS_SECRET }
+        : undefined,
   };
+};
+
+/** What stands in visitors' URLs behind the host: nothing, or `:8443`. */
+export const urlPort = ({ mode, direct, kind, tls, originPort }: Edge): string => {
+  const port =
+    mode === "direct" ? direct.port : kind === "tunnel" || (tls === "flexible" && originPort === 80) ? 443 : originPort;
+  return port === 443 ? "" : `:${port}`;
 };
 
 const resolveZone = ({ edge, domain }: PlatformDefinition, settings: Settings, routes: readonly Route[]): Zone => {
@@ -164,4 +175,5 @@ const resolveDirect = ({ edge }: PlatformDefinition, { secretNames }: Surroundin
     ? { secretName: PUBLIC_CERTIFICATE_SECRET }
     : undefined,
   recordTtlSeconds: 60,
+  port: edge.kind === "proxied" && edge.tls !== "flexible" ? (edge.port ?? 443) : 443,
 });

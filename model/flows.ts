@@ -102,7 +102,10 @@ const entries = (platform: Platform): Flow[] => {
   const direct = edge.mode === "direct";
   return [
     ...(direct
-      ? [tcp({ kind: "everybody" }, traefik, 443, "HTTPS"), tcp({ kind: "everybody" }, traefik, 80, "to be redirected")]
+      ? [
+          tcp({ kind: "everybody" }, traefik, edge.direct.port, "HTTPS"),
+          tcp({ kind: "everybody" }, traefik, 80, "to be redirected"),
+        ]
       : []),
     ...(edge.kind === "proxied" && !direct
       ? [tcp({ kind: "cloudflare" }, traefik, edge.originPort, edge.originCertificate === undefined ? "HTTP" : "HTTPS")]

@@ -204,7 +204,7 @@ export interface ProxiedEdge extends EdgeBase {
   readonly kind: "proxied";
   /** Undefined for `tls: "flexible"`. */
   readonly originCertificate: OriginCertificate | undefined;
-  /** Undefined for `tls: "flexible"`. */
+  /** Undefined for `tls: "flexible"`, and on another port than 443, where Cloudflare shows no certificate. */
   readonly originPulls: OriginPulls | undefined;
 }
 
@@ -380,6 +380,8 @@ export interface Direct {
   /** Secret (kubernetes.io/tls) in the ingress namespace with a certificate that browsers trust; undefined where none was obtained. */
   readonly certificate: { readonly secretName: string } | undefined;
   readonly recordTtlSeconds: 60;
+  /** Where the servers take visitors' HTTPS then, beside 80, which sends them there: the port that stands in their URLs. */
+  readonly port: number;
 }
 
 export interface OriginCertificate {

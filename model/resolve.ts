@@ -458,10 +458,10 @@ const urlOf = (
 };
 
 /** Its first way in, with the path where it has one. */
-const publicUrlOf = (name: string, { domain, ...definition }: PlatformDefinition): string => {
-  const { host, path } = declaredRoutes({ domain, ...definition }).find(({ service }) => service === name)!;
-  const { edge } = definition;
-  const port = edge.kind === "proxied" && edge.port !== undefined && edge.port !== 443 ? `:${edge.port}` : "";
+const publicUrlOf = (name: string, definition: PlatformDefinition): string => {
+  const { domain, edge } = definition;
+  const { host, path } = declaredRoutes(definition).find(({ service }) => service === name)!;
+  const port = edge.kind === "proxied" && ![undefined, 443, 80].includes(edge.port) ? `:${edge.port}` : "";
   return `https://${fqdnOf(host, domain)}${port}${path === "/" ? "" : path}`;
 };
 

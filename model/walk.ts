@@ -1,4 +1,5 @@
 import { doors } from "./doors";
+import { urlPort } from "./edge";
 import { type Endpoint, endpointKey, flows } from "./flows";
 import { PROXIED_PORTS } from "./plans";
 import type { Platform, Redirect, Route, TunnelRule } from "./platform";
@@ -43,16 +44,12 @@ export const walk = (platform: Platform, url: URL): Walk => {
 export const routeUrl = ({ edge, domain }: Platform, { fqdn, path, exact }: Route): URL => {
   const taken = new Set(edge.hosts.map(({ label }) => label));
   const free = ["any", "any-other", "some", "some-other"].find((label) => !taken.has(label)) ?? "any-name-at-all";
-  const port = edge.kind === "proxied" && !isDefaultPort(platformPort(edge)) ? `:${edge.originPort}` : "";
   const isTaken = edge.routes.some((other) => !exact && other.exact && other.fqdn === fqdn && other.path === path);
   const below = isTaken ? `${path === "/" ? "" : "/"}any` : "";
-  const scheme = port !== "" && edge.tls === "flexible" ? "http" : "https";
+  const port = urlPort(edge);
+  const scheme = port !== "" && edge.mode === "cloudflare" && edge.tls === "flexible" ? "http" : "https";
   return new URL(`${scheme}://${fqdn.startsWith("*.") ? `${free}.${domain}` : fqdn}${port}${path}${below}`);
 };
-
-const platformPort = ({ originPort, tls }: Platform["edge"]): number =>
-  tls === "flexible" && originPort === 80 ? 443 : originPort;
-const isDefaultPort = (port: number): boolean => port === 443;
 
 /** More redirects in a row than anybody wants, and an end for those that go in a circle. */
 const MOST_REDIRECTS = 5;
@@ -80,7 +77,9 @@ const steps = (platform: Platform, asked: URL, redirected = 0): Hop[] => {
   const direct = edge.mode === "direct" && kind === "users";
   const port = url.port === "" ? (url.protocol === "http:" ? 80 : 443) : Number(url.port);
   const isPlain = url.protocol === "http:";
-  const carried: readonly number[] = direct ? (isPlain ? [80] : [443]) : PROXIED_PORTS[isPlain ? "http" : "https"];
+  const carried: readonly number[] = direct
+    ? [isPlain ? 80 : edge.direct.port]
+    : PROXIED_PORTS[isPlain ? "http" : "https"];
   const place = direct ? "traefik" : "edge rules";
   if (!carried.includes(port))
     return [
@@ -95,6 +94,7 @@ const steps = (platform: Platform, asked: URL, redirected = 0): Hop[] => {
     ];
   if (isPlain) {
     const secure = new URL(url.href.replace(/^http:/, "https:"));
+    if (direct) secure.port = String(edge.direct.port);
     if (port !== 80)
       return [
         dns,

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Platform } from "../components/platform";
 import { monthlyCost } from "../model/cost";
+import { urlPort } from "../model/edge";
 import farm from "./farm";
 import hangangjari from "./hangangjari";
 import honeydue from "./honeydue";
@@ -15,7 +16,7 @@ if (pulumi.runtime.isDryRun())
 const built = new Platform(platform.name, { platform, ...settings });
 
 /** Public addresses, each with the way it takes. */
-export const hosts = platform.edge.hosts.map(({ fqdn }) => `https://${fqdn}`);
+export const hosts = platform.edge.hosts.map(({ fqdn }) => `https://${fqdn}${urlPort(platform.edge)}`);
 /** Public IPv4 of each node. They outlive the servers. */
 export const nodeAddresses = built.addresses;
 /** What there is, for `trivet` and for people. */

@@ -6,8 +6,11 @@ export const HOST_FIREWALL_PATH = "/etc/trivet/host.nft";
 /** Ports of etcd: clients and peers. Only servers have business there; its metrics (2381) are another matter. */
 const ETCD_PORTS = "2379-2380";
 
-/** What may ever be open to the outside, whatever the edge: Traefik's ports, and the API. */
-const PUBLIC_PORTS = `80, 443, ${KUBERNETES_API_PORT}`;
+/** What may ever be open to the outside, whatever the edge: Traefik's ports, and the API. Another port of the edge makes the nodes anew. */
+const publicPorts = ({ edge }: Platform): string =>
+  [...new Set([80, 443, edge.direct.port, KUBERNETES_API_PORT, ...(edge.kind === "proxied" ? [edge.originPort] : [])])]
+    .sort((one, other) => one - other)
+    .join(", ");
 
 /** Nothing on the public side has such an address, so whoever shows one came over the private network. */
 const PRIVATE_RANGES = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16";
@@ -22,8 +25,8 @@ const PRIVATE_RANGES = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16
  * The boot script loads it before every start of K3s, so also after a reboot, and not before cloud-init and Hetzner's network
  * scripts have asked the metadata service; no pod runs until K3s does. Loading twice changes nothing.
  */
-export function hostFirewall({ cluster }: Platform): string {
-  const { subnetCidr, podCidr } = cluster.network;
+export function hostFirewall(platform: Platform): string {
+  const { subnetCidr, podCidr } = platform.cluster.network;
   return `table inet trivet
 delete table inet trivet
 table inet trivet {
@@ -44,7 +47,7 @@ table inet trivet {
     # Whatever else is attached to the private network.
     ip saddr { ${PRIVATE_RANGES} } drop
     # The public side, again: Hetzner's firewall says who (Cloudflare, operators), this says what at the most.
-    tcp dport { ${PUBLIC_PORTS} } accept
+    tcp dport { ${publicPorts(platform)} } accept
   }
   chain forward {
     type filter hook forward priority filter - 10; policy accept;

@@ -34,6 +34,13 @@ test("a tunnel platform that is operated by addresses has the one door for them"
   expect(doorsOf({ kind: "tunnel", operators: team })).toEqual(["server:6443 operators 1", "agent:6443 operators 1"]);
 });
 
+test("with a port of its own the emergency serves there, for it stands in visitors' URLs", () => {
+  expect(doorsOf({ kind: "proxied", tls: "strict", port: 8443 }, { emergency: "direct" }).slice(0, 2)).toEqual([
+    "server:8443 everybody 2",
+    "server:80 everybody 2",
+  ]);
+});
+
 test("the emergency opens 80 and 443 to everybody, whatever the edge, and gives operators a way without Cloudflare", () => {
   const everybody = [
     "server:443 everybody 2",

@@ -5,7 +5,7 @@ import { resolve } from "../../model/resolve";
 import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import { routeUrl, walk } from "../../model/walk";
 import { honeydueSettings } from "./honeydue.fixture";
-import { REFERENCE, referencePlatform } from "./platforms.fixture";
+import { REFERENCE, referencePlatform, stackSettings } from "./platforms.fixture";
 
 type Loose<T> = { -readonly [K in keyof T]: Loose<T[K]> };
 
@@ -48,6 +48,25 @@ test("a proxied route goes by record, zone, firewall, Traefik and policy to the 
   expect(way(referencePlatform("honeydue"), "https://api.honeydue.example/v1?x=1")).toBe(
     "dns > edge rules > firewall > traefik > policy > service > container: api x3 on 8000",
   );
+});
+
+test("a port of one's own stands in the URL, in the emergency, too", () => {
+  const edge = { kind: "proxied", tls: "strict", port: 8443 } as const;
+  for (const emergency of ["off", "direct"]) {
+    const { values, ...settings } = stackSettings("honeydue");
+    const { platform } = resolve(
+      { ...REFERENCE.honeydue, edge },
+      { ...settings, values: { ...values, emergency } },
+      NOTHING_UNBUILT,
+    );
+    expect(routeUrl(platform!, platform!.edge.routes[0]!).href).toBe("https://api.honeydue.example:8443/");
+    expect(way(platform!, "https://api.honeydue.example:8443/")).toContain("api x3 on 8000");
+    expect(way(platform!, "https://api.honeydue.example/")).toMatch(/443/);
+    // Cloudflare shows its certificate on 443 alone.
+    expect(platform!.edge.originPulls).toBeUndefined();
+    const { env } = platform!.workloads.find(({ name }) => name === "web")!;
+    expect(env).toContainEqual({ name: "NEXT_PUBLIC_API_URL", value: "https://api.honeydue.example:8443" });
+  }
 });
 
 test("a tunnel's route goes by connector to Traefik, or straight to the Service", () => {

@@ -87,9 +87,8 @@ export const dynamicConfig = (platform: Platform, traefik: Traefik = traefiks(pl
             customRequestHeaders: {
               // An empty value takes the header away.
               ...Object.fromEntries([...MADE_UP, ...(direct ? CLOUDFLARES : [])].map((name) => [name, ""])),
-              // The port in the visitor's address bar: the one that Cloudflare connects to, but for "flexible" and a tunnel.
-              "X-Forwarded-Port":
-                traefik.peers === "cloudflare" && edge.tls !== "flexible" ? String(traefik.port) : "443",
+              // The port in the visitor's address bar: the one that this Traefik listens on, but for "flexible" and a tunnel.
+              "X-Forwarded-Port": speaksTls(platform, traefik) ? String(traefik.port) : "443",
             },
           },
         },

@@ -12,8 +12,6 @@ export interface Traefik {
   readonly port: number;
 }
 
-const DIRECT_PORT = 443;
-
 /**
  * The one that serves; and for a tunnel platform in an emergency, or before one where `edge.direct.prepared` says so, a second one
  * on the servers' own addresses. Until the firewall opens, nobody reaches that.
@@ -23,7 +21,7 @@ export const traefiks = ({ edge }: Platform): readonly [Traefik, ...Traefik[]] =
   if (edge.kind === "proxied")
     return [
       direct
-        ? { name: "traefik", form: "daemonSet", peers: "everybody", port: DIRECT_PORT }
+        ? { name: "traefik", form: "daemonSet", peers: "everybody", port: edge.direct.port }
         : { name: "traefik", form: "daemonSet", peers: "cloudflare", port: edge.originPort },
     ];
   const behindTunnel = {
@@ -33,7 +31,7 @@ export const traefiks = ({ edge }: Platform): readonly [Traefik, ...Traefik[]] =
     port: TRAEFIK_TUNNEL_PORT,
   } as const;
   return direct || edge.direct.prepared
-    ? [behindTunnel, { name: "traefik-direct", form: "daemonSet", peers: "everybody", port: DIRECT_PORT }]
+    ? [behindTunnel, { name: "traefik-direct", form: "daemonSet", peers: "everybody", port: edge.direct.port }]
     : [behindTunnel];
 };
 

@@ -145,3 +145,10 @@ test("the host firewall names nobody who may change without the nodes: no operat
   expect(hostFirewall(other)).toBe(rules);
   expect(rules).not.toMatch(/198\.51\.100|iifname "(?!lo")|oifname/);
 });
+
+test("the host firewall lets in the port of the edge, whichever it is", () => {
+  expect(rules).toContain("tcp dport { 80, 443, 6443 } accept");
+  const { edge, ...platform } = honeyduePlatform();
+  const other = { ...edge, originPort: 8443, direct: { ...edge.direct, port: 8443 } };
+  expect(hostFirewall({ ...platform, edge: other })).toContain("tcp dport { 80, 443, 6443, 8443 } accept");
+});
