@@ -50,6 +50,10 @@ const MOST_APPLICATIONS = 500;
 const MOST_SERVICE_TOKENS = 50;
 
 const INVALID_REQUEST = 12130;
+/** Code and text as several people report them, 2025 and 2026; the status is unconfirmed, but for that it is no 403. */
+const NOT_ENABLED = 9999;
+const NOT_ENABLED_TEXT =
+  "access.api.error.not_enabled: Access is not enabled. Visit the Access dashboard at https://dash.cloudflare.com/ and click the 'Enable Access' button.";
 
 const DURATION = z.string().regex(/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/, "must be a duration such as 30m or 24h");
 
@@ -214,7 +218,7 @@ function checkApplication(
 }
 
 function policiesOf(asked: z.infer<typeof applicationBody>, account: Account): AccessApplication["policies"] {
-  return (asked.policies ?? []).map((one, index) => {
+  const policies = (asked.policies ?? []).map((one, index) => {
     const { id, precedence } = typeof one === "string" ? { id: one, precedence: undefined } : one;
     if (!id || !account.accessPolicies.some((policy) => policy.id === id))
       return refuse(
@@ -224,6 +228,9 @@ function policiesOf(asked: z.infer<typeof applicationBody>, account: Account): A
       );
     return { id, precedence: precedence ?? index + 1 };
   });
+  if (new Set(policies.map(({ precedence }) => precedence)).size < policies.length)
+    refuse(400, INVALID_REQUEST, "access.api.error.invalid_request: policy precedences must be unique");
+  return policies;
 }
 
 function applicationFrom(
@@ -265,6 +272,12 @@ function applicationFrom(
 
 export const accessRoutes: Routes = (app, context: Context) => {
   const now = () => seconds(context.now());
+  /** The account, if Zero Trust was ever opened in it: a person does that once, on the dashboard, and no call of an API token can. */
+  const home = (request: FastifyRequest): Account => {
+    const account = accountOf(context, request);
+    if (account.accessTeam === null) refuse(400, NOT_ENABLED, NOT_ENABLED_TEXT);
+    return account;
+  };
   const gone = (what: string) => new ApiError(404, { code: 11021, message: `access.api.error.unknown_${what}` });
   const found = <T extends { id: string }>(all: readonly T[], request: FastifyRequest, what: string): T => {
     const one = all.find(({ id }) => id === params(request)["id"]);
@@ -274,30 +287,42 @@ export const accessRoutes: Routes = (app, context: Context) => {
   const drop = <T>(all: T[], one: T) => void all.splice(all.indexOf(one), 1);
   const paged = (request: FastifyRequest) => paging(query(request), { usual: 25, most: 1000 });
 
+  app.get("/accounts/:account_id/access/organizations", needs("access-organizations"), async (request) => {
+    const { name, accessTeam, createdOn } = home(request);
+    return success({
+      name,
+      auth_domain: `${accessTeam ?? ""}.cloudflareaccess.com`,
+      session_duration: "24h",
+      is_ui_read_only: false,
+      created_at: createdOn,
+      updated_at: createdOn,
+    });
+  });
+
   const policies = "/accounts/:account_id/access/policies";
   app.get(policies, needs("access"), async (request) => {
-    const account = accountOf(context, request);
+    const account = home(request);
     return page(account.accessPolicies, paged(request), (one) => policyShown(account, one));
   });
   app.post(policies, needs("access"), async (request) => {
-    const account = accountOf(context, request);
+    const account = home(request);
     const policy = policyFrom(body(request, policyBody, INVALID_REQUEST), undefined, now());
     account.accessPolicies.push(policy);
     return success(policyShown(account, policy));
   });
   app.get(`${policies}/:id`, needs("access"), async (request) => {
-    const account = accountOf(context, request);
+    const account = home(request);
     return success(policyShown(account, found(account.accessPolicies, request, "policy")));
   });
   app.put(`${policies}/:id`, needs("access"), async (request) => {
-    const account = accountOf(context, request);
+    const account = home(request);
     const before = found(account.accessPolicies, request, "policy");
     const policy = policyFrom(body(request, policyBody, INVALID_REQUEST), before, now());
     account.accessPolicies[account.accessPolicies.indexOf(before)] = policy;
     return success(policyShown(account, policy));
   });
   app.delete(`${policies}/:id`, needs("access"), async (request) => {
-    const account = accountOf(context, request);
+    const account = home(request);
     const policy = found(account.accessPolicies, request, "policy");
     if (account.accessApplications.some((one) => one.policies.some(({ id }) => id === policy.id)))
       refuse(409, 12139, "access.api.error.conflict: policy is in use by an application");
@@ -307,7 +332,7 @@ export const accessRoutes: Routes = (app, context: Context) => {
 
   const applications = "/accounts/:account_id/access/apps";
   app.get(applications, needs("access"), async (request) => {
-    const account = accountOf(context, request);
+    const account = home(request);
     const [domain, name] = [text(query(request)["domain"]), text(query(request)["name"])];
     const fits = account.accessApplications.filter(
       (one) => (domain === undefined || one.settings["domain"] === domain) && (name === undefined || one.name === name),
@@ -315,7 +340,7 @@ export const accessRoutes: Routes = (app, context: Context) => {
     return page(fits, paged(request), (one) => applicationShown(account, one));
   });
   app.post(applications, needs("access"), async (request) => {
-    const account = accountOf(context, request);
+    const account = home(request);
     const asked = body(request, applicationBody, INVALID_REQUEST);
     checkApplication(asked, account, context);
     if (account.accessApplications.length >= MOST_APPLICATIONS)
@@ -325,11 +350,11 @@ export const accessRoutes: Routes = (app, context: Context) => {
     return success(applicationShown(account, application));
   });
   app.get(`${applications}/:id`, needs("access"), async (request) => {
-    const account = accountOf(context, request);
+    const account = home(request);
     return success(applicationShown(account, found(account.accessApplications, request, "application")));
   });
   app.put(`${applications}/:id`, needs("access"), async (request) => {
-    const account = accountOf(context, request);
+    const account = home(request);
     const before = found(account.accessApplications, request, "application");
     const asked = body(request, applicationBody, INVALID_REQUEST);
     checkApplication(asked, account, context, before);
@@ -338,14 +363,14 @@ export const accessRoutes: Routes = (app, context: Context) => {
     return success(applicationShown(account, application));
   });
   app.delete(`${applications}/:id`, needs("access"), async (request) => {
-    const account = accountOf(context, request);
+    const account = home(request);
     const application = found(account.accessApplications, request, "application");
     drop(account.accessApplications, application);
     return success({ id: application.id });
   });
 
   const tokens = "/accounts/:account_id/access/service_tokens";
-  const token = (request: FastifyRequest) => found(accountOf(context, request).serviceTokens, request, "service_token");
+  const token = (request: FastifyRequest) => found(home(request).serviceTokens, request, "service_token");
   // A secret is shown once, by the call that made it.
   const tokenShown = ({ client_secret: _, client_secret_version: __, previous: ___, ...rest }: ServiceToken) => ({
     ...rest,
@@ -360,10 +385,10 @@ export const accessRoutes: Routes = (app, context: Context) => {
     one.updated_at = now();
   };
   app.get(tokens, needs("service-tokens"), async (request) =>
-    page(accountOf(context, request).serviceTokens, paged(request), tokenShown),
+    page(home(request).serviceTokens, paged(request), tokenShown),
   );
   app.post(tokens, needs("service-tokens"), async (request) => {
-    const account = accountOf(context, request);
+    const account = home(request);
     const asked = body(request, tokenBody.extend({ name: z.string().min(1) }), INVALID_REQUEST);
     if (account.serviceTokens.length >= MOST_SERVICE_TOKENS)
       refuse(400, 11023, `access.api.error.limit_exceeded: ${MOST_SERVICE_TOKENS} service tokens`);
@@ -417,7 +442,7 @@ export const accessRoutes: Routes = (app, context: Context) => {
   });
   app.delete(`${tokens}/:id`, needs("service-tokens"), async (request) => {
     const one = token(request);
-    drop(accountOf(context, request).serviceTokens, one);
+    drop(home(request).serviceTokens, one);
     return success(tokenShown(one));
   });
 };

@@ -32,6 +32,10 @@ export const PERMISSION_GROUPS = {
   "account-rulesets": { level: "account", dashboard: "Account Rulesets" },
   tunnel: { level: "account", dashboard: "Cloudflare Tunnel" },
   access: { level: "account", dashboard: "Access: Apps and Policies" },
+  "access-organizations": {
+    level: "account",
+    dashboard: "Access: Organizations, Identity Providers, and Groups",
+  },
   "service-tokens": { level: "account", dashboard: "Access: Service Tokens" },
   pages: { level: "account", dashboard: "Cloudflare Pages", api: "Pages" },
 } as const satisfies Record<string, PermissionGroup>;

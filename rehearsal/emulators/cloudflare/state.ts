@@ -44,6 +44,8 @@ export interface Account {
   id: string;
   name: string;
   createdOn: string;
+  /** `<team>` of `<team>.cloudflareaccess.com`; null where nobody has opened Zero Trust in this account yet. */
+  accessTeam: string | null;
   tunnels: Tunnel[];
   rulesets: Ruleset[];
   accessApplications: AccessApplication[];
@@ -71,6 +73,8 @@ export interface AccountOptions {
   /** 32 hexadecimal digits. Default: derived from the name, so that two runs give the same. */
   id?: string;
   name: string;
+  /** Default: trivet. Null: Zero Trust was never opened. */
+  accessTeam?: string | null;
 }
 
 export interface ZoneOptions {
@@ -110,10 +114,11 @@ export function cloudflareState(
   now = new Date(),
 ): CloudflareState {
   const createdOn = timestamp(now);
-  const made = accounts.map(({ id, name }): Account => ({
+  const made = accounts.map(({ id, name, accessTeam = "trivet" }): Account => ({
     id: checkedId("accounts[].id", id) ?? derivedId("account", name),
     name,
     createdOn,
+    accessTeam,
     tunnels: [],
     rulesets: [],
     accessApplications: [],

@@ -53,6 +53,32 @@ describe("Access", () => {
     expect(await api.refusal("POST", `${account}/access/${path}`, body)).toMatchObject({ status: 400, codes: [12130] });
   });
 
+  test("the account's team is told, and nothing is made before Zero Trust was opened in it", async () => {
+    expect((await api.call("GET", `${account}/access/organizations`)).result).toMatchObject({
+      auth_domain: "trivet.cloudflareaccess.com",
+    });
+    const [home] = api.emulator.state.accounts;
+    if (home) home.accessTeam = null;
+    for (const [method, path, body] of [
+      ["GET", "organizations"],
+      ["POST", "apps", application()],
+      ["POST", "policies", policy],
+      ["POST", "service_tokens", { name: "ci" }],
+    ] as const)
+      expect(await api.refusal(method, `${account}/access/${path}`, body)).toMatchObject({
+        codes: [9999],
+        message: expect.stringContaining("access.api.error.not_enabled"),
+      });
+  });
+
+  test("two policies of an application cannot stand at one place", async () => {
+    const { result: made } = await api.call("POST", `${account}/access/policies`, policy);
+    const twice = [1, 1].map((precedence) => ({ id: made.id, precedence }));
+    expect((await api.refusal("POST", `${account}/access/apps`, application(twice))).message).toContain(
+      "policy precedences must be unique",
+    );
+  });
+
   test("null leaves an application's policies as they are, an empty list takes them away", async () => {
     const { result: made } = await api.call("POST", `${account}/access/policies`, policy);
     const { result } = await api.call("POST", `${account}/access/apps`, application([made.id]));

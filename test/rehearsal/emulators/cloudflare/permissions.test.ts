@@ -53,6 +53,7 @@ const CALLS: Record<PermissionArea, { read: string; write?: readonly [string, st
     read: "/accounts/ACCOUNT/access/apps",
     write: ["POST", "/accounts/ACCOUNT/access/policies", { name: "x", decision: "deny" }],
   },
+  "access-organizations": { read: "/accounts/ACCOUNT/access/organizations" },
   "service-tokens": {
     read: "/accounts/ACCOUNT/access/service_tokens",
     write: ["POST", "/accounts/ACCOUNT/access/service_tokens", { name: "x" }],
