@@ -489,8 +489,8 @@ export interface ProxiedEdgeDefinition extends EdgeArgs {
   readonly tls: "strict" | "full" | "flexible";
   /**
    * Of the servers. Cloudflare connects to the port that the visitor asked for, so another one than the default stands in every
-   * URL (https://api.honeydue.example:8443). One that Cloudflare carries (CF014). Cloudflare proves that it is our own zone that
-   * connects (authenticated origin pulls) on 443 alone. Another port makes the nodes anew, whose own firewall names it.
+   * URL (https://api.honeydue.example:8443). One that Cloudflare carries (CF014). Another port makes the nodes anew,
+   * whose own firewall names it.
    * @default 443; 80 for flexible
    */
   readonly port?: number;

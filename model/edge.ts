@@ -83,11 +83,7 @@ export const resolveEdge = (definition: PlatformDefinition, around: Surroundings
           validityDays: ORIGIN_CERTIFICATE_DAYS,
         }
       : undefined,
-    // Cloudflare shows the certificate on 443 alone: on another port Traefik would refuse everybody.
-    originPulls:
-      encrypted && (edge.port ?? 443) === 443 && !unbuilt.has("originPulls")
-        ? { authoritySecretName: ORIGIN_PULLS_SECRET }
-        : undefined,
+    originPulls: encrypted && !unbuilt.has("originPulls") ? { authoritySecretName: ORIGIN_PULLS_SECRET } : undefined,
   };
 };
 

@@ -204,7 +204,7 @@ export interface ProxiedEdge extends EdgeBase {
   readonly kind: "proxied";
   /** Undefined for `tls: "flexible"`. */
   readonly originCertificate: OriginCertificate | undefined;
-  /** Undefined for `tls: "flexible"`, and on another port than 443, where Cloudflare shows no certificate. */
+  /** Undefined for `tls: "flexible"`, where no certificate is shown to anybody. */
   readonly originPulls: OriginPulls | undefined;
 }
 

@@ -62,8 +62,6 @@ test("a port of one's own stands in the URL, in the emergency, too", () => {
     expect(routeUrl(platform!, platform!.edge.routes[0]!).href).toBe("https://api.honeydue.example:8443/");
     expect(way(platform!, "https://api.honeydue.example:8443/")).toContain("api x3 on 8000");
     expect(way(platform!, "https://api.honeydue.example/")).toMatch(/443/);
-    // Cloudflare shows its certificate on 443 alone.
-    expect(platform!.edge.originPulls).toBeUndefined();
     const { env } = platform!.workloads.find(({ name }) => name === "web")!;
     expect(env).toContainEqual({ name: "NEXT_PUBLIC_API_URL", value: "https://api.honeydue.example:8443" });
   }

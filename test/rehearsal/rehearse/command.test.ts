@@ -93,7 +93,13 @@ describe("npm run rehearse", () => {
   test("names the stacks there are when it is asked for another one", async () => {
     const { exitCode, stderr } = await rehearse("--stack", "honeydo").ended;
     expect(stderr).toContain('There is no stack "honeydo"');
-    expect(stderr).toContain("There is: honeydue");
+    expect(stderr).toContain("There is: farm, hangangjari, honeydue");
+    expect(exitCode).toBe(2);
+  }, 30_000);
+
+  test("refuses the real Traefik beside servers that boot, before anything starts", async () => {
+    const { exitCode, stderr } = await rehearse("--traefik", "--boot").ended;
+    expect(stderr).toContain("--traefik and --boot do not go together yet");
     expect(exitCode).toBe(2);
   }, 30_000);
 
