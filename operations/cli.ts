@@ -6,6 +6,7 @@ import type * as replaceCommand from "./commands/replace";
 import type * as restoreCommand from "./commands/restore";
 import type * as rollCommand from "./commands/roll";
 import type * as statusCommand from "./commands/status";
+import type * as traceCommand from "./commands/trace";
 import type * as upgradeCommand from "./commands/upgrade";
 import type { Surroundings } from "./change";
 import { EXIT, Refusal } from "./refusal";
@@ -64,6 +65,17 @@ command("status", "nodes, etcd members, API servers, certificates, the last snap
   .action(async (options: StackOptions & { json?: boolean }) => {
     const { status } = require("./commands/status") as typeof statusCommand;
     process.exitCode = await status(await openToLook(options), terminal, options);
+  });
+
+command(
+  "trace",
+  "the way of a request from a visitor to a container, hop by hop; before or after deploying, changes nothing",
+)
+  .argument("<url>", "such as https://api.honeydue.example/v1; without --stack, the stack whose domain has the host")
+  .option("--json", "as JSON")
+  .action((url: string, options: traceCommand.TraceOptions) => {
+    const { trace } = require("./commands/trace") as typeof traceCommand;
+    process.exitCode = trace(url, options, terminal, caller);
   });
 
 change("replace", "makes one node anew: a new image on its server, or a new server where it is gone")

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { isAbsolute, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { parse } from "yaml";
 import { closest } from "../model/closest";
 import type { PlatformDefinition } from "../model/definition";
@@ -65,19 +65,7 @@ export class Stack {
 
   /** The platform that the settings describe now, applied or not. Every mistake in them is in the refusal. */
   async platform(): Promise<Platform> {
-    const { values, secretNames } = await this.settings();
-    const { platform: name = this.shortName, ...rest } = values;
-    const definition = loadDefinition(String(name));
-    const source = `stacks/Pulumi.${this.shortName}.yaml`;
-    const { platform, problems } = resolvePlatform(definition, {
-      stack: this.shortName,
-      source,
-      values: rest,
-      // Whether they are set is for `pulumi up` to say; these commands know the names alone.
-      secretNames: [...new Set([...secretNames, ...secretNamesOf(definition)])],
-    });
-    if (problems) throw new Refusal(report(problems, source));
-    return platform;
+    return platformOf(this.shortName, await this.settings());
   }
 
   /** A secret of the settings, for this process alone: never printed. */
@@ -131,16 +119,39 @@ interface ConfigEntry {
   readonly secret: boolean;
 }
 
-/** Where the Pulumi CLI keeps a stack's settings, by Pulumi.yaml. */
-function ownConfigFile(stack: string): string {
-  const project = parse(readFileSync(join(PROJECT_DIRECTORY, "Pulumi.yaml"), "utf8")) as { stackConfigDir?: string };
-  const folder = project.stackConfigDir ?? ".";
-  const file = `Pulumi.${stack.slice(stack.lastIndexOf("/") + 1)}.yaml`;
-  return isAbsolute(folder) ? join(folder, file) : join(PROJECT_DIRECTORY, folder, file);
+/** The settings of a stack, as far as they can be read without its secrets. */
+export interface PlainSettings {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly secretNames: readonly string[];
 }
 
+/** The platform that settings describe; `stack` is the short name. */
+export function platformOf(stack: string, { values, secretNames }: PlainSettings): Platform {
+  const { platform: name = stack, ...rest } = values;
+  const definition = loadDefinition(String(name));
+  const source = `stacks/Pulumi.${stack}.yaml`;
+  const { platform, problems } = resolvePlatform(definition, {
+    stack,
+    source,
+    values: rest,
+    // Whether they are set is for `pulumi up` to say; these commands know the names alone.
+    secretNames: [...new Set([...secretNames, ...secretNamesOf(definition)])],
+  });
+  if (problems) throw new Refusal(report(problems, source));
+  return platform;
+}
+
+/** Where the Pulumi CLI keeps the stacks' settings, by Pulumi.yaml. */
+export function configFolder(): string {
+  const project = parse(readFileSync(join(PROJECT_DIRECTORY, "Pulumi.yaml"), "utf8")) as { stackConfigDir?: string };
+  return resolve(PROJECT_DIRECTORY, project.stackConfigDir ?? ".");
+}
+
+export const ownConfigFile = (stack: string): string =>
+  join(configFolder(), `Pulumi.${stack.slice(stack.lastIndexOf("/") + 1)}.yaml`);
+
 /** A definition is plain data, so that loading it runs nothing of the program. */
-function loadDefinition(name: string): PlatformDefinition {
+export function loadDefinition(name: string): PlatformDefinition {
   const path = join(PROJECT_DIRECTORY, "stacks", `${name}.ts`);
   if (!/^[a-z0-9-]+$/.test(name) || !existsSync(path)) {
     throw new Refusal(
