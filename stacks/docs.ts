@@ -7,6 +7,7 @@ import { edgePicture } from "../model/edge-picture";
 import { NOTICES } from "../model/notice";
 import { picture } from "../model/picture";
 import { PROBLEMS } from "../model/problem";
+import { type Scope, scopes } from "../model/scopes";
 import { NOTHING_UNBUILT } from "../model/unbuilt";
 import { platformOfStackFile } from "./stack-file";
 
@@ -17,15 +18,21 @@ import { platformOfStackFile } from "./stack-file";
 const ROOT = join(__dirname, "..");
 
 const generated: readonly { file: string; text: (old: string) => string }[] = [
-  { file: "README.md", text: (old) => withPicture(old, picture(platformOfStackFile("honeydue"))) },
+  {
+    file: "README.md",
+    text: (old) => withScopes(withPicture(old, picture(platformOfStackFile("honeydue"))), inOneLine),
+  },
   { file: "docs/cluster.md", text: (old) => withPicture(old, clusterPicture(platformOfStackFile("honeydue"))) },
   {
     file: "docs/edge.md",
     text: (old) =>
-      withPicture(
-        withPicture(old, edgePicture(platformOfStackFile("honeydue")), "proxied"),
-        edgePicture(platformOfStackFile("hangangjari", NOTHING_UNBUILT)),
-        "tunnel",
+      withScopes(
+        withPicture(
+          withPicture(old, edgePicture(platformOfStackFile("honeydue")), "proxied"),
+          edgePicture(platformOfStackFile("hangangjari", NOTHING_UNBUILT)),
+          "tunnel",
+        ),
+        asTable,
       ),
   },
   { file: "docs/errors.md", text: errors },
@@ -39,6 +46,24 @@ function withPicture(old: string, mermaid: string, name = ""): string {
     (_, begin: string, end: string) => `${begin}\n\`\`\`mermaid\n${mermaid}\`\`\`\n\n${end}`,
   );
 }
+
+/** What the API token of a stack must be allowed stands between `<!-- scopes:honeydue -->` and `<!-- /scopes -->`. */
+const withScopes = (old: string, written: (all: readonly Scope[]) => string): string =>
+  old.replace(
+    /(<!-- scopes:(\w+) -->)[\s\S]*?(<!-- \/scopes -->)/g,
+    (_, begin: string, stack: string, end: string) =>
+      `${begin}${written(scopes(platformOfStackFile(stack, NOTHING_UNBUILT)))}${end}`,
+  );
+
+const inOneLine = (all: readonly Scope[]): string => all.map(({ dashboard }) => dashboard).join("; ");
+
+const asTable = (all: readonly Scope[]): string =>
+  [
+    "\n\n| permission | in the API | needed for |",
+    "|---|---|---|",
+    ...all.map(({ dashboard, api, why }) => `| ${dashboard} | ${api} | ${why} |`),
+    "\n",
+  ].join("\n");
 
 function errors(): string {
   return [
