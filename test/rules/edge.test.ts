@@ -60,11 +60,18 @@ const hostScore = (pattern: string, host: string): number => {
   return pattern.startsWith("*.") && host.split(".").slice(1).join(".") === pattern.slice(2) ? 1 : 0;
 };
 
+interface Rule {
+  fits: boolean;
+  priority: number;
+  /** Nothing for what the file's own routers answer. */
+  to: { name: string; port: { number: number } } | undefined;
+}
+
 const DYNAMIC_ROUTERS = /Host\(`([^`]+)`\)/;
 
 /** As Traefik 3.7 decides: the greatest priority of all rules that match, by default the rule's length. */
 const byIngress = (manifests: readonly Manifest[], platform: Platform, from: End, url: URL): string | undefined => {
-  const rules = ofKind<IngressSpec>(manifests, "Ingress").flatMap(({ metadata, spec }) =>
+  const rules: Rule[] = ofKind<IngressSpec>(manifests, "Ingress").flatMap(({ metadata, spec }) =>
     spec.rules.flatMap(({ host, http }) =>
       http.paths.map(({ path, pathType, backend: { service } }) => {
         const own = path.replace(/\/$/, "");
@@ -78,7 +85,7 @@ const byIngress = (manifests: readonly Manifest[], platform: Platform, from: End
           priority: Number(
             metadata.annotations?.["traefik.ingress.kubernetes.io/router.priority"] ?? String(text.length),
           ),
-          to: service as { name: string; port: { number: number } } | undefined,
+          to: service,
         };
       }),
     ),

@@ -111,7 +111,7 @@ export class TraefikChart extends Chart {
     template: k8s.PodTemplateSpec,
   ): void {
     const selector = selectorOf(name);
-    const pods = k8s.KubeDeployment.manifest({
+    const deployment = k8s.KubeDeployment.manifest({
       metadata,
       spec: {
         replicas: platform.ingress.replicas,
@@ -130,9 +130,9 @@ export class TraefikChart extends Chart {
           },
         },
       },
-    });
+    }) as ApiObjectProps;
     // A plain object: the class would drop what is newer than its types.
-    new ApiObject(this, `${name}-pods`, pods as ApiObjectProps);
+    new ApiObject(this, `${name}-pods`, deployment);
     new k8s.KubeService(this, `${name}-service`, {
       metadata,
       spec: {
