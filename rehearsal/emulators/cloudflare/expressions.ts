@@ -111,32 +111,32 @@ function missingEntitlement(parsed: readonly Word[], phase: string, plan: Plan):
 const pointedAt = (expression: string, at: number, length: number, problem: string): string =>
   `Filter parsing error (1:${at + 1}):\n${expression}\n${" ".repeat(at)}${"^".repeat(length)} ${problem}`;
 
-const WORD = /\s+|[A-Za-z_][A-Za-z0-9_.]*|\d[\w.:/]*|&&|\|\||\^\^|[=!<>]=|[<>~!(){}[\],*$.]/y;
+/** What a word may look like, in the order in which it is tried. */
+const FORMS: readonly (readonly [RegExp, Word["kind"] | "space"])[] = [
+  [/\s+/y, "space"],
+  [/"(?:[^"\\]|\\.)*"|r(#*)".*?"\1/sy, "text"],
+  [/[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:\/\d+)?|\d[\d.xA-Fa-f]*(?:\/\d+)?/y, "text"],
+  [/[A-Za-z_][A-Za-z0-9_.]*/y, "name"],
+  [/&&|\|\||\^\^|[=!<>]=|[<>~!(){}[\],*$]/y, "sign"],
+];
 
 function words(expression: string): Word[] | { at: number; problem: string } {
   const found: Word[] = [];
   for (let at = 0; at < expression.length;) {
-    if (expression[at] === '"') {
-      const end = endOfText(expression, at);
-      if (end === undefined) return { at, problem: "missing ending quote" };
-      found.push({ text: expression.slice(at, end), at, kind: "text" });
-      at = end;
-      continue;
-    }
-    WORD.lastIndex = at;
-    const text = WORD.exec(expression)?.[0];
-    if (text === undefined) return { at, problem: "unrecognised input" };
-    const kind = /^[A-Za-z_]/.test(text) ? "name" : /^\d/.test(text) ? "text" : "sign";
-    if (text.trim() !== "") found.push({ text, at, kind });
-    at += text.length;
+    const word = wordAt(expression, at);
+    if (word === undefined)
+      return { at, problem: expression[at] === '"' ? "missing ending quote" : "unrecognised input" };
+    if (word.kind !== "space") found.push({ ...word, at, kind: word.kind });
+    at += word.text.length;
   }
   return found;
 }
 
-function endOfText(expression: string, from: number): number | undefined {
-  for (let at = from + 1; at < expression.length; at++) {
-    if (expression[at] === "\\") at++;
-    else if (expression[at] === '"') return at + 1;
+function wordAt(expression: string, at: number) {
+  for (const [form, kind] of FORMS) {
+    form.lastIndex = at;
+    const text = form.exec(expression)?.[0];
+    if (text !== undefined) return { text, kind };
   }
   return undefined;
 }

@@ -113,6 +113,8 @@ describe("expressions", () => {
     'concat("https://a.example", http.request.uri.path)',
     'any(http.request.headers["x-b"][*] eq "1") && ip.src in {203.0.113.0/24 2001:db8::/32}',
     'http.request.uri.path contains "a \\"quoted\\" (bracket"',
+    "ip.src in {fe80::/10 ::1 198.51.100.7} or ip.src in {10.0.0.1..10.0.0.9}",
+    'http.user_agent matches r#"a "quoted" (bot"# or http.host matches r"^a"',
     'cf.threat_score ge 10 and http.request.method ne "GET"',
     'ip.src.country in {"DE" "AT"} and http.user_agent matches "bot.*"',
   ])("%s is taken", (expression) => {
