@@ -6,7 +6,11 @@ export interface ServerView {
   status: string;
   server_type: { name: string; prices: { location: string; price_monthly: { net: string } }[] };
   location: { name: string };
-  public_net: { ipv4: { ip: string } | null; firewalls: { id: number; status: string }[] };
+  public_net: {
+    ipv4: { ip: string } | null;
+    ipv6?: { ip: string } | null;
+    firewalls: { id: number; status: string }[];
+  };
 }
 
 export interface FirewallView {
@@ -20,6 +24,29 @@ export interface DnsRecordView {
   type: string;
   content: string;
   proxied: boolean;
+}
+
+export interface TunnelView {
+  id: string;
+  name: string;
+  /** Rules in their order; the last one has no host name. */
+  rules: { hostname?: string; path?: string; service: string; originRequest?: { access?: { required?: boolean } } }[];
+}
+
+export interface RedirectView {
+  expression: string;
+  enabled: boolean;
+  action_parameters?: { from_value?: { status_code?: number } };
+}
+
+export interface AccessApplicationView {
+  domain: string;
+  policies: unknown[];
+}
+
+export interface PagesProjectView {
+  name: string;
+  domains: string[];
 }
 
 export interface PrimaryIpView {

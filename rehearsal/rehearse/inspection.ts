@@ -13,7 +13,15 @@ import {
   type V1Service,
   type V1StatefulSet,
 } from "@kubernetes/client-node";
-import type { DnsRecordView, FirewallView, ServerView } from "./cloud-client";
+import type {
+  AccessApplicationView,
+  DnsRecordView,
+  FirewallView,
+  PagesProjectView,
+  RedirectView,
+  ServerView,
+  TunnelView,
+} from "./cloud-client";
 
 /** Everything that a summary reads: what the two clouds hold, and what the API server holds. */
 export interface Inspection {
@@ -23,8 +31,19 @@ export interface Inspection {
   /** Value of the zone setting `ssl`: off, flexible, full, strict. */
   sslMode: string;
   cloudflareRanges: readonly string[];
+  /** What names may lead to beside nodes. */
+  edge: EdgeView;
   cluster: ClusterView;
 }
+
+export interface EdgeView {
+  tunnels: readonly TunnelView[];
+  redirects: readonly RedirectView[];
+  accessApplications: readonly AccessApplicationView[];
+  pagesProjects: readonly PagesProjectView[];
+}
+
+export const NO_EDGE: EdgeView = { tunnels: [], redirects: [], accessApplications: [], pagesProjects: [] };
 
 export interface ClusterView {
   nodes: readonly V1Node[];

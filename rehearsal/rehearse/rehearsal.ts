@@ -18,6 +18,7 @@ import {
   type PrimaryIpView,
   type ServerView,
 } from "./cloud-client";
+import { readEdge } from "./edge-view";
 import { Engine, type EngineEvent, type EngineRun, type Operation, type RunOptions } from "./engine";
 import { countPods, isNodeReady, readCluster } from "./inspection";
 import { routes } from "./routes";
@@ -292,7 +293,9 @@ export class Rehearsal {
       cloudflare.get<{ result: { ipv4_cidrs: string[]; ipv6_cidrs: string[] } }>("/ips"),
       this.kubeconfig().then(readCluster),
     ]);
+    const edge = await readEdge(cloudflare, this.#options.stack.cloudflare, records.result);
     const found = routes({
+      edge,
       servers: servers.servers,
       firewalls: firewalls.firewalls,
       dnsRecords: records.result,
