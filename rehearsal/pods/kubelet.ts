@@ -221,7 +221,7 @@ class PlayedPod {
   /** Waits until every object that the pod refers to is there. Undefined when the pod ends before that. */
   async #prepare(): Promise<Map<string, Record<string, string>> | undefined> {
     const { signal } = this.#ending;
-    for (let told = ""; !signal.aborted;) {
+    for (let last = "", told = ""; !signal.aborted;) {
       try {
         await this.#volumes.refresh();
         const environments = new Map<string, Record<string, string>>();
@@ -230,8 +230,9 @@ class PlayedPod {
         return environments;
       } catch (error) {
         const { message } = error as Error;
-        if (message !== told) this.#say(`waits: ${message}`);
-        told = message;
+        // Once is nothing: the Node authorizer hears of a new pod a moment later than its kubelet.
+        if (message === last && message !== told) this.#say(`waits: ${(told = message)}`);
+        last = message;
         await delay(TRY_AGAIN_MILLISECONDS, undefined, { signal }).catch(() => undefined);
       }
     }

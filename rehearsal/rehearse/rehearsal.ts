@@ -3,12 +3,17 @@ import { copyFileSync, cpSync, mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { type BaseTreeProgress, type BootedMachines, buildK3s, createBootedMachines } from "../boot";
 import { type CloudflareEmulator, startCloudflareEmulator } from "../emulators/cloudflare";
+import { type FrontDoor, openFrontDoor } from "../emulators/cloudflare/door";
 import { type HetznerEmulator, type MachineHost, startHetznerEmulator } from "../emulators/hetzner";
 import { type S3Emulator, startS3Emulator } from "../emulators/s3";
 import { createMachines, type MachineEvent, type Machines } from "../machines";
+import { podPlayer } from "../pods";
 import { engineEnvironment, installPlugins, PLUGIN_NAMES, realPlugins } from "../plugins";
 import type { Tool, ToolName } from "../toolchain";
 import { cacheRoot } from "../toolchain/cache";
+import { EDGE_ADDRESS, PUBLIC_PREFIX } from "../wire/addresses";
+import { isInPrivateNetwork } from "../wire/private-network";
+import { Wire } from "../wire/wire";
 import {
   CloudClient,
   type DnsRecordView,
@@ -22,6 +27,7 @@ import { readEdge } from "./edge-view";
 import { Engine, type EngineEvent, type EngineRun, type Operation, type RunOptions } from "./engine";
 import { countPods, isNodeReady, readCluster } from "./inspection";
 import { routes } from "./routes";
+import { answeredRoute, type Visit, type VisitOptions, visitThrough } from "./requests";
 import { type RehearsalStack, writeStackConfig } from "./stack";
 import { type ApiCalls, changedNothing, countResources, type RunSummary, type Summary } from "./summary";
 
@@ -47,7 +53,15 @@ export interface RehearsalOptions {
   projectDirectory: string;
   /** Folder of this rehearsal: state, logs, plug-ins. It must exist; the caller removes it. */
   directory: string;
-  /** First three parts of the loopback addresses of the emulated servers. Default 127.20.0: servers get .11, .12, .13. */
+  /**
+   * The real Traefik, and with it true addresses, Hetzner's firewall and a front door of Cloudflare's. Only in a private network (../wire):
+   * there is no other place with these addresses. Default: Traefik's pods are simulated as all others.
+   */
+  traefik?: Tool;
+  /**
+   * First three parts of the loopback addresses of the emulated servers. Default 127.20.0: servers get .11, .12, .13. With the real
+   * Traefik always 203.0.113.
+   */
   loopbackPrefix?: string;
   /** Folder with executables of real plugins, used instead of the stand-ins. Those in the person's own plugin cache are found without it. */
   plugins?: string;
@@ -91,6 +105,9 @@ export class Rehearsal {
   /** Undefined where the platform keeps no snapshots. */
   readonly s3: S3Emulator | undefined;
   readonly machines: Machines;
+  /** What visitors meet, where Traefik is real. */
+  readonly door: FrontDoor | undefined;
+  readonly #wire: Wire | undefined;
   /** The machines again, where servers really boot. */
   readonly booted: BootedMachines | undefined;
   readonly engine: Engine;
@@ -110,6 +127,8 @@ export class Rehearsal {
     s3: S3Emulator | undefined;
     machines: Machines;
     booted: BootedMachines | undefined;
+    wire: Wire | undefined;
+    door: FrontDoor | undefined;
     engine: Engine;
     deadMachines: Set<string>;
     tokens: CloudTokens;
@@ -121,6 +140,8 @@ export class Rehearsal {
     this.s3 = parts.s3;
     this.machines = parts.machines;
     this.booted = parts.booted;
+    this.#wire = parts.wire;
+    this.door = parts.door;
     this.engine = parts.engine;
     this.deadMachines = parts.deadMachines;
     this.#tokens = parts.tokens;
@@ -128,7 +149,10 @@ export class Rehearsal {
   }
 
   static async open(options: RehearsalOptions): Promise<Rehearsal> {
-    const { stack, tools, directory, projectDirectory, loopbackPrefix = "127.20.0", plugins } = options;
+    const { stack, tools, directory, projectDirectory, traefik, plugins } = options;
+    const { loopbackPrefix = "127.20.0" } = traefik ? { loopbackPrefix: PUBLIC_PREFIX } : options;
+    if (traefik && !isInPrivateNetwork())
+      throw new Error("the real Traefik runs in a private network only: see rehearsal/wire/private-network.ts");
     const { onMachineEvent, onPower = () => undefined, delays = {}, boot = false, onBootProgress } = options;
     const deadMachines = new Set<string>();
     const folder = (name: string): string => {
@@ -141,6 +165,9 @@ export class Rehearsal {
       cloudflare: randomBytes(20).toString("hex"),
     };
     const started: { close(): Promise<void> }[] = [];
+    const wire = traefik && new Wire(() => hetzner.project);
+    let hetzner: HetznerEmulator;
+    if (wire) started.push(wire);
     try {
       const machineOptions = {
         tools,
@@ -150,9 +177,10 @@ export class Rehearsal {
       const booted = boot
         ? await createBootedMachines({ ...machineOptions, ...(onBootProgress ? { onProgress: onBootProgress } : {}) })
         : undefined;
-      const machines = booted ?? createMachines({ ...machineOptions, delays });
+      const pods = wire && podPlayer(wire, traefik.path);
+      const machines = booted ?? createMachines({ ...machineOptions, pods, delays });
       started.push(machines);
-      const hetzner = await startHetznerEmulator({
+      hetzner = await startHetznerEmulator({
         token: tokens.hetzner,
         publicIpv4Pool: { first: `${loopbackPrefix}.11`, last: `${loopbackPrefix}.254` },
         machineHost: powered(machines, deadMachines, onPower),
@@ -167,6 +195,15 @@ export class Rehearsal {
         publicRanges: [`${loopbackPrefix}.0/24`],
       });
       started.push(cloudflare);
+      const door =
+        wire &&
+        (await openFrontDoor(cloudflare, {
+          host: EDGE_ADDRESS,
+          httpPort: 80,
+          httpsPort: 443,
+          from: wire.fromCloudflare,
+        }));
+      if (door) started.push(door);
       const s3 = stack.snapshots && (await startS3Emulator(snapshotService(stack.snapshots)));
       if (s3) started.push(s3);
       const k3s = booted && booted.publish("k3s", await buildK3s(folder("k3s")));
@@ -218,7 +255,11 @@ export class Rehearsal {
         "hcloud:token": tokens.hetzner,
         "cloudflare:apiToken": tokens.cloudflare,
       });
-      const standIns = namesOfStandIns(Object.keys(real), s3 !== undefined, boot);
+      const standIns = namesOfStandIns(Object.keys(real), {
+        snapshots: s3 !== undefined,
+        boot,
+        traefik: traefik !== undefined,
+      });
       return new Rehearsal({
         options,
         hetzner,
@@ -226,6 +267,8 @@ export class Rehearsal {
         s3,
         machines,
         booted,
+        wire,
+        door,
         engine,
         deadMachines,
         tokens,
@@ -266,6 +309,13 @@ export class Rehearsal {
     return this.#options.directory;
   }
 
+  /** Public addresses of the servers. */
+  get nodeAddresses(): readonly string[] {
+    return [...this.hetzner.project.primaryIps.values()]
+      .filter(({ type, assigneeId }) => type === "ipv4" && assigneeId !== null)
+      .map(({ ip }) => ip);
+  }
+
   get stack(): RehearsalStack {
     return this.#options.stack;
   }
@@ -275,6 +325,12 @@ export class Rehearsal {
     return cloud === "hetzner"
       ? new CloudClient(`${this.hetzner.url}/v1`, this.#tokens.hetzner)
       : new CloudClient(this.cloudflare.baseUrl, this.#tokens.cloudflare);
+  }
+
+  /** A request as a visitor's, through the front door: real TLS, the real Traefik, the service's stand-in. */
+  visit(url: string, options: VisitOptions = {}): Promise<Visit> {
+    if (!this.door) throw new Error("there is nothing to visit: the rehearsal runs without the real Traefik");
+    return visitThrough(this.door, url, options);
   }
 
   /** Looks at both clouds and the cluster, and judges every hop of every route. */
@@ -303,6 +359,7 @@ export class Rehearsal {
       cloudflareRanges: [...ranges.result.ipv4_cidrs, ...ranges.result.ipv6_cidrs],
       cluster,
     });
+    const walked = this.door ? await Promise.all(found.map((route) => answeredRoute(this.door!, route))) : found;
     const pods = countPods(cluster);
     const nodes = cluster.nodes.map((node) => ({ name: node.metadata?.name ?? "", ready: isNodeReady(node) }));
     const [first, second] = this.#runs;
@@ -320,12 +377,12 @@ export class Rehearsal {
         problems.length === 0 &&
         nodes.every(({ ready }) => ready) &&
         pods.running === pods.wanted &&
-        found.length > 0 &&
-        found.every(({ ok }) => ok),
+        walked.length > 0 &&
+        walked.every(({ ok }) => ok),
       resources: first?.resources ?? countResources({ changes: {} }),
       nodes,
       pods,
-      routes: found,
+      routes: walked,
       costPerMonth: monthlyCost(servers.servers, primaryIps.primary_ips, pricing),
       apiCalls,
       seconds: { setup: seconds.setup, up: this.#upSeconds, total: seconds.total },
@@ -343,7 +400,14 @@ export class Rehearsal {
   }
 
   async close(): Promise<void> {
-    await closeAll([this.machines, this.hetzner, this.cloudflare, ...(this.s3 ? [this.s3] : [])]);
+    await closeAll([
+      ...(this.#wire ? [this.#wire] : []),
+      this.machines,
+      this.hetzner,
+      this.cloudflare,
+      ...(this.door ? [this.door] : []),
+      ...(this.s3 ? [this.s3] : []),
+    ]);
   }
 
   #apiCalls(): ApiCalls {
@@ -352,14 +416,17 @@ export class Rehearsal {
 }
 
 /** Named in the output: what is not the real thing in a rehearsal. */
-function namesOfStandIns(realPluginNames: readonly string[], hasSnapshots: boolean, boot: boolean): string[] {
+function namesOfStandIns(
+  realPluginNames: readonly string[],
+  { snapshots, boot, traefik }: { snapshots: boolean; boot: boolean; traefik: boolean },
+): string[] {
   const plugins = PLUGIN_NAMES.filter((name) => !realPluginNames.includes(name)).map((name) =>
     name.replace(/^pulumi-(resource|language)-/, ""),
   );
   return [
     "Hetzner Cloud API (emulated)",
     "Cloudflare API (emulated)",
-    ...(hasSnapshots ? ["S3 of the etcd snapshots (emulated)"] : []),
+    ...(snapshots ? ["S3 of the etcd snapshots (emulated)"] : []),
     ...(plugins.length > 0 ? [`Pulumi plugins ${plugins.join(", ")} (stand-ins)`] : []),
     ...(boot
       ? [
@@ -367,7 +434,14 @@ function namesOfStandIns(realPluginNames: readonly string[], hasSnapshots: boole
           "k3s (stand-in; what it starts is real)",
         ]
       : ["servers (their user-data is applied, no machine runs)", "k3s (its part is played; what it starts is real)"]),
-    "pods (simulated by kwok, no container runs)",
+    ...(traefik
+      ? [
+          "Cloudflare's edge (emulated front door)",
+          "services (answering stand-ins at the pods' addresses; Traefik itself is real)",
+          "all other pods (simulated by kwok, no container runs)",
+          "NetworkPolicies (nobody enforces them here)",
+        ]
+      : ["pods (simulated by kwok, no container runs)"]),
   ];
 }
 

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { commandPath, findCommand } from "../boot/requirements";
 import { CLOUDFLARE_ADDRESSES, OPERATOR_ADDRESS, PUBLIC_PREFIX, ROUTER_ADDRESS, STRANGER_ADDRESS } from "./addresses";
 
@@ -35,7 +36,8 @@ const unshareArguments = (): string[] => [
 ];
 
 /**
- * Every address that a request meets exists in here, and nothing can leave: the servers' public ones, Cloudflare's, a stranger's. The table
+ * Every address that a request meets exists in here, and nothing can leave: the servers' public ones, Cloudflare's, a stranger's. The rehearsal's
+ * own processes come from 127.0.0.1, as on loopback: etcd believes a peer only where its certificate has the peer's address. The table
  * of local addresses is asked late, so that a server's own network can have its public address for the ports of its pods.
  */
 const SETUP = `
@@ -43,6 +45,7 @@ echo 1 > /proc/sys/net/ipv4/ip_forward
 for name in all default; do echo 0 > /proc/sys/net/ipv4/conf/$name/rp_filter; done
 ip link set lo up
 ip address add ${PUBLIC_PREFIX}.1/24 dev lo
+ip route replace table local local ${PUBLIC_PREFIX}.0/24 dev lo proto kernel scope host src 127.0.0.1
 for address in ${[ROUTER_ADDRESS, STRANGER_ADDRESS, OPERATOR_ADDRESS, ...CLOUDFLARE_ADDRESSES].join(" ")}; do ip address add $address/32 dev lo; done
 ip rule add pref 100 lookup local
 ip rule del pref 0
@@ -50,6 +53,12 @@ exec "$@"
 `;
 
 export const isInPrivateNetwork = (environment: NodeJS.ProcessEnv = process.env): boolean => environment[MARK] === "1";
+
+/** What a person writes before a command that is to run in this process's private network. */
+export function enterCommand(): string {
+  const isOwnUserNamespace = readFileSync("/proc/self/uid_map", "utf8").trim().split(/\s+/)[2] === "1";
+  return `nsenter --target ${process.pid} ${isOwnUserNamespace ? "--user --preserve-credentials " : ""}--net --`;
+}
 
 /** Throws with every reason why it would not work here; nothing is changed by asking. */
 export function checkCanIsolate(): void {
@@ -82,9 +91,11 @@ mount -t tmpfs tmpfs /mnt`;
  */
 export async function runInPrivateNetwork(): Promise<number> {
   const [, script = "", ...args] = process.argv;
+  const self = [process.execPath, ...process.execArgv, script, ...args];
   const child = spawn(
-    "unshare",
-    [...unshareArguments(), "sh", "-euc", SETUP, "sh", process.execPath, ...process.execArgv, script, ...args],
+    "setpriv",
+    // Whatever ends this process, the one in there takes its cluster down.
+    ["--pdeathsig", "TERM", "unshare", ...unshareArguments(), "sh", "-euc", SETUP, "sh", ...self],
     { stdio: "inherit", env: { ...process.env, PATH: commandPath(), [MARK]: "1" } },
   );
   const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
