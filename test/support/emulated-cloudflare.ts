@@ -23,6 +23,12 @@ export interface Made {
   readonly ignoreChanges: readonly string[];
 }
 
+export interface Run {
+  readonly made: readonly Made[];
+  /** `update honeydue-api-a`, sorted; nothing for what stays. */
+  readonly steps: readonly string[];
+}
+
 export interface EmulatedCloudflareOptions {
   readonly zone: string;
   readonly plan?: "free" | "pro" | "business" | "enterprise";
@@ -71,7 +77,13 @@ export class EmulatedCloudflare {
 
   /** Runs a program; each resource is made as soon as what it needs is known. */
   async up(build: () => pulumi.Resource): Promise<readonly Made[]> {
+    return (await this.upAgain(build, [])).made;
+  }
+
+  /** After an earlier run: each resource is kept, updated or replaced as its provider says; what is not registered any more is deleted. */
+  async upAgain(build: () => pulumi.Resource, before: readonly Made[]): Promise<Run> {
     const made: Omit<Made, "ignoreChanges">[] = [];
+    const steps: string[] = [];
     await pulumi.runtime.setMocks(
       {
         call: ({ token }) => {
@@ -79,13 +91,13 @@ export class EmulatedCloudflare {
         },
         newResource: async ({ type, name, inputs }) => {
           const given = fromWire(inputs) as PropertyMap;
-          const provider = this.#providers[type.split(":")[0]!];
-          if (provider === undefined) return { id: "", state: toPlain(given) as Record<string, unknown> };
-          const call = callOf(type, name);
-          const checked = await this.#checked({ type, name }, given, {});
-          const { id, state } = await provider.create({ ...call, inputs: checked, timeoutSeconds: 0, preview: false });
-          made.push({ type, name, id, inputs: checked, state });
-          return { id, state: toPlain(state) as Record<string, unknown> };
+          if (this.#providers[type.split(":")[0]!] === undefined)
+            return { id: "", state: toPlain(given) as Record<string, unknown> };
+          const old = before.find((one) => one.type === type && one.name === name);
+          const { step, ...now } = await this.#brought({ type, name }, given, old);
+          if (step !== "same") steps.push(`${step} ${name}`);
+          made.push({ type, name, ...now });
+          return { id: now.id, state: toPlain(now.state) as Record<string, unknown> };
         },
       },
       "trivet",
@@ -94,7 +106,33 @@ export class EmulatedCloudflare {
     );
     const ignored = watchOptions();
     await settled(build());
-    return made.map((one) => ({ ...one, ignoreChanges: ignored.get(`${one.type}::${one.name}`) ?? [] }));
+    await pulumi.runtime.disconnect(); // components tell their outputs last
+    const gone = before.filter(({ type, name }) => !made.some((one) => one.type === type && one.name === name));
+    await this.destroy(gone);
+    return {
+      made: made.map((one) => ({ ...one, ignoreChanges: ignored.get(`${one.type}::${one.name}`) ?? [] })),
+      steps: [...steps, ...gone.map(({ name }) => `delete ${name}`)].sort(),
+    };
+  }
+
+  async #brought(
+    { type, name }: Pick<Made, "type" | "name">,
+    given: PropertyMap,
+    old: Made | undefined,
+  ): Promise<Pick<Made, "id" | "inputs" | "state"> & { step: "same" | "create" | "update" | "replace" }> {
+    const provider = this.#providers[type.split(":")[0]!]!;
+    const call = { ...callOf(type, name), timeoutSeconds: 0, preview: false };
+    const inputs = await this.#checked({ type, name }, given, old?.inputs ?? {});
+    if (old === undefined) return { step: "create", inputs, ...(await provider.create({ ...call, inputs })) };
+    const { id, state: olds, inputs: oldInputs } = old;
+    const changed = { ...call, id, olds, news: inputs, oldInputs, ignoreChanges: [] };
+    const { changes, replaces = [] } = await provider.diff(changed);
+    if (changes === "none") return { step: "same", id, inputs, state: olds };
+    if (replaces.length > 0) {
+      await this.destroy([old]);
+      return { step: "replace", inputs, ...(await provider.create({ ...call, inputs })) };
+    }
+    return { step: "update", id, inputs, state: (await provider.update(changed)).state };
   }
 
   /** What a second `up` with the same inputs would change, without and with a refresh before it. */

@@ -6,7 +6,7 @@ import { report, resolve } from "../../../model/resolve";
 import { NOTHING_UNBUILT } from "../../../model/unbuilt";
 import honeydue from "../../../stacks/honeydue";
 import { tunnelled, tunnelledSettings } from "../../rules/platforms.fixture";
-import { EmulatedCloudflare, type Made } from "../../support/emulated-cloudflare";
+import { EmulatedCloudflare, type Made, type Run } from "../../support/emulated-cloudflare";
 import { valueOf } from "../../support/mocks";
 import { HONEYDUE_SECRETS, honeydueConfig } from "../../support/platform";
 
@@ -58,13 +58,14 @@ describe("the edge at an emulated Cloudflare", () => {
   let edge: Edge;
   afterEach(() => cloudflare.close());
 
-  async function up(definition: Definition, settings: Settings): Promise<readonly Made[]> {
-    cloudflare = await EmulatedCloudflare.start({ zone: definition.domain });
+  /** @param before what an earlier run has made @default none: a new zone */
+  async function up(definition: Definition, settings: Settings, before?: readonly Made[]): Promise<Run> {
+    if (before === undefined) cloudflare = await EmulatedCloudflare.start({ zone: definition.domain });
     const { platform, problems } = resolve(definition, settings, NOTHING_UNBUILT);
     if (problems) throw new Error(report(problems, "the fixture"));
     const zone = { ...platform.edge.zone, id: cloudflare.zoneId, accountId: cloudflare.accountId };
     const here = { ...platform, edge: { ...platform.edge, zone } as Platform["edge"] };
-    return cloudflare.up(() => {
+    return cloudflare.upAgain(() => {
       edge = new Edge(platform.name, {
         platform: here,
         addresses: ADDRESSES,
@@ -78,7 +79,7 @@ describe("the edge at an emulated Cloudflare", () => {
       });
       edge.leadNames([]);
       return edge;
-    });
+    }, before ?? []);
   }
   const left = async (): Promise<string[]> =>
     Object.entries(await cloudflare.inventory())
@@ -86,14 +87,14 @@ describe("the edge at an emulated Cloudflare", () => {
       .map(([kind]) => kind);
 
   test("takes honeyDue as it is, and a second up and a refresh find nothing to do", async () => {
-    const made = await up(honeydue, honeydueSettings);
+    const { made } = await up(honeydue, honeydueSettings);
     expect(await cloudflare.unrest(made)).toEqual([]);
     await cloudflare.destroy(made);
     expect(await left()).toEqual([]);
   });
 
   test("takes everything that a zone can have, and stays still", async () => {
-    const made = await up(everything, honeydueSettings);
+    const { made } = await up(everything, honeydueSettings);
     expect((await cloudflare.unrest(made)).filter((one) => !isCnameAfterRefresh(one))).toEqual([]);
     const records = cloudflare.emulator.state.zones[0]!.dnsRecords.map(
       ({ name, type, content, proxied }) => `${name} ${type} ${content} ${proxied ? "proxied" : "grey"}`,
@@ -116,7 +117,7 @@ describe("the edge at an emulated Cloudflare", () => {
   });
 
   test("takes a platform behind a tunnel, whose connectors can run with the token, and stays still", async () => {
-    const made = await up(tunnelled, tunnelledSettings);
+    const { made } = await up(tunnelled, tunnelledSettings);
     expect((await cloudflare.unrest(made)).filter((one) => !isCnameAfterRefresh(one))).toEqual([]);
     const [account] = cloudflare.emulator.state.accounts;
     const find = (name: string) => account!.tunnels.find((tunnel) => tunnel.name === name)!;
@@ -136,5 +137,48 @@ describe("the edge at an emulated Cloudflare", () => {
     });
     await cloudflare.destroy(made);
     expect(await left()).toEqual([]);
+  });
+
+  const changed = (settings: Settings, values: Record<string, unknown>): Settings => ({
+    ...settings,
+    values: { ...settings.values, ...values },
+  });
+
+  test("bypasses Cloudflare and comes back without replacing a record of honeyDue's", async () => {
+    const normal = await up(honeydue, honeydueSettings);
+    const direct = await up(honeydue, changed(honeydueSettings, { emergency: "direct" }), normal.made);
+    expect(direct.steps).toEqual(
+      ["admin", "apex", "api", "app"].flatMap((host) =>
+        ["a", "b", "c"].map((node) => `update honeydue-${host}-${node}`),
+      ),
+    );
+    const back = await up(honeydue, honeydueSettings, direct.made);
+    expect(back.steps).toEqual(direct.steps);
+  });
+
+  test("bypasses a tunnel and comes back without a name that is ever without a record", async () => {
+    const normal = await up(tunnelled, tunnelledSettings);
+    const direct = await up(tunnelled, changed(tunnelledSettings, { emergency: "direct" }), normal.made);
+    const users = ["any", "api", "feed"].map((host) => `update tunnelled-${host}`);
+    expect(direct.steps.filter((step) => step.startsWith("update tunnelled-") && !step.endsWith("-config"))).toEqual(
+      users,
+    );
+    expect(direct.steps.filter((step) => !step.startsWith("update"))).toEqual(
+      ["a", "b", "c"].map((node) => `create tunnelled-direct-${node}`),
+    );
+    const back = await up(tunnelled, tunnelledSettings, direct.made);
+    expect(back.steps.filter((step) => !step.startsWith("update"))).toEqual(
+      ["a", "b", "c"].map((node) => `delete tunnelled-direct-${node}`),
+    );
+  });
+
+  test("gives a tunnel another secret in place when its revision is raised", async () => {
+    const before = await up(tunnelled, tunnelledSettings);
+    const [id, token] = [cloudflare.emulator.state.accounts[0]!.tunnels.map((one) => one.id), edge.tunnelTokens.users!];
+    const was = await valueOf(token);
+    const { steps } = await up(tunnelled, changed(tunnelledSettings, { tunnelRevisions: { users: 2 } }), before.made);
+    expect(steps).toEqual(["replace tunnelled-tunnel-secret", "update tunnelled-tunnel"]);
+    expect(cloudflare.emulator.state.accounts[0]!.tunnels.map((one) => one.id)).toEqual(id);
+    expect(await valueOf(edge.tunnelTokens.users!)).not.toBe(was);
   });
 });
