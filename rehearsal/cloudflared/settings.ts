@@ -3,7 +3,10 @@ import { Command, CommanderError, Option } from "commander";
 import { CLOUDFLARED_VERSION } from "./version";
 
 /** What the arguments and variables of one process say. */
-export interface Settings {
+export type Settings = ConnectorSettings | AccessTcpSettings;
+
+export interface ConnectorSettings {
+  readonly command: "tunnel run";
   readonly token: string;
   readonly edge: { host: string; port: number };
   readonly metrics: { host: string; port: number };
@@ -14,6 +17,15 @@ export interface Settings {
   readonly accessCerts: string | undefined;
 }
 
+export interface AccessTcpSettings {
+  readonly command: "access tcp";
+  readonly hostname: string;
+  readonly listen: { host: string; port: number };
+  readonly serviceToken: { clientId: string; clientSecret: string } | undefined;
+  /** `REHEARSAL_EDGE_HTTPS` and `REHEARSAL_EDGE_AUTHORITY` (a file). */
+  readonly edge: { https: string; authorityPem: string };
+}
+
 /** Called wrongly, or told too little; the message is whole. */
 export class SettingsError extends Error {}
 
@@ -22,17 +34,23 @@ interface TunnelOptions {
   gracePeriod: string;
   edge?: string;
 }
+interface AccessOptions {
+  hostname?: string;
+  url?: string;
+  serviceTokenId?: string;
+  serviceTokenSecret?: string;
+}
 interface RunOptions {
   token?: string;
   tokenFile?: string;
 }
 
 /**
- * Reads `cloudflared tunnel [options] run [options]`: the options of a connector that is run by a token, each on the command where cloudflared has
- * it, with its variable. Others are refused, as cloudflared refuses what it does not know; a stand-in that let them pass would prove nothing.
+ * Reads `cloudflared tunnel [options] run [options]` and `cloudflared access tcp [options]`: the options of a connector that is run by a token, and
+ * of an operator's way to what it guards, each on the command where cloudflared has it, with its variable. Others are refused, as cloudflared refuses what it does not know; a stand-in that let them pass would prove nothing.
  */
 export function readSettings(argv: readonly string[], environment: NodeJS.ProcessEnv): Settings {
-  let read: (TunnelOptions & RunOptions) | undefined;
+  let read: (() => Settings) | undefined;
   const said: string[] = [];
   const quiet = (command: Command) =>
     command
@@ -55,7 +73,15 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
     .option("--token <token>", "", environment["TUNNEL_TOKEN"])
     .option("--token-file <path>", "", environment["TUNNEL_TOKEN_FILE"])
     .action((options: RunOptions) => {
-      read = { ...tunnel.opts<TunnelOptions>(), ...options };
+      read = () => connectorSettings(tunnel.opts<TunnelOptions>(), options, environment);
+    });
+  quiet(quiet(program.command("access")).command("tcp"))
+    .option("--hostname <name>", "", environment["TUNNEL_SERVICE_HOSTNAME"])
+    .option("--url <address>", "", environment["TUNNEL_SERVICE_URL"])
+    .option("--service-token-id <id>", "", environment["TUNNEL_SERVICE_TOKEN_ID"])
+    .option("--service-token-secret <secret>", "", environment["TUNNEL_SERVICE_TOKEN_SECRET"])
+    .action((options: AccessOptions) => {
+      read = () => accessSettings(options, environment);
     });
   try {
     program.parse(argv, { from: "user" });
@@ -63,30 +89,63 @@ export function readSettings(argv: readonly string[], environment: NodeJS.Proces
     if (error instanceof CommanderError) throw new SettingsError(said.join("").trim() || error.message);
     throw error;
   }
-  if (read === undefined) throw new SettingsError("Use `cloudflared tunnel run`: the stand-in has no other command.");
-  if (!read.edge)
+  if (read === undefined)
     throw new SettingsError(
-      "TUNNEL_EDGE is not set. This is a rehearsal's stand-in for cloudflared: it speaks to an emulated edge only, whose address goes there.",
+      "Use `cloudflared tunnel run` or `cloudflared access tcp`: the stand-in has no other command.",
     );
+  return read();
+}
+
+function connectorSettings(
+  { metrics, gracePeriod, edge }: TunnelOptions,
+  run: RunOptions,
+  environment: NodeJS.ProcessEnv,
+): ConnectorSettings {
+  if (!edge) throw new SettingsError(`TUNNEL_EDGE is not set. ${ONLY_EMULATED}`);
   return {
-    token: tokenOf(read),
-    edge: address("--edge", read.edge),
-    metrics: address("--metrics", read.metrics),
-    graceSeconds: durationSeconds(read.gracePeriod),
+    command: "tunnel run",
+    token: tokenOf(run),
+    edge: address("--edge", edge),
+    metrics: address("--metrics", metrics),
+    graceSeconds: durationSeconds(gracePeriod),
     servicesFile: environment["REHEARSAL_SERVICES"] || undefined,
     accessCerts: environment["REHEARSAL_ACCESS_CERTS"] || undefined,
   };
 }
+
+function accessSettings(
+  { hostname, url, serviceTokenId: clientId, serviceTokenSecret: clientSecret }: AccessOptions,
+  environment: NodeJS.ProcessEnv,
+): AccessTcpSettings {
+  const { REHEARSAL_EDGE_HTTPS: https, REHEARSAL_EDGE_AUTHORITY: authority } = environment;
+  if (!https || !authority)
+    throw new SettingsError(`REHEARSAL_EDGE_HTTPS and REHEARSAL_EDGE_AUTHORITY are not both set. ${ONLY_EMULATED}`);
+  if (!hostname) throw new SettingsError("--hostname: the name of the Access application is missing");
+  if (!url) throw new SettingsError("--url: where to listen is missing, such as 127.0.0.1:16443");
+  return {
+    command: "access tcp",
+    hostname: hostname.replace(/^https?:\/\//, ""),
+    listen: address("--url", url.replace(/^tcp:\/\//, "")),
+    serviceToken: clientId && clientSecret ? { clientId, clientSecret } : undefined,
+    edge: { https, authorityPem: fileText(authority, "the edge's authority") },
+  };
+}
+
+const ONLY_EMULATED = "This is a rehearsal's stand-in for cloudflared: it speaks to an emulated edge only.";
 
 /** `--token` wins over `--token-file`, as in cloudflared. */
 function tokenOf({ token, tokenFile }: RunOptions): string {
   if (token) return token;
   if (!tokenFile)
     throw new SettingsError('"cloudflared tunnel run" requires the ID or name of the tunnel to run, or a token. Set TUNNEL_TOKEN_FILE.'); // prettier-ignore
+  return fileText(tokenFile, "token file").trim();
+}
+
+function fileText(path: string, what: string): string {
   try {
-    return readFileSync(tokenFile, "utf8").trim();
+    return readFileSync(path, "utf8");
   } catch (error) {
-    throw new SettingsError(`Failed to read token file: ${(error as Error).message}`);
+    throw new SettingsError(`Failed to read ${what}: ${(error as Error).message}`);
   }
 }
 

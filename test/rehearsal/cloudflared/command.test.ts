@@ -18,6 +18,7 @@ const EDGE = { TUNNEL_EDGE: "127.65.0.100:7844" };
 describe("arguments and variables", () => {
   test("are those of a connector that is run by a token", () => {
     expect(readSettings(CHART, { ...EDGE, TUNNEL_TOKEN: "t", REHEARSAL_SERVICES: "/services.json" })).toEqual({
+      command: "tunnel run",
       token: "t",
       edge: { host: "127.65.0.100", port: 7844 },
       metrics: { host: "0.0.0.0", port: 2000 },
@@ -43,6 +44,7 @@ describe("arguments and variables", () => {
       /unknown option '--metrics'/,
     ],
     ["another command", ["tunnel", "list"], EDGE, /list/],
+    ["an access listener without an edge", ["access", "tcp", "--hostname", "k8s.x"], {}, /REHEARSAL_EDGE_HTTPS/],
     ["no edge", CHART, { TUNNEL_TOKEN: "t" }, /TUNNEL_EDGE is not set/],
     ["no token", CHART, EDGE, /TUNNEL_TOKEN_FILE/],
     [

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { exportJWK, generateKeyPair, jwtVerify, SignJWT, type CryptoKey, type JWK } from "jose";
 import ipaddr from "ipaddr.js";
-import { type AccessApplication, type AccessPolicy, serviceTokenOf } from "../access";
+import type { AccessApplication, AccessPolicy } from "../access";
 import type { Account, CloudflareState } from "../state";
 import type { Answer, Arrival, Visit } from "./visit";
 

@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { Agent, type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders, request } from "node:http";
-import { type ClientHttp2Session, connect as connectHttp2, constants } from "node:http2";
+import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import type { Duplex, Readable } from "node:stream";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { isNativeError } from "node:util/types";
 import type { KeyPair } from "./edge-authority";
 import { EdgeError, type EdgeErrorKind } from "./edge-error";
+import { BrokenStream, exchangeHttp2 } from "./http2-exchange";
 import type { Answer } from "./visit";
 
 /** How the edge speaks to the origin of one visit. */
@@ -81,7 +82,7 @@ export class Origins {
     for (const address of addresses) {
       try {
         const session = await this.#session(address, port, tls);
-        return await exchangeHttp2(session, message, this.#options.limits);
+        return await this.#exchangeHttp2(session, message);
       } catch (error) {
         if (!(error instanceof ConnectError)) throw error;
         failure = error;
@@ -93,6 +94,20 @@ export class Origins {
   close(): void {
     for (const agent of this.#agents.values()) agent.destroy();
     for (const session of this.#sessions.values()) void session.then((one) => one.destroy()).catch(() => undefined);
+  }
+
+  async #exchangeHttp2(session: ClientHttp2Session, message: OriginMessage): Promise<Answer> {
+    const { method, path, hasBody } = message;
+    const { host, connection: _connection, "transfer-encoding": _encoding, ...headers } = message.headers;
+    const scheme = session.encrypted ? "https" : "http";
+    const asked = { ...headers, ":method": method, ":path": path, ":authority": String(host), ":scheme": scheme };
+    try {
+      const stream = session.request(asked, { endStream: !hasBody });
+      return await exchangeHttp2(stream, message, this.#options.limits.answerMilliseconds);
+    } catch (error) {
+      if (error instanceof BrokenStream) throw new EdgeError("badAnswer", `the origin broke off: ${error.message}`);
+      throw error;
+    }
   }
 
   #session(address: string, port: number, tls: TlsDemand | undefined): Promise<ClientHttp2Session> {
@@ -254,6 +269,19 @@ class OriginAgent extends Agent {
   }
 }
 
+/** One request on a connection that stands already, and is used for nothing else. */
+export async function exchangeOn(
+  socket: Duplex,
+  message: OriginMessage,
+  limits = ORIGIN_LIMITS,
+): Promise<OriginAnswer> {
+  const agent = new OriginAgent();
+  agent.open = () => Promise.resolve(socket);
+  const answer = await exchange(agent, message, limits);
+  if (answer === "stale") throw new EdgeError("badAnswer", "the connection was closed");
+  return answer;
+}
+
 /** One request on one connection. "stale": a kept connection was closed by the origin before it took the request. */
 function exchange(
   agent: Agent,
@@ -263,8 +291,13 @@ function exchange(
   return new Promise((resolve, reject) => {
     const outgoing: ClientRequest = request({ agent, method, path, headers, setHost: false });
     let late: NodeJS.Timeout | undefined;
-    const fail = (error: Error) => {
+    let isAnswered = false;
+    const answered = () => {
+      isAnswered = true;
       clearTimeout(late);
+    };
+    const fail = (error: Error) => {
+      answered();
       body.unpipe(outgoing);
       if (error instanceof EdgeError) return reject(error);
       if (outgoing.reusedSocket && !hasBody && isClosed(error)) return resolve("stale");
@@ -277,6 +310,7 @@ function exchange(
       else outgoing.end();
     });
     outgoing.once("finish", () => {
+      if (isAnswered) return; // before the request was over, as it may be
       late = setTimeout(() => {
         const seconds = answerMilliseconds / 1000;
         reject(new EdgeError("answerTimeout", `the origin did not begin to answer within ${seconds} s`));
@@ -284,12 +318,12 @@ function exchange(
       }, answerMilliseconds);
     });
     outgoing.once("response", (message) => {
-      clearTimeout(late);
+      answered();
       outgoing.off("error", fail).on("error", () => undefined);
       resolve({ message });
     });
     outgoing.once("upgrade", (message, socket, head) => {
-      clearTimeout(late);
+      answered();
       resolve({ message, socket, head });
     });
   });
@@ -299,45 +333,3 @@ const isClosed = (error: Error): boolean => {
   const { code } = error as NodeJS.ErrnoException;
   return code === "ECONNRESET" || code === "EPIPE";
 };
-
-function exchangeHttp2(
-  session: ClientHttp2Session,
-  { method, path, headers, body, hasBody }: OriginMessage,
-  { answerMilliseconds }: typeof ORIGIN_LIMITS,
-): Promise<Answer> {
-  const { host, connection: _connection, "transfer-encoding": _encoding, ...rest } = headers;
-  return new Promise((resolve, reject) => {
-    const stream = session.request(
-      { ...rest, ":method": method, ":path": path, ":authority": String(host), ":scheme": session.encrypted ? "https" : "http" }, // prettier-ignore
-      { endStream: !hasBody },
-    );
-    const settle = () => {
-      clearTimeout(late);
-      stream
-        .off("error", fail)
-        .off("close", fail)
-        .on("error", () => undefined);
-    };
-    const fail = (error?: Error) => {
-      settle();
-      body.unpipe(stream);
-      reject(new EdgeError("badAnswer", `the origin broke off: ${error?.message ?? "the connection was closed"}`));
-    };
-    const late = setTimeout(() => {
-      settle();
-      stream.close(constants.NGHTTP2_CANCEL);
-      const seconds = answerMilliseconds / 1000;
-      reject(new EdgeError("answerTimeout", `the origin did not begin to answer within ${seconds} s`));
-    }, answerMilliseconds);
-    stream.once("error", fail).once("close", fail);
-    if (hasBody) body.pipe(stream);
-    let trailers: NodeJS.Dict<string> = {};
-    stream.once("trailers", (given) => (trailers = given as NodeJS.Dict<string>));
-    stream.once("response", (given, flags) => {
-      settle();
-      const { ":status": status = 502, ...answered } = given;
-      const isWhole = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
-      resolve({ status, headers: answered, body: isWhole ? "" : stream, trailers: () => trailers });
-    });
-  });
-}

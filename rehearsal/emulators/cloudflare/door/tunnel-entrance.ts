@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
+import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { type CloudflareState, timestamp } from "../state";
 import type { Tunnel } from "../tunnels";
 import { type FromConnector, hearConnector, sayToConnector, UPGRADE_HEADER } from "./control-messages";
 import { EdgeError } from "./edge-error";
+import { BrokenStream, exchangeHttp2 } from "./http2-exchange";
 import type { Answer } from "./visit";
 
 /** How often the state is looked at for what the API has changed: a new configuration, a connection that was cleaned up, a deleted tunnel. */
@@ -33,6 +34,8 @@ export interface TunnelRequest {
   readonly hasBody: boolean;
   readonly websocket: boolean;
 }
+
+export type TunnelAnswer = Answer & { readonly stream: ClientHttp2Stream };
 
 /** Where connectors arrive (port 7844 at Cloudflare), and through which requests leave for them. */
 export class TunnelEntrance {
@@ -101,58 +104,21 @@ export class TunnelEntrance {
     }
   }
 
-  #ask(
-    { session }: Connection,
-    { method, path, host, headers, body, hasBody, websocket }: TunnelRequest,
-  ): Promise<(Answer & { stream: ClientHttp2Stream }) | "not taken"> {
-    const { host: _host, connection: _connection, upgrade: _upgrade, ...rest } = headers;
-    return new Promise((resolve, reject) => {
-      if (session.closed || session.destroyed) return resolve("not taken");
-      const stream = session.request(
-        {
-          ...rest,
-          ...(websocket && { [UPGRADE_HEADER]: "websocket" }),
-          ":method": method,
-          ":path": path,
-          ":authority": host,
-          ":scheme": "https",
-        },
-        { endStream: !hasBody && !websocket },
-      );
-      const fail = (error?: Error) => {
-        clearTimeout(late);
-        body.unpipe(stream);
-        // A body that has begun to flow cannot be sent again.
-        if (!hasBody && stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) return resolve("not taken");
-        reject(
-          new EdgeError("badGateway", `the connector broke off: ${error?.message ?? "the connection was closed"}`),
-        );
-      };
-      const late = setTimeout(() => {
-        stream
-          .off("error", fail)
-          .off("close", fail)
-          .on("error", () => undefined);
-        stream.close(constants.NGHTTP2_CANCEL);
-        const seconds = this.#answerMilliseconds / 1000;
-        reject(
-          new EdgeError("answerTimeout", `the service behind the tunnel did not begin to answer within ${seconds} s`),
-        );
-      }, this.#answerMilliseconds);
-      stream.once("error", fail).once("close", fail);
-      if (hasBody) body.pipe(stream);
-      let trailers: NodeJS.Dict<string> = {};
-      stream.once("trailers", (given) => (trailers = given as NodeJS.Dict<string>));
-      stream.once("response", (given) => {
-        clearTimeout(late);
-        stream
-          .off("error", fail)
-          .off("close", fail)
-          .on("error", () => undefined);
-        const { ":status": status = 502, ...answered } = given;
-        resolve({ status, headers: answered, body: stream, stream, trailers: () => trailers });
-      });
-    });
+  async #ask({ session }: Connection, asked: TunnelRequest): Promise<TunnelAnswer | "not taken"> {
+    if (session.closed || session.destroyed) return "not taken";
+    const { method, path, host, hasBody, websocket } = asked;
+    const { host: _host, connection: _connection, upgrade: _upgrade, ...headers } = asked.headers;
+    const between = websocket ? { [UPGRADE_HEADER]: "websocket" } : {};
+    const target = { ":method": method, ":path": path, ":authority": host, ":scheme": "https" };
+    try {
+      const stream = session.request({ ...headers, ...between, ...target }, { endStream: !hasBody && !websocket });
+      return await exchangeHttp2(stream, asked, this.#answerMilliseconds);
+    } catch (error) {
+      if (!(error instanceof BrokenStream)) throw error;
+      // A body that has begun to flow cannot be sent again.
+      if (error.isRefused && !hasBody) return "not taken";
+      throw new EdgeError("badGateway", `the connector broke off: ${error.message}`);
+    }
   }
 
   #arrive(socket: Socket): void {

@@ -369,6 +369,20 @@ describe("failing origins", () => {
     expect(await world.visit("http://api.honeydue.example/")).toMatchObject({ status: 524, text: "error code: 524" });
   });
 
+  test("an answer that begins before the request is over may take its time", async () => {
+    const { server } = await world.origin(NODES[0], 80);
+    server.removeAllListeners("request");
+    server.on("request", (incoming, response) => {
+      response.write("early ");
+      incoming.resume().once("end", () => setTimeout(() => response.end("late"), 1000));
+    });
+    const body = Buffer.alloc(5_000_000);
+    expect(await world.visit("http://api.honeydue.example/", { method: "POST", body })).toMatchObject({
+      status: 200,
+      text: "early late",
+    });
+  });
+
   test("a connection that breaks before the answer: 520", async () => {
     await world.origin(NODES[0], 80, (incoming) => void incoming.socket.destroy());
     expect(await world.visit("http://api.honeydue.example/")).toMatchObject({ status: 520, text: "error code: 520" });
