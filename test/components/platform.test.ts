@@ -36,6 +36,9 @@ const build = (options?: RegisteredOptions): Promise<Registered[]> =>
     options,
   );
 
+/** Some four hundred resources, several times; 2 s on a machine that does nothing else. */
+jest.setTimeout(60_000);
+
 /** Every string in a value that no secret wraps. */
 function clearTexts(value: unknown): string[] {
   if (isSecret(value)) return [];
@@ -85,6 +88,12 @@ describe("the whole honeyDue platform", () => {
     for (const { inputs } of ofType(all, "cloudflare:index/dnsRecord:DnsRecord")) {
       expect(inputs["comment"]).toBe(`trivet ${hex}`);
     }
+  });
+
+  test("has no hook for a delete: with one the engine would refuse a plain `pulumi destroy`, which runs no program", () => {
+    const hooks = all.flatMap(({ options }) => [...options.hooks.beforeDelete, ...options.hooks.afterDelete]);
+    expect(hooks).toEqual([]);
+    expect(all.flatMap(({ options }) => options.hooks.onError).length).toBeGreaterThan(0);
   });
 
   test("puts each part's resources under its component, and keeps arguments out of the state", () => {

@@ -25,7 +25,9 @@ export interface RegisteredOptionsOf {
   readonly importId: string;
   /** Undefined: none. */
   readonly replacementTrigger: unknown;
-  readonly hooks: Readonly<Record<"beforeUpdate" | "afterCreate" | "onError", readonly string[]>>;
+  readonly hooks: Readonly<
+    Record<"beforeUpdate" | "afterCreate" | "beforeDelete" | "afterDelete" | "onError", readonly string[]>
+  >;
 }
 
 export interface RegisteredOptions {
@@ -142,6 +144,8 @@ function watchRequests(): ReadonlyMap<string, RegisteredOptionsOf> {
         hooks: {
           beforeUpdate: hooks?.getBeforeUpdateList() ?? [],
           afterCreate: hooks?.getAfterCreateList() ?? [],
+          beforeDelete: hooks?.getBeforeDeleteList() ?? [],
+          afterDelete: hooks?.getAfterDeleteList() ?? [],
           onError: hooks?.getOnErrorList() ?? [],
         },
       });

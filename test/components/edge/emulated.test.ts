@@ -4,6 +4,7 @@ import { Edge } from "../../../components/edge/edge";
 import type { Platform } from "../../../model/platform";
 import { report, resolve } from "../../../model/resolve";
 import { NOTHING_UNBUILT } from "../../../model/unbuilt";
+import { NEW_ZONE_SETTINGS } from "../../../model/zone-defaults";
 import honeydue from "../../../stacks/honeydue";
 import { tunnelled, tunnelledSettings } from "../../rules/platforms.fixture";
 import { EmulatedCloudflare, type Made, type Run } from "../../support/emulated-cloudflare";
@@ -59,7 +60,12 @@ describe("the edge at an emulated Cloudflare", () => {
   afterEach(() => cloudflare.close());
 
   /** @param before what an earlier run has made @default none: a new zone */
-  async function up(definition: Definition, settings: Settings, before?: readonly Made[]): Promise<Run> {
+  async function up(
+    definition: Definition,
+    settings: Settings,
+    before?: readonly Made[],
+    handedBack = false,
+  ): Promise<Run> {
     if (before === undefined) cloudflare = await EmulatedCloudflare.start({ zone: definition.domain });
     const { platform, problems } = resolve(definition, settings, NOTHING_UNBUILT);
     if (problems) throw new Error(report(problems, "the fixture"));
@@ -75,7 +81,7 @@ describe("the edge at an emulated Cloudflare", () => {
         revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
         removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
         cloudflare: { get: async () => undefined, send: async () => undefined },
-        handedBack: false,
+        handedBack,
       });
       edge.leadNames([]);
       return edge;
@@ -170,6 +176,23 @@ describe("the edge at an emulated Cloudflare", () => {
     expect(back.steps.filter((step) => !step.startsWith("update"))).toEqual(
       ["a", "b", "c"].map((node) => `delete tunnelled-direct-${node}`),
     );
+  });
+
+  test("hands a zone back with what a new zone has, and changes nothing else", async () => {
+    const before = await up(honeydue, honeydueSettings);
+    const { made, steps } = await up(honeydue, honeydueSettings, before.made, true);
+    expect(steps).toEqual([
+      "update honeydue-always-use-https",
+      "update honeydue-min-tls-version",
+      "update honeydue-origin-pulls-settings",
+      "update honeydue-security-header",
+      "update honeydue-ssl",
+    ]);
+    await cloudflare.destroy(made);
+    const { settings, originPulls } = cloudflare.emulator.state.zones[0]!;
+    const now = Object.fromEntries(Object.keys(NEW_ZONE_SETTINGS).map((id) => [id, settings[id]?.value]));
+    expect(now).toEqual(NEW_ZONE_SETTINGS);
+    expect(originPulls.enabled).toBe(false);
   });
 
   test("gives a tunnel another secret in place when its revision is raised", async () => {
