@@ -34,6 +34,10 @@ program
     [],
   )
   .option("--boot", "servers really boot, a Debian user land each (as root on Linux; builds it once, about a minute)")
+  .option(
+    "--traefik",
+    "requests through the real Traefik and Hetzner's firewall, in a private network (Linux; builds Traefik once, about 8 minutes)",
+  )
   .option("--down", "take down the rehearsal that runs on this machine, or what a killed one left")
   .action(async (options: rehearsal.RehearseOptions & drills.DrillOptions) => {
     if (options.drill.length > 0) {

@@ -5,7 +5,10 @@ import { Listr, ListrLogger, ProcessOutput } from "listr2";
 import { checkCanBoot } from "../boot";
 import { cleanUpFolder } from "../drills/clean-up";
 import { isSameProcess } from "../processes/identity";
-import { ensureTools } from "../toolchain";
+import { ensureTools, type Tool } from "../toolchain";
+import { progressPrinter } from "../toolchain/command";
+import { EDGE_ADDRESS, STRANGER_ADDRESS } from "../wire/addresses";
+import { checkCanIsolate, enterCommand, isInPrivateNetwork, runInPrivateNetwork } from "../wire/private-network";
 import type { EngineEvent, EngineRun } from "./engine";
 import { checkLoopback } from "./loopback";
 import { Rehearsal, REHEARSAL_TOOLS, type RehearsalTools } from "./rehearsal";
@@ -22,6 +25,7 @@ export interface RehearseOptions {
   plugins?: string;
   loopback: string;
   boot?: boolean;
+  traefik?: boolean;
   down?: boolean;
 }
 
@@ -37,6 +41,7 @@ const SETTLE_MILLISECONDS = 30_000;
 
 interface Context {
   tools: RehearsalTools;
+  traefik: Tool | undefined;
   rehearsal: Rehearsal;
   summary: Summary;
 }
@@ -56,7 +61,11 @@ export async function rehearse(options: RehearseOptions): Promise<number> {
   let folder: RunFolder;
   try {
     stack = readStack(PROJECT_DIRECTORY, options.stack);
-    await checkLoopback(options.loopback);
+    if (options.traefik && options.boot)
+      throw new Error("--traefik and --boot do not go together yet: booted servers have a network of their own");
+    if (options.traefik && !isInPrivateNetwork()) return await rehearseInPrivateNetwork();
+    // A private network has every address to itself.
+    if (!options.traefik) await checkLoopback(options.loopback);
     if (options.boot) await checkCanBoot();
     folder = await RunFolder.claim(parent, options.stack, cleanUpFolder);
   } catch (error) {
@@ -82,11 +91,11 @@ export async function rehearse(options: RehearseOptions): Promise<number> {
   const context: Partial<Context> = {};
   try {
     await bringUp({ options, stack, folder, context: context as Context, signal: interrupt.signal });
-    const { summary, rehearsal } = context as Context;
+    const { summary } = context as Context;
     process.stdout.write(renderSummary(summary));
     if (options.json) writeFileSync(options.json, `${JSON.stringify(summary, null, 2)}\n`);
     if (!options.once && process.stdout.isTTY && !interrupt.signal.aborted) {
-      process.stdout.write(await howToUse(rehearsal, folder, (context as Context).tools.kubectl.path));
+      process.stdout.write(await howToUse(context as Context, folder));
       await new Promise((done) => interrupt.signal.addEventListener("abort", done, { once: true }));
       return EXIT.well;
     }
@@ -101,6 +110,26 @@ export async function rehearse(options: RehearseOptions): Promise<number> {
     await context.rehearsal?.close();
     folder.release();
   }
+}
+
+/** What comes from the internet is fetched before: nothing leaves a private network. */
+async function rehearseInPrivateNetwork(): Promise<number> {
+  checkCanIsolate();
+  const interrupt = new AbortController();
+  const stop = (): void => interrupt.abort();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, stop);
+  try {
+    await ensureTools([...REHEARSAL_TOOLS, "traefik"], {
+      signal: interrupt.signal,
+      onProgress: progressPrinter(process.stderr),
+    });
+  } catch (error) {
+    if (interrupt.signal.aborted) return EXIT.interrupted;
+    throw error;
+  } finally {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(signal, stop);
+  }
+  return await runInPrivateNetwork();
 }
 
 interface BringUp {
@@ -120,7 +149,8 @@ async function bringUp({ options, stack, folder, context, signal }: BringUp): Pr
       {
         title: "Toolchain",
         task: async (ctx, task) => {
-          ctx.tools = await ensureTools(REHEARSAL_TOOLS, {
+          const wanted = options.traefik ? [...REHEARSAL_TOOLS, "traefik" as const] : REHEARSAL_TOOLS;
+          const tools = await ensureTools(wanted, {
             signal,
             onProgress: ({ tool, phase, detail, elapsedSeconds, estimateSeconds }) => {
               const left = estimateSeconds
@@ -129,6 +159,8 @@ async function bringUp({ options, stack, folder, context, signal }: BringUp): Pr
               task.output = `${tool}: ${phase}${detail ? ` ${detail}` : ""}${left}`;
             },
           });
+          ctx.tools = tools;
+          ctx.traefik = options.traefik ? tools["traefik"] : undefined;
         },
       },
       {
@@ -143,6 +175,7 @@ async function bringUp({ options, stack, folder, context, signal }: BringUp): Pr
             loopbackPrefix: options.loopback,
             ...(options.plugins === undefined ? {} : { plugins: options.plugins }),
             boot: options.boot === true,
+            ...(ctx.traefik ? { traefik: ctx.traefik } : {}),
             onBootProgress: ({ phase, detail, elapsedSeconds, estimateSeconds }) => {
               const left = Math.max(0, Math.round(estimateSeconds - elapsedSeconds));
               task.output = `Debian user land of the servers: ${phase} ${detail}${left > 0 ? `, about ${left} s left` : ""}`;
@@ -232,14 +265,24 @@ function describe({ resOutputsEvent, diagnosticEvent }: EngineEvent): string | u
 
 const nameOf = (urn: string): string => urn.split("::").pop() ?? urn;
 
-async function howToUse(rehearsal: Rehearsal, folder: RunFolder, kubectl: string): Promise<string> {
+async function howToUse({ rehearsal, summary, tools }: Context, folder: RunFolder): Promise<string> {
+  const kubectl = tools.kubectl.path;
+  const host = summary.routes[0]?.host ?? "";
   const kubeconfig = folder.file("kubeconfig");
   writeFileSync(kubeconfig, await rehearsal.kubeconfig(), { mode: 0o600 });
+  const enter = rehearsal.door ? `${enterCommand()} ` : "";
+  if (rehearsal.door) writeFileSync(folder.file("edge-authority.pem"), rehearsal.door.authorityPem);
   return [
     "It stays up until Ctrl-C. From another terminal:",
-    `  ${kubectl} --kubeconfig ${kubeconfig} get pods --all-namespaces`,
-    `  curl ${rehearsal.hetzner.url}/_emulator/state      what the emulated Hetzner holds; /_emulator/journal: all calls`,
-    `  curl ${rehearsal.cloudflare.url}/_emulator/state   the same for Cloudflare`,
+    ...(rehearsal.door
+      ? [
+          `  ${enter}curl --cacert ${folder.file("edge-authority.pem")} --connect-to ::${EDGE_ADDRESS}: https://${host}/      as a visitor`,
+          `  ${enter}curl --interface ${STRANGER_ADDRESS} --insecure --connect-to ::${rehearsal.nodeAddresses[0]}: https://${host}/      straight to a server, which refuses it`,
+        ]
+      : []),
+    `  ${enter}${kubectl} --kubeconfig ${kubeconfig} get pods --all-namespaces`,
+    `  ${enter}curl ${rehearsal.hetzner.url}/_emulator/state      what the emulated Hetzner holds; /_emulator/journal: all calls`,
+    `  ${enter}curl ${rehearsal.cloudflare.url}/_emulator/state   the same for Cloudflare`,
     "",
   ].join("\n");
 }
