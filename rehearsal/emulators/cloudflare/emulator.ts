@@ -13,6 +13,7 @@ import { pagesRoutes } from "./pages";
 import type { Permission } from "./permissions";
 import { RateLimit, throttled } from "./rate-limit";
 import { rulesetRoutes } from "./rulesets";
+import { serviceTokenRoutes } from "./service-tokens";
 import { type CloudflareState, cloudflareState, type Inventory } from "./state";
 import { checkToken, tokenOf, tokenRoutes } from "./tokens";
 import { tunnelRoutes } from "./tunnels";
@@ -94,6 +95,7 @@ async function api4(app: FastifyInstance, context: Context, rateLimit: RateLimit
     originCertificateRoutes,
     originPullRoutes,
     accessRoutes,
+    serviceTokenRoutes,
     pagesRoutes,
     edgeRoutes,
     tokenRoutes,

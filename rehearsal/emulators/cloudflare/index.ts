@@ -1,4 +1,3 @@
-export { serviceTokenOf } from "./access";
 export type { CloudflareEmulator, CloudflareEmulatorOptions } from "./emulator";
 export { startCloudflareEmulator } from "./emulator";
 export { shownToOrigins } from "./origin-pulls";
@@ -6,4 +5,5 @@ export type { Permission, PermissionArea, PermissionGroup } from "./permissions"
 export { PERMISSION_GROUPS } from "./permissions";
 export type { CloudflareState, Plan } from "./state";
 export { cloudflareState } from "./state";
+export { serviceTokenOf } from "./service-tokens";
 export { connectTunnel } from "./tunnels";

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import type { AccessApplication, AccessPolicy, ServiceToken } from "./access";
+import type { AccessApplication, AccessPolicy } from "./access";
 import type { OriginPullCertificate } from "./client-certificates";
 import type { DnsRecord } from "./dns-records";
 import type { Dnssec } from "./dnssec";
@@ -9,6 +9,7 @@ import type { HostnamePull } from "./origin-pulls";
 import type { PagesProject } from "./pages";
 import { type Grant, type Permission, PERMISSION_AREAS } from "./permissions";
 import type { Ruleset } from "./rulesets";
+import type { ServiceToken } from "./service-tokens";
 import type { Tunnel } from "./tunnels";
 
 export const PLANS = ["free", "pro", "business", "enterprise"] as const;

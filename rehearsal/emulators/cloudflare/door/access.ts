@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { exportJWK, generateKeyPair, jwtVerify, SignJWT, type CryptoKey, type JWK } from "jose";
 import ipaddr from "ipaddr.js";
 import type { AccessApplication, AccessPolicy } from "../access";
+import { serviceTokenOf } from "../service-tokens";
 import type { Account, CloudflareState } from "../state";
 import type { Answer, Arrival, Visit } from "./visit";
 
@@ -23,38 +24,35 @@ const ALGORITHM = "RS256";
 const HANDOVER_SECONDS = 60;
 
 /**
- * Cloudflare Access at the edge, of one team: asks who a visitor is where an application stands before a host, judges by the application's
+ * Cloudflare Access at the edge, with the team of each account: asks who a visitor is where an application stands before a host, judges by the application's
  * policies, and signs the answer for the origin. The team's identity provider is emulated: its login page believes any address.
  */
 export class Access {
   readonly #state: CloudflareState;
   readonly #now: () => Date;
-  readonly #team: string;
-  #keys: Promise<{ id: string; sign: CryptoKey; verify: CryptoKey; shown: JWK }> | undefined;
+  readonly #keys = new Map<string, Promise<TeamKey>>();
 
-  constructor(state: CloudflareState, now: () => Date, team: string) {
+  constructor(state: CloudflareState, now: () => Date) {
     this.#state = state;
     this.#now = now;
-    this.#team = team;
-  }
-
-  get #issuer(): string {
-    return `https://${this.#team}${TEAM_SUFFIX}`;
   }
 
   /** The team's own host: its keys and the login page. Undefined: another host. */
   async teamHost(arrival: Arrival): Promise<Answer | undefined> {
     if (!arrival.host.endsWith(TEAM_SUFFIX)) return undefined;
-    const url = new URL(arrival.path, this.#issuer);
-    if (arrival.host !== new URL(this.#issuer).host) return plain(404, "There is no such team.");
+    const team = arrival.host.slice(0, -TEAM_SUFFIX.length);
+    if (!this.#state.accounts.some(({ accessTeam }) => accessTeam === team))
+      return plain(404, "There is no such team.");
+    const url = new URL(arrival.path, issuerOf(team));
     if (url.pathname === `${PATHS}/certs`) {
-      const { shown } = await this.#key();
+      const { shown } = await this.#key(team);
       return json({ keys: [shown] });
     }
     const [, host] = /^\/cdn-cgi\/access\/login\/([^/]+)$/.exec(url.pathname) ?? [];
     if (host === undefined) return plain(404, "Not found");
     const application = this.#applicationOf(host, url.searchParams.get("redirect_url") ?? "/");
-    if (application === undefined) return plain(400, "Unable to find your Access application!");
+    if (application === undefined || application.account.accessTeam !== team)
+      return plain(400, "Unable to find your Access application!");
     return arrival.method === "POST"
       ? this.#logIn(arrival, application, host, url)
       : page(`<form method="post"><label>E-mail <input name="email" type="email"></label><button>Log in to ${host}</button></form>`); // prettier-ignore
@@ -86,7 +84,7 @@ export class Access {
     const asksPeople = application.policies.some((policy) => policy.decision === "allow");
     if (!asksPeople || identity.email !== undefined || visit.headers["cf-access-client-id"] !== undefined)
       return { answer: plain(403, "Forbidden. You don't have permission to view this. Please contact your system administrator.") }; // prettier-ignore
-    const login = new URL(`${PATHS}/login/${visit.host}`, this.#issuer);
+    const login = new URL(`${PATHS}/login/${visit.host}`, issuerOf(teamOf(application)));
     login.searchParams.set("kid", application.app.aud);
     login.searchParams.set("redirect_url", visit.path);
     return { answer: redirect(login.href) };
@@ -130,12 +128,13 @@ export class Access {
     return email === undefined ? { address } : { address, email, token };
   }
 
-  async #emailOf(token: string, { app }: Guarded, notOlderThanSeconds?: number): Promise<string | undefined> {
-    const { verify } = await this.#key();
+  async #emailOf(token: string, guarded: Guarded, notOlderThanSeconds?: number): Promise<string | undefined> {
+    const team = teamOf(guarded);
+    const { verify } = await this.#key(team);
     try {
       const { payload } = await jwtVerify(token, verify, {
-        issuer: this.#issuer,
-        audience: app.aud,
+        issuer: issuerOf(team),
+        audience: guarded.app.aud,
         currentDate: this.#now(),
         ...(notOlderThanSeconds !== undefined && { maxTokenAge: notOlderThanSeconds }),
       });
@@ -145,16 +144,17 @@ export class Access {
     }
   }
 
-  async #sign({ app }: Guarded, { email, serviceToken }: Identity, forSeconds: number): Promise<string> {
-    const { id, sign } = await this.#key();
+  async #sign(guarded: Guarded, { email, serviceToken }: Identity, forSeconds: number): Promise<string> {
+    const team = teamOf(guarded);
+    const { id, sign } = await this.#key(team);
     const at = Math.floor(this.#now().getTime() / 1000);
     const subject = email === undefined ? "" : createHash("sha256").update(email).digest("hex").slice(0, 32);
     const claims =
       email === undefined ? { common_name: serviceToken?.clientId } : { email, identity_nonce: randomUUID() };
     return new SignJWT({ type: "app", ...claims })
       .setProtectedHeader({ alg: ALGORITHM, kid: id })
-      .setIssuer(this.#issuer)
-      .setAudience([app.aud])
+      .setIssuer(issuerOf(team))
+      .setAudience([guarded.app.aud])
       .setSubject(subject)
       .setIssuedAt(at)
       .setNotBefore(at)
@@ -162,13 +162,10 @@ export class Access {
       .sign(sign);
   }
 
-  #key() {
-    return (this.#keys ??= (async () => {
-      const { privateKey, publicKey } = await generateKeyPair(ALGORITHM);
-      const id = randomUUID();
-      const shown = { ...(await exportJWK(publicKey)), kid: id, alg: ALGORITHM, use: "sig" };
-      return { id, sign: privateKey, verify: publicKey, shown };
-    })());
+  #key(team: string): Promise<TeamKey> {
+    let key = this.#keys.get(team);
+    if (key === undefined) this.#keys.set(team, (key = newKey()));
+    return key;
   }
 
   /** The application that stands nearest before a host and path. */
@@ -192,11 +189,29 @@ export class Access {
   }
 }
 
+interface TeamKey {
+  readonly id: string;
+  readonly sign: CryptoKey;
+  readonly verify: CryptoKey;
+  readonly shown: JWK;
+}
+
+async function newKey(): Promise<TeamKey> {
+  const { privateKey, publicKey } = await generateKeyPair(ALGORITHM);
+  const id = randomUUID();
+  const shown = { ...(await exportJWK(publicKey)), kid: id, alg: ALGORITHM, use: "sig" };
+  return { id, sign: privateKey, verify: publicKey, shown };
+}
+
 interface Guarded {
   readonly account: Account;
   readonly app: AccessApplication;
   readonly policies: readonly AccessPolicy[];
 }
+
+const issuerOf = (team: string): string => `https://${team}${TEAM_SUFFIX}`;
+/** An account whose Access was never opened has no applications, so it has a team. */
+const teamOf = ({ account }: Guarded): string => account.accessTeam ?? "";
 
 const urisOf = ({ settings }: AccessApplication): string[] => {
   const destinations = (settings["destinations"] ?? []) as { type?: string; uri?: string }[];
