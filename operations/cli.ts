@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from "commander";
 import { version } from "../package.json";
+import type * as doctorCommand from "./commands/doctor";
 import type * as escrowCommand from "./commands/escrow";
 import type * as rebuildCommand from "./commands/rebuild";
 import type * as replaceCommand from "./commands/replace";
@@ -65,6 +66,15 @@ command("status", "nodes, etcd members, API servers, certificates, the last snap
   .action(async (options: StackOptions & { json?: boolean }) => {
     const { status } = require("./commands/status") as typeof statusCommand;
     process.exitCode = await status(await openToLook(options), terminal, options);
+  });
+
+command("doctor", "the edge as it is against the edge as it should be, a line a check; changes nothing")
+  .option("--offline", "only the definition and the settings: asks nobody")
+  .option("--json", "as JSON")
+  .action(async (options: doctorCommand.DoctorOptions) => {
+    const { doctor } = require("./commands/doctor") as typeof doctorCommand;
+    if (more.length > 0) throw new Refusal(`Nothing takes what stands after --: ${more.join(" ")}`, EXIT.usage);
+    process.exitCode = await doctor(options, terminal, caller);
   });
 
 command(

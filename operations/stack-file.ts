@@ -15,10 +15,10 @@ export interface StackFile {
 }
 
 /**
- * The stack that was named; else the one whose domain has the host. Never the one that `pulumi stack select` chose: only the Pulumi CLI
+ * The stack that was named; else the one whose domain has the host, if there is one. Never the one that `pulumi stack select` chose: only the Pulumi CLI
  * knows it.
  */
-export function openStackFile({ stack, configFile }: StackOptions, callerDirectory: string, host: string): StackFile {
+export function openStackFile({ stack, configFile }: StackOptions, callerDirectory: string, host = ""): StackFile {
   if (configFile !== undefined) {
     const file = resolve(callerDirectory, configFile);
     if (!existsSync(file)) throw new Refusal(`There is no file ${file} (--config-file).`, EXIT.usage);
@@ -68,5 +68,7 @@ function settingsIn(name: string, file: string) {
   return settingsFromStackFile(name, file, config);
 }
 
-const definitionOf = (name: string, file: string) =>
-  loadDefinition(String(settingsIn(name, file).values["platform"] ?? name));
+function definitionOf(name: string, file: string) {
+  const { platform } = settingsIn(name, file).values;
+  return loadDefinition(typeof platform === "string" ? platform : name);
+}

@@ -73,13 +73,23 @@ export class Stack {
     return (await this.pulumi.read(["config", "get", `${NAMESPACE}:${name}`])).replace(/\n$/, "");
   }
 
+  /** The whole configuration with secrets in plain text, for this process alone: never printed. */
+  async configuration(): Promise<Configuration> {
+    return JSON.parse(await this.pulumi.read(["config", "--json", "--show-secrets"])) as Configuration;
+  }
+
   /** With secrets in plain text, for this process alone: never printed. */
   async outputs(): Promise<Outputs> {
     return JSON.parse(await this.pulumi.read(["stack", "output", "--json", "--show-secrets"])) as Outputs;
   }
 
   async state(): Promise<StackState> {
-    return readState(JSON.parse(await this.pulumi.read(["stack", "export"])));
+    return readState(await this.exported());
+  }
+
+  /** The state as it is kept, secrets encrypted. */
+  async exported(): Promise<unknown> {
+    return JSON.parse(await this.pulumi.read(["stack", "export"]));
   }
 
   /** Without organisation and project: `acme/trivet/honeydue` is `honeydue`. */
@@ -112,6 +122,9 @@ export function settingsOf(config: unknown): { values: Record<string, unknown>; 
   }
   return { values, secretNames };
 }
+
+/** By full key. */
+export type Configuration = Readonly<Record<string, ConfigEntry>>;
 
 interface ConfigEntry {
   readonly value?: string;

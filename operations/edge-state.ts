@@ -1,0 +1,87 @@
+/** What `pulumi up` made at Cloudflare, as the state has it: with it an edge is compared, for what the settings ask for may not be there yet. */
+export interface EdgeState {
+  readonly records: readonly RecordState[];
+  readonly settings: readonly { readonly id: string; readonly value: unknown }[];
+  readonly rulesets: readonly { readonly phase: string; readonly rules: readonly unknown[] }[];
+  /** PEM, by what it is for. */
+  readonly certificates: readonly { readonly title: string; readonly pem: string }[];
+  /** What Cloudflare shows to the servers. */
+  readonly originPulls: { readonly certificateId: string | undefined; readonly enabled: boolean } | undefined;
+  readonly tunnels: readonly TunnelState[];
+  readonly applications: readonly { readonly id: string; readonly name: string }[];
+  readonly isSigned: boolean;
+}
+
+export interface RecordState {
+  readonly id: string;
+  readonly name: string;
+  readonly type: string;
+  readonly content: string;
+  readonly proxied: boolean;
+  readonly ttlSeconds: number;
+}
+
+export interface TunnelState {
+  readonly id: string;
+  readonly name: string;
+  /** With the catch-all, in order. */
+  readonly rules: readonly { readonly hostname?: string; readonly path?: string; readonly service: string }[];
+}
+
+interface Resource {
+  readonly type: string;
+  readonly id?: string;
+  readonly delete?: boolean;
+  readonly inputs?: Readonly<Record<string, unknown>>;
+  readonly outputs?: Readonly<Record<string, unknown>>;
+}
+
+/** Pure: from the parsed text of `pulumi stack export`. */
+export function readEdgeState(exported: unknown): EdgeState {
+  const { deployment } = exported as { deployment?: { resources?: readonly Resource[] } };
+  const living = (deployment?.resources ?? []).filter((resource) => resource.delete !== true);
+  /** What was asked for, over what the provider reported. */
+  const of = (type: string) =>
+    living
+      .filter((resource) => resource.type.startsWith("cloudflare:") && resource.type.endsWith(`:${type}`))
+      .map(({ id = "", inputs = {}, outputs = {} }) => ({ id, inputs, outputs, all: { ...outputs, ...inputs } }));
+  const [pulls] = of("AuthenticatedOriginPullsSettings");
+  const shown = of("AuthenticatedOriginPullsCertificate");
+  const configurations = of("ZeroTrustTunnelCloudflaredConfig");
+  return {
+    records: of("DnsRecord").map(({ id, all, outputs }) => ({
+      id,
+      name: text(all["name"]),
+      type: text(all["type"]),
+      // As the API writes it: a CAA record is asked for by its parts.
+      content: text(outputs["content"] ?? all["content"]),
+      proxied: all["proxied"] === true,
+      ttlSeconds: Number(all["ttl"] ?? 1),
+    })),
+    settings: of("ZoneSetting").map(({ all }) => ({ id: text(all["settingId"]), value: all["value"] })),
+    rulesets: of("Ruleset").map(({ all }) => ({
+      phase: text(all["phase"]),
+      rules: (all["rules"] ?? []) as readonly unknown[],
+    })),
+    certificates: [
+      ...of("OriginCaCertificate").map(({ outputs }) => ({
+        title: "the servers' certificate (Origin CA)",
+        pem: text(outputs["certificate"]),
+      })),
+      ...shown.map(({ all }) => ({
+        title: "Cloudflare's certificate for origin pulls",
+        pem: text(all["certificate"]),
+      })),
+    ].filter(({ pem }) => pem !== ""),
+    originPulls: pulls && { certificateId: shown[0]?.id, enabled: pulls.all["enabled"] === true },
+    tunnels: of("ZeroTrustTunnelCloudflared").map(({ id, all }) => {
+      const configuration = configurations.find(({ all: { tunnelId } }) => tunnelId === id);
+      const { ingresses = [] } = (configuration?.all["config"] ?? {}) as { ingresses?: TunnelState["rules"] };
+      return { id, name: text(all["name"]), rules: ingresses };
+    }),
+    applications: of("ZeroTrustAccessApplication").map(({ id, all }) => ({ id, name: text(all["name"]) })),
+    isSigned: of("ZoneDnssec").length > 0,
+  };
+}
+
+const text = (value: unknown): string => (typeof value === "string" ? value : "");
