@@ -16,7 +16,7 @@ const forwards: AccessTcp[] = [];
 
 /** An operators' tunnel to something on a node that speaks TCP, as the Kubernetes API is reached; it repeats what it hears, in capitals. */
 beforeEach(async () => {
-  world = await World.open({ team: "bees" });
+  world = await World.open();
   accepted = [];
   apiServer = createServer((socket) => {
     accepted.push(socket);

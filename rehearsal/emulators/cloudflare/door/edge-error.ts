@@ -5,6 +5,7 @@
 export const EDGE_ERRORS = {
   /** The host is in no zone here, or its record is not proxied: nothing of it is answered at the edge. */
   noSuchHost: { status: 409, number: 1001 },
+  forbidden: { status: 403, number: 403 },
   badRequest: { status: 400, number: 400 },
   originNameUnknown: { status: 530, number: 1016 },
   blocked: { status: 403, number: 1020 },

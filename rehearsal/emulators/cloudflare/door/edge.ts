@@ -21,8 +21,11 @@ export interface EdgeOptions {
   reach: (address: string, port: number) => { host: string; port: number };
   /** The clock by which certificates, tokens and kept answers grow old. Default: the machine's. */
   now: () => Date;
-  /** Of Cloudflare Access: the label before .cloudflareaccess.com. Default: trivet. */
-  team: string;
+  /**
+   * The zones' switch for gRPC, which the API does not have (dashboard, "Network"). Access does not judge gRPC at all once it is on
+   * (developers.cloudflare.com/network/grpc-connections, 2026). Default: off, as for a new zone.
+   */
+  grpc: boolean;
   /** PEM: whom "Full (strict)" trusts beside the Origin CA. Default: nobody. */
   publicAuthorities: readonly string[];
   /** How long an origin may take. Default: as long as Cloudflare waits. */
@@ -54,7 +57,7 @@ export class Edge {
     this.#origins = new Origins(options);
     this.#rateLimits = new RateLimits(options.now);
     this.#cache = new Cache(options.now);
-    this.#access = new Access(state, options.now, options.team);
+    this.#access = new Access(state, options.now);
     this.entrance = new TunnelEntrance(state, options.now, options.limits.answerMilliseconds);
     this.originPullAuthorityPem = authority.certificatePem;
     this.#sharedCertificate = shared;
@@ -65,7 +68,7 @@ export class Edge {
       from: given.from ?? (() => undefined),
       reach: given.reach ?? ((host, port) => ({ host, port })),
       now: given.now ?? (() => new Date()),
-      team: given.team ?? "trivet",
+      grpc: given.grpc ?? false,
       publicAuthorities: given.publicAuthorities ?? [],
       limits: given.limits ?? ORIGIN_LIMITS,
     };
@@ -125,6 +128,10 @@ export class Edge {
     const answer = secured(visit) ?? redirected(visit) ?? guarded(visit) ?? this.#rateLimits.check(visit);
     if (answer !== undefined) return { answer };
     checkBody(visit);
+    if (isGrpc(visit)) {
+      if (this.#options.grpc) return { visit };
+      throw new EdgeError("forbidden", "gRPC is switched off for the zone (dashboard, Network; option grpc of the front door)"); // prettier-ignore
+    }
     const passage = await this.#access.check(visit);
     if (passage === undefined) return { visit };
     if ("answer" in passage) return passage;

@@ -12,7 +12,7 @@ let now: Date;
 const connectors: Connector[] = [];
 beforeEach(async () => {
   now = new Date();
-  world = await World.open({ team: "bees", now: () => now });
+  world = await World.open({ now: () => now, grpc: true });
   await world.setting("ssl", "flexible");
   await world.record("admin", NODES[0]);
 });
@@ -225,6 +225,11 @@ describe("the connector checks again", () => {
     const cookie = await cookieOf("ada@honeydue.example");
     expect((await world.visit(ADMIN, { headers: { cookie } })).status).toBe(200);
     expect(await status(cookie.replace("CF_Authorization=", ""))).toBe(200);
+  });
+
+  test("gRPC, which Access does not judge, is stopped here", async () => {
+    const grpc = { method: "POST", headers: { "content-type": "application/grpc" }, body: "x" };
+    expect(await world.visit(ADMIN, grpc)).toMatchObject({ status: 403, reason: undefined });
   });
 
   test("around Access without a token: 403", async () => {

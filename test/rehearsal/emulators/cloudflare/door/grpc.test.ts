@@ -28,7 +28,7 @@ let world: World;
 let server: Server;
 let client: Client;
 beforeEach(async () => {
-  world = await World.open();
+  world = await World.open({ grpc: true });
   await world.setting("ssl", "strict");
   await world.record("api", NODES[0]);
   server = new Server();
@@ -92,4 +92,15 @@ test("an origin without HTTP/2 is no origin for gRPC", async () => {
     body: "x",
   });
   expect(answer.status).toBeGreaterThanOrEqual(520);
+});
+
+test("a zone whose switch for gRPC is off answers 403", async () => {
+  await world.close();
+  world = await World.open();
+  await world.record("api", NODES[0]);
+  const call = { method: "POST", headers: { "content-type": "application/grpc" }, body: "x" };
+  expect(await world.visit("https://api.honeydue.example/bees.Hive/Ask", call)).toMatchObject({
+    status: 403,
+    reason: expect.stringContaining("gRPC is switched off"),
+  });
 });

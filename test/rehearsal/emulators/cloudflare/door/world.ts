@@ -69,6 +69,7 @@ export class World {
   ): Promise<World> {
     const ports = new Map<string, number>();
     const api = await startApi({
+      accounts: [{ name: "Trivet", accessTeam: "bees" }],
       publicRanges: ["127.65.0.0/16"],
       zones,
       edgeDeploymentSeconds: 0,
