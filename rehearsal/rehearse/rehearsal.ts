@@ -163,6 +163,7 @@ export class Rehearsal {
     const tokens: CloudTokens = {
       hetzner: randomBytes(32).toString("hex"),
       cloudflare: randomBytes(20).toString("hex"),
+      cloudflareOwner: randomBytes(20).toString("hex"),
     };
     const started: { close(): Promise<void> }[] = [];
     const wire = traefik && new Wire(() => hetzner.project);
@@ -189,9 +190,19 @@ export class Rehearsal {
       });
       started.push(hetzner);
       const cloudflare = await startCloudflareEmulator({
-        accounts: [{ id: stack.cloudflare.accountId, name: stack.name }],
-        zones: [{ id: stack.cloudflare.zoneId, name: stack.cloudflare.zoneName }],
-        tokens: [{ value: tokens.cloudflare }],
+        accounts: [
+          { id: stack.cloudflare.accountId, name: stack.name, accessTeam: stack.cloudflare.accessTeam ?? null },
+        ],
+        zones: [{ id: stack.cloudflare.zoneId, name: stack.cloudflare.zoneName, plan: stack.cloudflare.plan }],
+        // The program's, as narrow as a real one ought to be; and that of whoever looks and meddles from outside.
+        tokens: [
+          {
+            value: tokens.cloudflare,
+            permissions: stack.cloudflare.permissions,
+            zones: [stack.cloudflare.zoneId],
+          },
+          { value: tokens.cloudflareOwner },
+        ],
         publicRanges: [`${loopbackPrefix}.0/24`],
       });
       started.push(cloudflare);
@@ -320,11 +331,11 @@ export class Rehearsal {
     return this.#options.stack;
   }
 
-  /** A client of one of the emulated clouds, with its token. */
+  /** A client of one of the emulated clouds that may do everything, as its owner on the dashboard. */
   client(cloud: "hetzner" | "cloudflare"): CloudClient {
     return cloud === "hetzner"
       ? new CloudClient(`${this.hetzner.url}/v1`, this.#tokens.hetzner)
-      : new CloudClient(this.cloudflare.baseUrl, this.#tokens.cloudflare);
+      : new CloudClient(this.cloudflare.baseUrl, this.#tokens.cloudflareOwner);
   }
 
   /** A request as a visitor's, through the front door: real TLS, the real Traefik, the service's stand-in. */
@@ -494,7 +505,9 @@ const snapshotService = ({
 
 interface CloudTokens {
   hetzner: string;
+  /** The program's. */
   cloudflare: string;
+  cloudflareOwner: string;
 }
 
 export type { EngineEvent };

@@ -3,7 +3,11 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
 import type { PlatformDefinition } from "../../model/definition";
+import { resolve } from "../../model/resolve";
+import { scopes } from "../../model/scopes";
 import { secretNames } from "../../model/secret-names";
+import { settingsFromStackFile } from "../../model/settings";
+import type { Permission, Plan } from "../emulators/cloudflare";
 
 /** A stack as a rehearsal needs it: its plain configuration, and made-up values for its secrets. */
 export interface RehearsalStack {
@@ -12,7 +16,16 @@ export interface RehearsalStack {
   config: Readonly<Record<string, unknown>>;
   /** Made up for this rehearsal, by full key. The user's own secrets are never read. */
   secrets: Readonly<Record<string, string>>;
-  cloudflare: { accountId: string; zoneId: string; zoneName: string };
+  cloudflare: {
+    accountId: string;
+    zoneId: string;
+    zoneName: string;
+    plan: Plan;
+    /** Team of Zero Trust in the account; undefined where the platform needs none. */
+    accessTeam: string | undefined;
+    /** What the program's token may do. */
+    permissions: readonly Permission[] | "all";
+  };
   /** Where its etcd snapshots go; undefined where it has none. */
   snapshots: { bucket: string; region: string; accessKeyId: string; secretAccessKey: string } | undefined;
 }
@@ -71,7 +84,26 @@ export function readStack(
       accountId: text(config, "trivet:cloudflareAccountId", name),
       zoneId: text(config, "trivet:cloudflareZoneId", name),
       zoneName: definition.domain,
+      ...bought(definition, name, config),
     },
+  };
+}
+
+/** What a person has arranged at Cloudflare for this platform. Where the settings are wrong nothing is known, and the program says so itself. */
+function bought(
+  definition: PlatformDefinition,
+  stack: string,
+  config: Readonly<Record<string, unknown>>,
+): Pick<RehearsalStack["cloudflare"], "plan" | "accessTeam" | "permissions"> {
+  const { values, ...settings } = settingsFromStackFile(stack, `stacks/Pulumi.${stack}.yaml`, config);
+  const { platform: _, ...rest } = values;
+  const { platform } = resolve(definition, { ...settings, values: rest, secretNames: secretNames(definition) });
+  if (platform === undefined) return { plan: "free", accessTeam: undefined, permissions: "all" };
+  const { zone, operators } = platform.edge;
+  return {
+    plan: zone.plan,
+    accessTeam: operators?.team,
+    permissions: scopes(platform).map(({ permission }) => permission),
   };
 }
 

@@ -1,0 +1,29 @@
+import { join } from "node:path";
+import { scopes } from "../../../model/scopes";
+import { readStack } from "../../../rehearsal/rehearse/stack";
+import { referencePlatform } from "../../model/platforms.fixture";
+
+const DIRECTORY = join(__dirname, "../../..");
+
+test("the program's token may do what the platform needs, and nothing else", () => {
+  const { cloudflare } = readStack(DIRECTORY, "honeydue");
+  expect(cloudflare).toMatchObject({
+    zoneName: "honeydue.example",
+    plan: "free",
+    permissions: scopes(referencePlatform("honeydue")).map(({ permission }) => permission),
+  });
+  expect(cloudflare.permissions).not.toContain("tunnel:edit");
+});
+
+test("the zone has the plan that the settings name, and the account the operators' team", () => {
+  expect(readStack(DIRECTORY, "honeydue", { "trivet:zonePlan": "pro" }).cloudflare.plan).toBe("pro");
+  const { operators } = referencePlatform("honeydue").edge;
+  expect(readStack(DIRECTORY, "honeydue").cloudflare.accessTeam).toBe(operators?.team);
+});
+
+test("with a setting that is wrong the token may do everything, so that the program is heard and not the token", () => {
+  expect(readStack(DIRECTORY, "honeydue", { "trivet:zonePlan": "golden" }).cloudflare).toMatchObject({
+    permissions: "all",
+    plan: "free",
+  });
+});
