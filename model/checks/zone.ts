@@ -338,33 +338,43 @@ const mailProblems: Check = ({ definition: { edge } }) => {
   return problems;
 };
 
+/** Names that Trivet's own records have, or will have in an emergency. */
+const reservedNames = ({ edge }: Draft["definition"]): ReadonlyMap<string, string> =>
+  new Map([
+    ...(edge.operators?.kubernetesApi === "access"
+      ? ["a", "b", "c"].map((server) => [`k8s-${server}`, "the Kubernetes API's way through Access"] as const)
+      : []),
+    ...(edge.kind === "tunnel" ? [["direct", "the servers' addresses in an emergency"] as const] : []),
+  ]);
+
 const RECORD_TYPES = ["A", "AAAA", "CNAME", "TXT", "SRV"];
 const RECORD_LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?$/;
 
 const recordProblems: Check = ({ definition }) => {
-  const { edge, domain, sites = {}, cluster } = definition;
+  const { edge, domain, sites = {} } = definition;
   const { records = [], redirects = [] } = edge.zone ?? {};
   const routes = declaredRoutes(definition);
+  const reserved = reservedNames(definition);
   const taken = new Map<string, string>([
-    ...(edge.operators?.kubernetesApi === "access"
-      ? Array.from({ length: cluster.nodes ?? 3 }, (_, index) => `k8s-${"abc"[index]!}`).map(
-          (name) => [name, "the Kubernetes API's way through Access"] as const,
-        )
-      : []),
+    ...reserved,
     ...redirects.map(({ from }) => [from, "edge.zone.redirects"] as const),
     ...Object.entries(sites).flatMap(([name, { hosts }]) => hosts.map((host) => [host, `sites.${name}`] as const)),
     ...routes.map(({ host, service }) => [host, `services.${service}`] as const),
   ]);
-  const problems = routes
-    .filter(
-      ({ host }) =>
-        taken.get(host) !== undefined && /^k8s-[abc]$/.test(host) && edge.operators?.kubernetesApi === "access",
-    )
-    .map(({ host, definedAt }): Problem => ({
+  const named = [
+    ...routes.map(({ host, definedAt }) => [host, definedAt] as const),
+    ...redirects.map(({ from }, index) => [from, `edge.zone.redirects[${index}].from`] as const),
+    ...Object.entries(sites).flatMap(([name, { hosts }]) =>
+      hosts.map((host, index) => [host, `sites.${name}.hosts[${index}]`] as const),
+    ),
+  ];
+  const problems = named
+    .filter(([host]) => reserved.has(host))
+    .map(([host, path]): Problem => ({
       code: "CF013",
-      path: definedAt,
+      path,
       got: host,
-      reason: "the Kubernetes API is reached by this name through Access",
+      reason: `this name belongs to ${reserved.get(host)!}`,
       action: "take another one",
     }));
   for (const [index, { name, type, content, ttlSeconds }] of records.entries()) {

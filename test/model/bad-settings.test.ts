@@ -1026,7 +1026,18 @@ const MISTAKES: readonly Mistake[] = [
       d.edge.operators = { ...OPERATORS, kubernetesApi: "access" };
       d.services.web.hosts = ["k8s-a"];
     },
-    problems: [["CF013", "services.web.hosts[0]", "the Kubernetes API is reached by this name"]],
+    problems: [["CF013", "services.web.hosts[0]", "belongs to the Kubernetes API's way through Access"]],
+  },
+  {
+    mistake: "the name that the servers get when a tunnel is bypassed",
+    definition: (d) => {
+      d.edge = { ...TUNNEL, zone: { records: [{ name: "direct", type: "A", content: "192.0.2.7" }] } };
+      d.sites = { direct: { kind: "site", hosts: ["direct"] } };
+    },
+    problems: [
+      ["CF013", "edge.zone.records[0]", "has records for sites.direct already"],
+      ["CF013", "sites.direct.hosts[0]", "belongs to the servers' addresses in an emergency"],
+    ],
   },
   {
     mistake: "a site with a service's host, twice",

@@ -1,4 +1,4 @@
-import { definePlatform, external, internalUrl, redis, service, worker } from "../../model/definition";
+import { definePlatform, external, internalUrl, redis, service, site, worker } from "../../model/definition";
 import { mebibytes } from "../../model/units";
 
 const base = {
@@ -57,4 +57,38 @@ test("the compiler knows the names of stores, externals and services", () => {
   redis({ maxMemory: 256, eviction: "allkeys-lru" });
   // @ts-expect-error a processor has no mebibytes
   service({ image: "api", port: 8000, health, resources: { cpu: mebibytes(256) } });
+});
+
+/** The way in, too: a slip in a route or in what goes with the other kind of edge does not compile. */
+test("the compiler knows what a route, a site and each kind of edge have", () => {
+  const tunnel = { ...base, edge: { kind: "tunnel" as const, connectors: 3 } };
+  definePlatform({
+    ...tunnel,
+    sites: { brand: site({ hosts: ["@"] }) },
+    services: {
+      api: service({
+        image: "api",
+        port: 8000,
+        health,
+        hosts: ["api", { host: "api", path: "/v1/home", via: "service" }],
+        http: { cache: "nothing" },
+      }),
+    },
+  });
+  // @ts-expect-error there is no such way
+  service({ image: "api", port: 8000, health, hosts: [{ host: "api", via: "pod" }] });
+  // @ts-expect-error 100 of what?
+  service({ image: "api", port: 8000, health, http: { maxBody: 100 } });
+  definePlatform({
+    ...base,
+    // @ts-expect-error connectors belong to a tunnel
+    edge: { kind: "proxied", tls: "strict", connectors: 3 },
+    services: {},
+  });
+  definePlatform({
+    ...base,
+    // @ts-expect-error a proxied edge says how Cloudflare speaks to the servers
+    edge: { kind: "proxied" },
+    services: {},
+  });
 });
