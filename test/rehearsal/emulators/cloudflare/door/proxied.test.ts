@@ -353,6 +353,34 @@ describe("origin pulls", () => {
   });
 });
 
+test("another customer's zone that names our server comes from Cloudflare, too, and is refused by the client certificate alone", async () => {
+  world = await World.open({}, [{ name: "honeydue.example" }, { name: "stranger.example" }]);
+  await world.record("api", NODES[0]);
+  await world.setting("ssl", "strict");
+  const own = await selfSigned();
+  const origin = await world.originCertificate(["*.honeydue.example"]);
+  const { heard } = await world.origin(NODES[0], 443, undefined, { ...origin, ca: own.cert, requestCert: true });
+  const pulls = `/zones/${world.api.zoneId}/origin_tls_client_auth`;
+  await world.call("POST", pulls, { certificate: own.cert, private_key: own.key });
+  await world.call("PUT", `${pulls}/settings`, { enabled: true });
+
+  const stranger = `/zones/${world.api.emulator.state.zones[1]?.id}`;
+  await world.call("POST", `${stranger}/dns_records`, {
+    name: "api",
+    type: "A",
+    content: NODES[0],
+    proxied: true,
+    ttl: 1,
+  });
+  await world.call("PATCH", `${stranger}/settings/ssl`, { value: "full" }); // so that our certificate does not stop them
+  for (const enabled of [false, true]) {
+    await world.call("PUT", `${stranger}/origin_tls_client_auth/settings`, { enabled });
+    expect((await world.visit("https://api.stranger.example/")).status).toBe(525);
+  }
+  expect(heard).toEqual([]);
+  expect((await world.visit("https://api.honeydue.example/")).status).toBe(200);
+});
+
 describe("failing origins", () => {
   beforeEach(async () => {
     world = await World.open({ limits: { connectMilliseconds: 2000, answerMilliseconds: 500 } });
