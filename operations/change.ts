@@ -1,6 +1,6 @@
 import { Interruption } from "./interruption";
 import { EXIT, Refusal } from "./refusal";
-import { type SettingPath, type SettingsChange, setSettings } from "./settings-file";
+import { removeSetting, type SettingPath, type SettingsChange, setSettings } from "./settings-file";
 import type { Stack } from "./stack";
 import type { Terminal } from "./terminal";
 
@@ -20,6 +20,8 @@ export interface Change {
   readonly plan: readonly string[];
   /** Written first; empty when an interrupted change is carried on. */
   readonly settings: Readonly<Record<SettingPath, string | number>>;
+  /** Taken away first, instead of any that is written. */
+  readonly without?: SettingPath;
   /** For `pulumi preview` and `pulumi up`. */
   readonly arguments?: readonly string[];
   readonly environment?: NodeJS.ProcessEnv;
@@ -53,7 +55,8 @@ export async function carryOut({ stack, terminal, yes, more }: Surroundings, cha
   const interruption = new Interruption();
   let written: SettingsChange | undefined;
   try {
-    if (Object.keys(change.settings).length > 0) written = await setSettings(stack, change.settings);
+    if (change.without !== undefined) written = await removeSetting(stack, change.without);
+    else if (Object.keys(change.settings).length > 0) written = await setSettings(stack, change.settings);
     interruption.check();
     terminal.say("\nPreview:");
     const code = await pulumi.run(["preview", "--suppress-outputs", ...args], environment);

@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { version } from "../package.json";
 import type * as doctorCommand from "./commands/doctor";
+import type * as emergencyCommand from "./commands/emergency";
 import type * as escrowCommand from "./commands/escrow";
 import type * as rebuildCommand from "./commands/rebuild";
 import type * as replaceCommand from "./commands/replace";
@@ -8,6 +9,7 @@ import type * as restoreCommand from "./commands/restore";
 import type * as rollCommand from "./commands/roll";
 import type * as statusCommand from "./commands/status";
 import type * as traceCommand from "./commands/trace";
+import type * as tunnelCommand from "./commands/tunnel";
 import type * as upgradeCommand from "./commands/upgrade";
 import type { Surroundings } from "./change";
 import { EXIT, Refusal } from "./refusal";
@@ -34,15 +36,15 @@ const program = new Command("trivet")
   .showSuggestionAfterError()
   .exitOverride();
 
-const command = (usage: string, description: string): Command =>
-  program
+const command = (usage: string, description: string, parent: Command = program): Command =>
+  parent
     .command(usage)
     .description(description)
     .option("--stack <name>", "which stack (default: the one that `pulumi stack select` chose)")
     .option("--config-file <file>", "its settings, where they are not in stacks/");
 
-const change = (usage: string, description: string): Command =>
-  command(usage, description)
+const change = (usage: string, description: string, parent: Command = program): Command =>
+  command(usage, description, parent)
     .option("--yes", "the answer to its question")
     .addHelpText("after", "\nWhat stands after -- is passed on to `pulumi preview` and `pulumi up`.");
 
@@ -126,6 +128,36 @@ change("restore", "the same cluster again, as it was in a snapshot")
     const { restore } = require("./commands/restore") as typeof restoreCommand;
     process.exitCode = await restore(await surroundings(options), snapshot, options);
   });
+
+const tunnel = program
+  .command("tunnel")
+  .description("another secret for a Cloudflare Tunnel, or one made by hand taken over");
+change("rotate", "a new secret; what runs keeps its connections", tunnel)
+  .argument("<whose>", "users or operators")
+  .action(async (whose: string, options: ChangeOptions) => {
+    const { rotate } = require("./commands/tunnel") as typeof tunnelCommand;
+    process.exitCode = await rotate(await surroundings(options), whose);
+  });
+change("adopt", "a tunnel that was made by hand becomes the stack's, in two steps", tunnel)
+  .argument("<whose>", "users or operators")
+  .argument("[id]", "the tunnel's UUID")
+  .option("--finish", "the second step: our name for it, and a new secret")
+  .action(async (whose: string, id: string | undefined, options: ChangeOptions & tunnelCommand.AdoptOptions) => {
+    const { adopt } = require("./commands/tunnel") as typeof tunnelCommand;
+    process.exitCode = await adopt(await surroundings(options), whose, id, options, process.env);
+  });
+
+const emergency = program.command("emergency").description("visitors past Cloudflare to the servers, and back");
+change("on", "records grey, firewall open, Traefik for everybody", emergency).action(async (options: ChangeOptions) => {
+  const { emergencyOn } = require("./commands/emergency") as typeof emergencyCommand;
+  process.exitCode = await emergencyOn(await surroundings(options));
+});
+change("off", "names first, then the servers are shut; no request is lost", emergency).action(
+  async (options: ChangeOptions) => {
+    const { emergencyOff } = require("./commands/emergency") as typeof emergencyCommand;
+    process.exitCode = await emergencyOff(await surroundings(options));
+  },
+);
 
 command("escrow", "authorities, keys and tokens in one encrypted file (age format)")
   .option("--out <file>", "write it")

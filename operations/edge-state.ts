@@ -13,6 +13,7 @@ export interface EdgeState {
 }
 
 export interface RecordState {
+  readonly urn: string;
   readonly id: string;
   readonly name: string;
   readonly type: string;
@@ -24,11 +25,16 @@ export interface RecordState {
 export interface TunnelState {
   readonly id: string;
   readonly name: string;
+  /** The resource's name: `<platform>-tunnel`, or `<platform>-operators-tunnel`. */
+  readonly resource: string;
+  /** Of its secret, as it was last applied. */
+  readonly revision: number;
   /** With the catch-all, in order. */
   readonly rules: readonly { readonly hostname?: string; readonly path?: string; readonly service: string }[];
 }
 
 interface Resource {
+  readonly urn: string;
   readonly type: string;
   readonly id?: string;
   readonly delete?: boolean;
@@ -44,12 +50,17 @@ export function readEdgeState(exported: unknown): EdgeState {
   const of = (type: string) =>
     living
       .filter((resource) => resource.type.startsWith("cloudflare:") && resource.type.endsWith(`:${type}`))
-      .map(({ id = "", inputs = {}, outputs = {} }) => ({ id, inputs, outputs, all: { ...outputs, ...inputs } }));
+      .map(({ urn, id = "", inputs = {}, outputs = {} }) => ({ urn, id, outputs, all: { ...outputs, ...inputs } }));
+  const revisionOf = (secret: string): number => {
+    const found = living.find(({ type, urn }) => type.endsWith(":RandomPassword") && nameIn(urn) === secret);
+    return Number((found?.inputs?.["keepers"] as { revision?: string } | undefined)?.revision ?? 1);
+  };
   const [pulls] = of("AuthenticatedOriginPullsSettings");
   const shown = of("AuthenticatedOriginPullsCertificate");
   const configurations = of("ZeroTrustTunnelCloudflaredConfig");
   return {
-    records: of("DnsRecord").map(({ id, all, outputs }) => ({
+    records: of("DnsRecord").map(({ urn, id, all, outputs }) => ({
+      urn,
       id,
       name: text(all["name"]),
       type: text(all["type"]),
@@ -74,14 +85,17 @@ export function readEdgeState(exported: unknown): EdgeState {
       })),
     ].filter(({ pem }) => pem !== ""),
     originPulls: pulls && { certificateId: shown[0]?.id, enabled: pulls.all["enabled"] === true },
-    tunnels: of("ZeroTrustTunnelCloudflared").map(({ id, all }) => {
+    tunnels: of("ZeroTrustTunnelCloudflared").map(({ urn, id, all }) => {
       const configuration = configurations.find(({ all: { tunnelId } }) => tunnelId === id);
       const { ingresses = [] } = (configuration?.all["config"] ?? {}) as { ingresses?: TunnelState["rules"] };
-      return { id, name: text(all["name"]), rules: ingresses };
+      const resource = nameIn(urn);
+      return { id, name: text(all["name"]), resource, revision: revisionOf(`${resource}-secret`), rules: ingresses };
     }),
     applications: of("ZeroTrustAccessApplication").map(({ id, all }) => ({ id, name: text(all["name"]) })),
     isSigned: of("ZoneDnssec").length > 0,
   };
 }
+
+const nameIn = (urn: string): string => urn.slice(urn.lastIndexOf("::") + 2);
 
 const text = (value: unknown): string => (typeof value === "string" ? value : "");

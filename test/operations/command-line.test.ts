@@ -256,6 +256,24 @@ describe("a change of the cluster", () => {
     expect(settings()).toMatch(/trivet:generation: "2"\n/);
   }, 30_000);
 
+  test.each<[string, string[], RegExp, number]>([
+    ["an emergency", ["emergency", "on"], /trivet:emergency {2}CF007 {2}it is planned and not built yet/, 1],
+    ["the end of one that never was", ["emergency", "off"], /There is no emergency/, 2],
+    ["a tunnel that the platform has not", ["tunnel", "rotate", "users"], /proxied records/, 2],
+    ["somebody else's tunnel", ["tunnel", "rotate", "mine"], /neither of: users, operators/, 2],
+    ["no tunnel's id", ["tunnel", "adopt", "users", "laptop"], /is no tunnel's id/, 2],
+  ])(
+    "is refused for %s, and touches nothing",
+    async (_, args, message, code) => {
+      const ended = await trivet([...args, "--yes", ...about()]);
+      expect(ended.stderr).toMatch(message);
+      expect(ended.code).toBe(code);
+      expect(calls()).toEqual([]);
+      expect(settings()).toBe(before);
+    },
+    20_000,
+  );
+
   test("that is refused before it begins touches nothing", async () => {
     const ended = await trivet(["upgrade", "v1.35.7+k3s1", "--yes", ...about()]);
     expect(ended.code).toBe(1);

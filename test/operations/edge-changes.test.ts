@@ -1,0 +1,224 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Platform } from "../../model/platform";
+import { report, resolve } from "../../model/resolve";
+import { NOTHING_UNBUILT } from "../../model/unbuilt";
+import type { Surroundings } from "../../operations/change";
+import type { Told } from "../../operations/cloud";
+import { bypass, comeBack, emergencyOff } from "../../operations/commands/emergency";
+import { adoption, adoptionEnd, type FoundTunnel, rotation } from "../../operations/commands/tunnel";
+import type { EdgeState } from "../../operations/edge-state";
+import type { Stack } from "../../operations/stack";
+import type { Terminal } from "../../operations/terminal";
+import honeydue from "../../stacks/honeydue";
+import { honeydueSettings } from "../model/honeydue.fixture";
+import { tunnelled, tunnelledSettings } from "../rules/platforms.fixture";
+import { EmulatedEdge } from "./support/emulated-edge";
+
+const OTHER = "f70ff985-a4ef-4643-bbbc-4a0ed4fc8415";
+
+/** Keys, certificates and some hundred requests. */
+jest.setTimeout(60_000);
+
+const platformOf = (values: Readonly<Record<string, unknown>> = {}): Platform =>
+  resolved(tunnelled, tunnelledSettings, values);
+
+function resolved(
+  definition: Parameters<typeof resolve>[0],
+  settings: Parameters<typeof resolve>[1],
+  values: Readonly<Record<string, unknown>>,
+): Platform {
+  const { platform, problems } = resolve(
+    definition,
+    { ...settings, values: { ...settings.values, ...values } },
+    NOTHING_UNBUILT,
+  );
+  if (problems) throw new Error(report(problems, "the fixture"));
+  return platform;
+}
+
+const inEmergency = (settings: Parameters<typeof resolve>[1]): Parameters<typeof resolve>[1] => ({
+  ...settings,
+  values: { ...settings.values, emergency: "direct" },
+});
+
+let state: EdgeState;
+let own: string;
+beforeAll(async () => {
+  const edge = await EmulatedEdge.up(tunnelled, tunnelledSettings);
+  state = edge.state;
+  own = state.tunnels.find(({ name }) => name === "tunnelled")!.id;
+  await edge.close();
+});
+
+describe("trivet tunnel rotate", () => {
+  test("raises the revision of the one tunnel", () => {
+    expect(rotation(platformOf(), state, "users").settings).toEqual({ "tunnelRevisions.users": 2 });
+    expect(rotation(platformOf(), state, "operators").settings).toEqual({ "tunnelRevisions.operators": 2 });
+  });
+
+  test("that was interrupted is carried on, and changes the secret once", () => {
+    const { settings, plan } = rotation(platformOf({ tunnelRevisions: { users: 2 } }), state, "users");
+    expect(settings).toEqual({});
+    expect(plan[0]).toMatch(/revision 2 was begun and is not finished/);
+  });
+
+  test("that has ended begins anew", () => {
+    const applied = { ...state, tunnels: state.tunnels.map((one) => ({ ...one, revision: 2 })) };
+    const { settings } = rotation(platformOf({ tunnelRevisions: { users: 2 } }), applied, "users");
+    expect(settings).toEqual({ "tunnelRevisions.users": 3 });
+  });
+
+  test.each<[string, () => unknown, RegExp]>([
+    ["there is no tunnel", () => rotation(resolved(honeydue, honeydueSettings, {}), state, "users"), /proxied records/],
+    [
+      "nothing is guarded",
+      () => rotation(resolved(honeydue, honeydueSettings, {}), state, "operators"),
+      /edge\.operators/,
+    ],
+    ["it was never made", () => rotation(platformOf(), { ...state, tunnels: [] }, "users"), /does not exist yet/],
+    [
+      "it is being taken over",
+      () => rotation(platformOf({ adoptTunnels: { users: own } }), state, "users"),
+      /trivet tunnel adopt users --finish/,
+    ],
+  ])("is refused where %s", (_, ask, message) => expect(ask).toThrow(message));
+});
+
+describe("trivet tunnel adopt", () => {
+  const byHand: Told<FoundTunnel> = {
+    told: true,
+    value: { name: "laptop", deleted_at: null, connections: [{}, {}, {}, {}] },
+  };
+  const none: EdgeState = {
+    records: [],
+    settings: [],
+    rulesets: [],
+    certificates: [],
+    originPulls: undefined,
+    tunnels: [],
+    applications: [],
+    isSigned: false,
+  };
+
+  test("names the id in the settings, and says what runs on", () => {
+    const { settings, plan } = adoption(platformOf(), none, "users", OTHER, byHand);
+    expect(settings).toEqual({ "adoptTunnels.users": OTHER });
+    expect(plan.join("\n")).toMatch(/The tunnel laptop .*keeps its name and its secret.*4 connections.*--finish/s);
+  });
+
+  test("that was interrupted is carried on", () => {
+    const begun = platformOf({ adoptTunnels: { users: OTHER } });
+    expect(adoption(begun, none, "users", OTHER, byHand).settings).toEqual({});
+  });
+
+  test.each<[string, () => unknown, RegExp]>([
+    [
+      "the stack has another one",
+      () => adoption(platformOf(), state, "users", OTHER, byHand),
+      /has a tunnel for its users already, tunnelled/,
+    ],
+    ["it is ours", () => adoption(platformOf(), state, "users", own, byHand), /the stack's own already/],
+    [
+      "Cloudflare does not know it",
+      () => adoption(platformOf(), none, "users", OTHER, { told: false, status: 404, reason: "404" }),
+      /There is no tunnel f70ff985/,
+    ],
+    [
+      "Cloudflare cannot be asked",
+      () => adoption(platformOf(), none, "users", OTHER, { told: false, status: undefined, reason: "ECONNREFUSED" }),
+      /cannot be asked .*ECONNREFUSED/,
+    ],
+    [
+      "it was deleted",
+      () =>
+        adoption(platformOf(), none, "users", OTHER, {
+          told: true,
+          value: { name: "laptop", deleted_at: "2026-11-20" },
+        }),
+      /was deleted on 2026-11-20/,
+    ],
+    ["nothing is to be finished", () => adoptionEnd(platformOf(), state, "users"), /No tunnel is being taken over/],
+    [
+      "the first step is not done",
+      () => adoptionEnd(platformOf({ adoptTunnels: { users: OTHER } }), none, "users"),
+      /is not in the stack yet/,
+    ],
+  ])("is refused where %s", (_, ask, message) => expect(ask).toThrow(message));
+
+  test("ends by taking the setting away", () => {
+    const change = adoptionEnd(platformOf({ adoptTunnels: { users: own } }), state, "users");
+    expect(change).toMatchObject({ settings: {}, without: "adoptTunnels.users" });
+  });
+});
+
+describe("the emergency", () => {
+  const outputs = { nodeAddresses: { a: "203.0.113.11", b: "203.0.113.12" } };
+
+  test("says what visitors will see, what is lost, and whom to tell what where Cloudflare's API is away, too", () => {
+    const { settings, plan, carryOn } = bypass(platformOf(), platformOf({ emergency: "direct" }), state, outputs);
+    expect(settings).toEqual({ emergency: "direct" });
+    expect(plan.join("\n")).toMatch(
+      /on 443 and 80.*api\.tunnelled\.example.*cache.*NT001: .*ERR_CERT_AUTHORITY_INVALID/s,
+    );
+    expect(plan.join("\n")).not.toMatch(/admin\.tunnelled\.example.*not proxied/);
+    expect(carryOn).toMatch(/api\.tunnelled\.example {2}A {2}203\.0\.113\.11, 203\.0\.113\.12/);
+  });
+
+  test("that was interrupted is carried on; one that holds is not begun again", async () => {
+    const direct = platformOf({ emergency: "direct" });
+    expect(bypass(direct, direct, state, outputs).settings).toEqual({});
+    const grey = { ...state, records: state.records.map((one) => ({ ...one, proxied: false })) };
+    expect(() => bypass(direct, direct, grey, outputs)).toThrow(/bypassed already/);
+    expect(() => comeBack(platformOf(), state)).toThrow(/There is no emergency/);
+  });
+
+  test.each([
+    ["proxied", honeydue, honeydueSettings],
+    ["behind a tunnel", tunnelled, tunnelledSettings],
+  ] as const)("ends with the names first, %s", async (_, definition, settings) => {
+    const edge = await EmulatedEdge.up(definition, inEmergency(settings));
+    const change = comeBack(edge.platform, edge.state);
+    await edge.close();
+    expect(change.settings).toEqual({ emergency: "off" });
+    const targets = (change.arguments ?? []).filter((one) => one !== "--target");
+    const grey = edge.state.records.filter(({ proxied, type }) => !proxied && ["A", "CNAME"].includes(type));
+    const leadsOn = grey.filter(({ name }) => name !== `direct.${edge.platform.domain}`);
+    expect(leadsOn.length).toBeGreaterThan(2);
+    expect(new Set(targets)).toEqual(new Set(leadsOn.map(({ urn }) => urn)));
+    // What is carried on has its setting already.
+    const off = resolved(definition, settings, {});
+    expect(comeBack(off, edge.state)).toMatchObject({ settings: {}, arguments: change.arguments });
+  });
+
+  test("waits between the names and the servers for those that remember the servers", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "trivet-emergency-"));
+    const configFile = join(directory, "Pulumi.honeydue.yaml");
+    writeFileSync(configFile, "config:\n  trivet:emergency: off\n");
+    const edge = await EmulatedEdge.up(honeydue, inEmergency(honeydueSettings));
+    await edge.close();
+    const done: string[] = [];
+    const stack = {
+      shortName: "honeydue",
+      configFile,
+      settings: async () => ({ values: honeydueSettings.values, secretNames: [] }),
+      exported: async () => edge.exported,
+      pulumi: {
+        run: async ([command, ...args]: string[]) => {
+          const targets = args.filter((one) => one.startsWith("urn:")).length;
+          done.push(`${command}${targets > 0 ? ` of ${targets}` : ""}`);
+          return 0;
+        },
+      },
+    } as unknown as Stack;
+    const said: string[] = [];
+    const terminal = { say: (text: string) => void said.push(text) } as unknown as Terminal;
+    const around: Surroundings = { stack, terminal, yes: true, more: [] };
+    expect(await emergencyOff(around, async (seconds) => void done.push(`wait ${seconds}`))).toBe(0);
+    expect(done).toEqual(["preview of 12", "up of 12", "wait 90", "up"]);
+    expect(said.at(-1)).toMatch(/^\nBack behind Cloudflare after \d+ s\.$/);
+    expect(readFileSync(configFile, "utf8")).toContain("emergency: off");
+    rmSync(directory, { recursive: true, force: true });
+  });
+});
