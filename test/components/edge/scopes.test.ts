@@ -10,7 +10,7 @@ import { NOTHING_UNBUILT } from "../../../model/unbuilt";
 import type { Permission } from "../../../rehearsal/emulators/cloudflare";
 import honeydue from "../../../stacks/honeydue";
 import { REFERENCE, stackSettings } from "../../model/platforms.fixture";
-import { EmulatedCloudflare } from "../../support/emulated-cloudflare";
+import { EmulatedCloudflare, type Made } from "../../support/emulated-cloudflare";
 
 /** With something of everything that a token has to be allowed. */
 const everything: PlatformDefinition = {
@@ -35,11 +35,11 @@ jest.setTimeout(60_000);
 let cloudflare: EmulatedCloudflare;
 afterEach(() => cloudflare.close());
 
-/** Up, a preview with refresh, destroy: gives what the token was asked for, with `edit` in place of both. */
-async function asked(
+/** With a token that may do what `scopes` says, in this zone, and no more. */
+async function up(
   definition: PlatformDefinition,
   settings: RawSettings,
-): Promise<{ platform: Platform; used: string[] }> {
+): Promise<{ platform: Platform; made: readonly Made[] }> {
   const { platform, problems } = resolve(definition, settings, NOTHING_UNBUILT);
   if (problems) throw new Error(report(problems, settings.source));
   cloudflare = await EmulatedCloudflare.start({ zone: definition.domain, plan: platform.edge.zone.plan });
@@ -48,11 +48,7 @@ async function asked(
     ...platform,
     edge: { ...platform.edge, zone: { ...platform.edge.zone, id: zoneId, accountId } },
   };
-  // No more than it says: too few, and one of the calls below is refused.
-  Object.assign(emulator.state.tokens[0]!, {
-    permissions: scopes(platform).map(({ permission }): Permission => permission),
-    zones: [zoneId],
-  });
+  Object.assign(emulator.state.tokens[0]!, { permissions: permissions(platform), zones: [zoneId] });
   const made = await cloudflare.up(() => {
     const edge = new Edge(platform.name, {
       platform: here,
@@ -67,10 +63,10 @@ async function asked(
     edge.leadNames([]);
     return edge;
   });
-  await cloudflare.unrest(made);
-  await cloudflare.destroy(made.filter(({ type }) => !type.endsWith(":ZoneDnssec"))); // it stays, see zone-signing.ts
-  return { platform, used: [...emulator.permissionsUsed] };
+  return { platform, made };
 }
+
+const permissions = (platform: Platform): Permission[] => scopes(platform).map(({ permission }) => permission);
 
 const areas = (permissions: readonly string[]): string[] =>
   [...new Set(permissions.map((one) => one.slice(0, one.lastIndexOf(":"))))].sort();
@@ -82,11 +78,44 @@ test.each<[string, PlatformDefinition, () => RawSettings]>([
 ])(
   "%s: the token's permissions are enough to make, compare and delete it, and each is used",
   async (_, definition, settings) => {
-    const { platform, used } = await asked(definition, settings());
-    const wanted = scopes(platform).map(({ permission }) => permission);
+    const { platform, made } = await up(definition, settings());
+    // Too few, and one of the calls is refused.
+    await cloudflare.unrest(made);
+    await cloudflare.destroy(made.filter(({ type }) => !type.endsWith(":ZoneDnssec"))); // it stays, see zone-signing.ts
+    const used = [...cloudflare.emulator.permissionsUsed];
+    const wanted = permissions(platform);
     // The zone itself is looked at by `trivet doctor` alone.
     expect(areas(used)).toEqual(areas(wanted.filter((permission) => permission !== "zone:read")));
     // None of them would do with the right to read.
     for (const permission of wanted.filter((one) => one.endsWith(":edit"))) expect(used).toContain(permission);
   },
 );
+
+test("each permission that is taken away is missed by what it is for, and by nothing else", async () => {
+  const { platform, made } = await up(everything, stackSettings("honeydue"));
+  const [token] = cloudflare.emulator.state.tokens;
+  const missedBy: Record<string, string[]> = {};
+  for (const missing of permissions(platform)) {
+    token!.permissions = permissions(platform).filter((one) => one !== missing);
+    const refused = new Set<string>();
+    for (const one of made) {
+      const type = one.type.split(":").at(-1)!;
+      // A compare with what is there asks for it; of rulesets each phase is another matter.
+      await cloudflare.unrest([one]).catch(() => refused.add(type === "Ruleset" ? one.name : type));
+    }
+    missedBy[missing] = [...refused].sort();
+  }
+  expect(missedBy).toEqual({
+    "zone:read": [],
+    "dns:edit": ["DnsRecord", "ZoneDnssec"],
+    "zone-settings:edit": ["ZoneSetting"],
+    "ssl:edit": ["AuthenticatedOriginPullsCertificate", "AuthenticatedOriginPullsSettings", "OriginCaCertificate"],
+    "cache-settings:edit": ["honeydue-cache"],
+    "redirects:edit": ["honeydue-redirects"],
+    "waf:edit": ["honeydue-rate-limits"],
+    "tunnel:edit": ["ZeroTrustTunnelCloudflared", "ZeroTrustTunnelCloudflaredConfig"],
+    "access:edit": ["ZeroTrustAccessApplication", "ZeroTrustAccessPolicy"],
+    "service-tokens:edit": ["ZeroTrustAccessServiceToken"],
+    "pages:edit": ["PagesDomain", "PagesProject"],
+  });
+});
