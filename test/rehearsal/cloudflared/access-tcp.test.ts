@@ -104,11 +104,15 @@ test("bytes of a connection go to the service and back, many and few", async () 
 
 test("each connection is one of its own, and ends at both ends", async () => {
   const { dial } = await forward(ours());
-  const [first, second] = [dial(), dial()];
-  for (const socket of [first, second]) {
+  const greeted = async () => {
+    const socket = dial();
     socket.write("x");
     await once(socket, "data");
-  }
+    return socket;
+  };
+  // One after the other, so that they are accepted in this order.
+  const first = await greeted();
+  const second = await greeted();
   expect(accepted).toHaveLength(2);
   first.destroy();
   await once(accepted[0]!, "close");

@@ -78,6 +78,7 @@ export function originHeaders({ headers, host, port, scheme, visitorAddress, ray
   const before = headers["x-forwarded-for"];
   delete given["true-client-ip"];
   delete given["cf-ipcountry"];
+  delete given["expect"]; // the edge has said "100 Continue" itself
   return {
     ...given,
     host: port === usualPort(scheme) ? host : `${host}:${port}`,

@@ -119,6 +119,10 @@ class VisitedPlatform {
     for (const end of this.#ends) await end();
   }
 
+  lookup(fqdn: string): ReturnType<FrontDoor["lookup"]> {
+    return this.#door.lookup(fqdn);
+  }
+
   async visit(url: URL | string, headers: Record<string, string> = {}, form?: string): Promise<Visited> {
     const { protocol, host, hostname, pathname, search } = new URL(url);
     const door = new URL(protocol === "https:" ? this.#door.https : this.#door.http);
@@ -283,3 +287,29 @@ describe.each(["honeydue", "hangangjari", "farm"] as const)("%s, visited", (name
     }
   });
 });
+
+test.each(["honeydue", "hangangjari", "farm"] as const)(
+  "%s, in an emergency: resolvers lead visitors to the servers within a minute, operators and readers of sites stay at the edge",
+  async (name) => {
+    const visited = await VisitedPlatform.open(referencePlatform(name, { emergency: "direct" }));
+    try {
+      const { edge } = visited.platform;
+      expect(edge.mode).toBe("direct");
+      const open = edge.routes.filter(({ via }) => via !== "operators").map(({ fqdn }) => fqdn);
+      expect(open.length).toBeGreaterThan(0);
+      // Redirects are the zone's no more: Traefik makes them.
+      for (const fqdn of new Set([...open, ...edge.zone.redirects.map(({ fromFqdn }) => fromFqdn)])) {
+        const found = visited.lookup(fqdn);
+        expect({ fqdn, ...found }).toMatchObject({ fqdn, via: "address", ttlSeconds: 60 });
+        expect(found?.via === "address" && [...found.addresses].sort()).toEqual(Object.values(NODES));
+      }
+      const guarded = edge.routes.filter(({ via }) => via === "operators").map(({ fqdn }) => fqdn);
+      const sites = edge.sites.flatMap(({ hosts }) => hosts.map(({ fqdn }) => fqdn));
+      for (const fqdn of [...guarded, ...sites])
+        expect({ fqdn, ...visited.lookup(fqdn) }).toEqual({ fqdn, via: "edge" });
+      for (const fqdn of sites) expect((await visited.visit(`https://${fqdn}/`)).status).toBe(200);
+    } finally {
+      await visited.close();
+    }
+  },
+);

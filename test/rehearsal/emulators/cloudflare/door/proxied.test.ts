@@ -157,6 +157,19 @@ describe("headers", () => {
     expect(answer.headers).not.toHaveProperty("x-between");
   });
 
+  test("who waits for leave to send a body gets it from the edge", async () => {
+    const { heard } = await world.origin(NODES[0], 80);
+    const door = new URL(world.door.http);
+    const waiting = connect({ host: door.hostname, port: Number(door.port) });
+    waiting.write("POST / HTTP/1.1\r\nHost: api.honeydue.example\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    expect(String((await once(waiting, "data"))[0])).toContain("100 Continue");
+    waiting.write("honey");
+    expect(String((await once(waiting, "data"))[0])).toContain("200 OK");
+    waiting.destroy();
+    expect(heard[0]).toMatchObject({ body: "honey" });
+    expect(heard[0]?.headers).not.toHaveProperty("expect");
+  });
+
   test("several cookies stay several", async () => {
     await world.origin(NODES[0], 80, (_request, response) => {
       response.setHeader("set-cookie", ["a=1", "b=2"]).end();
