@@ -85,9 +85,11 @@ command(
 )
   .argument("<url>", "such as https://api.honeydue.example/v1; without --stack, the stack whose domain has the host")
   .option("--json", "as JSON")
-  .action((url: string, options: traceCommand.TraceOptions) => {
+  .option("--live", "also what is there now: DNS, the answer, pods")
+  .option("--connect-to <host:port>", "like --live, but ask there instead of where DNS leads")
+  .action(async (url: string, options: traceCommand.TraceOptions) => {
     const { trace } = require("./commands/trace") as typeof traceCommand;
-    process.exitCode = trace(url, options, terminal, caller);
+    process.exitCode = await trace(url, options, terminal, caller);
   });
 
 change("replace", "makes one node anew: a new image on its server, or a new server where it is gone")

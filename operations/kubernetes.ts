@@ -1,6 +1,6 @@
 import { request } from "node:https";
 import type { TLSSocket } from "node:tls";
-import type { V1Namespace, V1Node, V1PodDisruptionBudget } from "@kubernetes/client-node";
+import type { V1EndpointSlice, V1Namespace, V1Node, V1Pod, V1PodDisruptionBudget } from "@kubernetes/client-node";
 import { parse } from "yaml";
 
 export const KUBERNETES_API_PORT = 6443;
@@ -79,6 +79,23 @@ export class KubernetesApi {
   disruptionBudgets = (): Promise<V1PodDisruptionBudget[]> => this.#list("/apis/policy/v1/poddisruptionbudgets");
   /** K3s' own record of snapshots; empty on a cluster that has never taken one, where the kind does not exist yet. */
   snapshotFiles = (): Promise<EtcdSnapshotFile[]> => this.#list("/apis/k3s.cattle.io/v1/etcdsnapshotfiles");
+
+  async readyPods(namespace: string, selector: string): Promise<{ ready: number; all: number }> {
+    const pods = await this.#list<V1Pod>(
+      `/api/v1/namespaces/${namespace}/pods?labelSelector=${encodeURIComponent(selector)}`,
+    );
+    const isReady = ({ status }: V1Pod): boolean =>
+      status?.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True") === true;
+    return { ready: pods.filter(isReady).length, all: pods.length };
+  }
+
+  async readyEndpoints(namespace: string, service: string): Promise<{ ready: number; all: number }> {
+    const slices = await this.#list<V1EndpointSlice>(
+      `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices?labelSelector=kubernetes.io/service-name%3D${service}`,
+    );
+    const endpoints = slices.flatMap((slice) => slice.endpoints ?? []);
+    return { ready: endpoints.filter(({ conditions }) => conditions?.ready !== false).length, all: endpoints.length };
+  }
 
   /** uid of the namespace kube-system: what Kubernetes has for an id of a cluster. */
   async clusterId(): Promise<string | undefined> {

@@ -54,12 +54,6 @@ export const traced = (
   ...(live === undefined ? {} : { live: { answer: live.answer } }),
 });
 
-/** Whether a person is needed; what could not be asked is no fault, but no proof either. */
-export const faultsOf = ({ hops, live }: TraceReport): readonly Sighting[] =>
-  [...hops.flatMap(({ now }) => now ?? []), ...(live === undefined ? [] : [live.answer])].filter(
-    ({ verdict }) => verdict !== "ok",
-  );
-
 /** For people: a line a hop, what stands in the way indented below it. */
 export function renderTrace(report: TraceReport, paint: Terminal["paint"]): string {
   const { hops, url, stack, arrives, live } = report;

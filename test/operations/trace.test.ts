@@ -3,7 +3,7 @@ import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { routeUrl, walk } from "../../model/walk";
-import { faultsOf, renderTrace, type Sighting, traced, urlOf } from "../../operations/trace";
+import { renderTrace, type Sighting, traced, urlOf } from "../../operations/trace";
 import { REFERENCE, referencePlatform } from "../model/platforms.fixture";
 
 const PROJECT_DIRECTORY = join(__dirname, "../..");
@@ -71,11 +71,6 @@ describe("what was seen after deploying", () => {
     expect(text.match(/now: 104\.16\.1\.1, at Cloudflare/g)).toHaveLength(1);
     expect(way.hops.filter(({ place }) => place === "dns")).toHaveLength(2);
     expect(text.endsWith("arrives, by the model\nnow, fail: 521\ndo: look at the firewall")).toBe(true);
-  });
-
-  test("is a fault unless it is well", () => {
-    expect(faultsOf(report)).toEqual([answer]);
-    expect(faultsOf(traced("honeydue", way))).toEqual([]);
   });
 });
 
