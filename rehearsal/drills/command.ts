@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
 import { resolve } from "node:path";
 import { EXIT, Interruption } from "../processes/interruption";
 import { claim, type ClaimOptions } from "../rehearse/claim";
@@ -9,10 +10,12 @@ import { findStories, listStories } from "./catalogue";
 import { Company } from "./play";
 import { type DrillReport, renderReport } from "./report";
 import type { Story } from "./story";
+import { Transcript } from "./transcript";
 
 export interface DrillOptions extends ClaimOptions {
   drill: readonly string[];
   json?: string;
+  transcript?: string;
   plugins?: string;
 }
 
@@ -37,6 +40,7 @@ export async function drill(options: DrillOptions): Promise<number> {
   const interruption = new Interruption(() => console.error("\nTaking everything down …"));
   const { signal } = interruption;
   const started = performance.now();
+  const transcript = new Transcript(stories);
   let company: Company | undefined;
   try {
     company = new Company({
@@ -47,7 +51,10 @@ export async function drill(options: DrillOptions): Promise<number> {
       loopbackPrefix: options.loopback,
       ...(options.plugins === undefined ? {} : { plugins: options.plugins }),
       boot: options.boot === true,
-      say: (line) => process.stderr.write(`${line}\n`),
+      say: (line) => {
+        process.stderr.write(`${line}\n`);
+        transcript.add(line);
+      },
       signal,
     });
     const drills = await company.playAll(stories);
@@ -61,6 +68,7 @@ export async function drill(options: DrillOptions): Promise<number> {
     };
     process.stdout.write(renderReport(report));
     if (options.json) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
+    if (options.transcript) writeFileSync(options.transcript, transcript.markdown(circumstances()));
     return interruption.exitCode ?? (report.ok ? EXIT.well : EXIT.problems);
   } catch (error) {
     if (interruption.exitCode !== undefined) return interruption.exitCode;
@@ -72,3 +80,9 @@ export async function drill(options: DrillOptions): Promise<number> {
     interruption.release();
   }
 }
+
+/** Under which a transcript came about. */
+const circumstances = (): { when: string; place: string } => ({
+  when: new Date().toISOString().slice(0, 10),
+  place: `${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GiB`,
+});
