@@ -7,7 +7,7 @@ export const SNAPSHOT_SECRET = { name: "trivet-etcd-snapshots", type: "etcd.k3s.
 /** How many stay on a server's own disk. K3s' own number. */
 const KEPT_ON_DISK = 5;
 
-/** Values of the two config secrets that `Snapshots` names. */
+/** Values of the two config secrets that `Snapshots` names. Secret. */
 export interface BucketKeys {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
