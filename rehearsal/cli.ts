@@ -33,7 +33,7 @@ program
     more,
     [],
   )
-  .option("--transcript <file>", "write what the drills print as a page of Markdown")
+  .option("--transcript <file>", "write what the drills print into a page of Markdown")
   .option("--boot", "servers really boot, a Debian user land each (as root on Linux; builds it once, about a minute)")
   .option("--down", "take down the rehearsal that runs on this machine, or what a killed one left")
   .action(async (options: rehearsal.RehearseOptions & drills.DrillOptions) => {

@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { resolve } from "node:path";
 import { EXIT, Interruption } from "../processes/interruption";
@@ -68,7 +68,10 @@ export async function drill(options: DrillOptions): Promise<number> {
     };
     process.stdout.write(renderReport(report));
     if (options.json) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
-    if (options.transcript) writeFileSync(options.transcript, transcript.markdown(circumstances()));
+    if (options.transcript) {
+      const before = existsSync(options.transcript) ? readFileSync(options.transcript, "utf8") : "";
+      writeFileSync(options.transcript, transcript.markdown({ ...circumstances(), before }));
+    }
     return interruption.exitCode ?? (report.ok ? EXIT.well : EXIT.problems);
   } catch (error) {
     if (interruption.exitCode !== undefined) return interruption.exitCode;
