@@ -149,7 +149,7 @@ export async function createBootedMachines({
  */
 export async function cleanUpBootedMachines(directory: string): Promise<void> {
   await cleanUpMachines(directory);
-  if (process.platform === "linux") removeOrphanedCgroups();
+  removeOrphanedCgroups();
 }
 
 /** A server whose K3s has written the administrator's kubeconfig, with a copy of it that leads here. */
