@@ -14,7 +14,7 @@ export class Interruption {
   #crashed = false;
 
   /** `onSignal` is called once, at the first signal: to say that the command has heard it. */
-  constructor(onSignal: () => void) {
+  constructor(onSignal: () => void = () => undefined) {
     this.#onSignal = () => {
       if (this.signal.aborted) return;
       onSignal();
@@ -37,6 +37,13 @@ export class Interruption {
   get exitCode(): number | undefined {
     if (this.#crashed) return EXIT.problems;
     return this.signal.aborted ? EXIT.interrupted : undefined;
+  }
+
+  /** For what stays up until Ctrl-C: waits for it, and answers what to end with. That is well, but for a mistake of ours. */
+  async untilAsked(): Promise<number> {
+    if (!this.signal.aborted)
+      await new Promise<void>((done) => this.signal.addEventListener("abort", () => done(), { once: true }));
+    return this.#crashed ? EXIT.problems : EXIT.well;
   }
 
   release(): void {

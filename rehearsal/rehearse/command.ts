@@ -65,9 +65,7 @@ export async function rehearse(options: RehearseOptions): Promise<number> {
     if (options.json) writeFileSync(options.json, `${JSON.stringify(summary, null, 2)}\n`);
     if (!options.once && process.stdout.isTTY && !signal.aborted) {
       process.stdout.write(await howToUse(rehearsal, folder, (context as Context).tools.kubectl.path));
-      await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
-      // Ctrl-C is how it is to end.
-      return interruption.exitCode === EXIT.interrupted ? EXIT.well : EXIT.problems;
+      return await interruption.untilAsked();
     }
     return interruption.exitCode ?? (summary.ok ? EXIT.well : EXIT.problems);
   } catch (error) {

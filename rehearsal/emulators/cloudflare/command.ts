@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Interruption } from "../../processes/interruption";
 import { startCloudflareEmulator } from "./emulator";
 import { PLANS, type Plan } from "./state";
 
@@ -79,20 +80,15 @@ export async function runCloudflareEmulator(argv: readonly string[]): Promise<nu
     process.stderr.write(
       `${emulator.url}/_emulator/state shows what is there, /_emulator/journal every call. Ctrl-C ends it.\n`,
     );
-    await stopped();
-    await emulator.close();
-    return 0;
+    const interruption = new Interruption();
+    try {
+      return await interruption.untilAsked();
+    } finally {
+      await emulator.close();
+      interruption.release();
+    }
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
   }
 }
-
-const stopped = (): Promise<void> =>
-  new Promise((resolve) => {
-    const end = () => {
-      for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, end);
-      resolve();
-    };
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, end);
-  });

@@ -37,6 +37,18 @@ describe("an interruption", () => {
     expect([interruption.signal.aborted, interruption.exitCode]).toEqual([true, EXIT.problems]);
   });
 
+  test("is how a command ends well that stays up until Ctrl-C, and a mistake of ours is not", async () => {
+    const ended = interruption.untilAsked();
+    process.emit("SIGINT");
+    expect(await ended).toBe(EXIT.well);
+    expect(await interruption.untilAsked()).toBe(EXIT.well); // it has been asked already
+    jest.spyOn(console, "error").mockReturnValue();
+    const other = new Interruption();
+    process.emit("uncaughtException", new Error("no such thing"));
+    expect(await other.untilAsked()).toBe(EXIT.problems);
+    other.release();
+  });
+
   test("leaves the signals to others when it is released", () => {
     const other = new Interruption(heard);
     const before = EVENTS.map((event) => process.listenerCount(event));
