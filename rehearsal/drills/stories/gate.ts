@@ -123,7 +123,7 @@ async function tryUp(
   const servers = await scene.servers();
   const since = callsSoFar(scene);
   const run = await scene.up({ args: ["--skip-preview", "--target", SERVER(node)], environment });
-  return { ...run, touched: serverActions(scene, since, "\\w+", servers) };
+  return { ...run, touched: [...new Set(serverActions(scene, since, "\\w+", servers))] };
 }
 
 function refused(scene: Scene, run: EngineRun & { touched: string[] }, words: readonly string[], reason: string): void {
