@@ -53,13 +53,14 @@ export class KubernetesApi {
   readonly url: string;
   readonly #agent: Agent;
 
-  constructor(url: string, authorityPem: string, client?: ClientCertificate) {
+  /** `connectMilliseconds`: how long a server may take to take a connection. A call's own signal does not end that wait (undici). */
+  constructor(url: string, authorityPem: string, client?: ClientCertificate, connectMilliseconds = 2_000) {
     this.url = url;
     this.#agent = new Agent({
       connect: {
         ca: authorityPem,
         ...(client ? { cert: client.certificatePem, key: client.keyPem } : {}),
-        timeout: 2_000,
+        timeout: connectMilliseconds,
       },
       bodyTimeout: 0,
       headersTimeout: 15_000,
