@@ -9,7 +9,7 @@ import {
 } from "../rehearsal/rehearse/rehearsal";
 import { readStack } from "../rehearsal/rehearse/stack";
 
-/** What a cloud takes: measured by others on Hetzner. K3s' start is the whole of it, until its API serves. */
+/** What a cloud takes: measured by others on Hetzner. K3s' start goes from the end of the boot script, by way of etcd's join, to an API that serves. */
 const CLOUD: CloudDelays = { serverCreateSeconds: 12, rebuildSeconds: 15, bootSeconds: 20, k3sStartSeconds: 25 };
 const NO_CLOUD: CloudDelays = { serverCreateSeconds: 0, rebuildSeconds: 0, bootSeconds: 0, k3sStartSeconds: 0 };
 

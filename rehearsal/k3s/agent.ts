@@ -48,6 +48,7 @@ export class K3sAgent {
     const supervisorUrl = (address: string): string =>
       `https://${network.reach(address)}:${network.supervisorPort(port)}`;
     const password = await nodePassword(this.#host);
+    await this.#host.untilItWould?.(signal);
     const { client, authorityPem, leaves, servers } = await this.#insist(signal, async () => {
       const found = await SupervisorClient.connect(supervisorUrl(hostname), "node", token);
       try {

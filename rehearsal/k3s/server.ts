@@ -107,6 +107,7 @@ export class K3sServer {
     // At each start, as K3s does: data of another token are found out before anything uses them.
     if (!(await readBootstrapData(controlPlane.etcd, definition.token)))
       await writeBootstrapData(controlPlane.etcd, definition.token, await this.#supervisor.sharedFiles());
+    await this.#host.untilItWould?.(signal);
     await controlPlane.startApi(signal);
     await this.#writeKubeconfig(definition, controlPlane);
     this.#host.say(`k3s: API server ready at ${controlPlane.url} (etcd member ${start.name})`);
