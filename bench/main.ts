@@ -88,7 +88,7 @@ async function commands(): Promise<void> {
 /** How long it takes until the last node is Ready, with the delays of a cloud. */
 async function paths(): Promise<void> {
   const tools = await ensureTools(REHEARSAL_TOOLS);
-  console.log(renderPaths(await criticalPath({ tools, projectDirectory: PROJECT_DIRECTORY, scale: SCALE }), SCALE));
+  console.log(renderPaths(await criticalPath({ tools, projectDirectory: PROJECT_DIRECTORY, scale: SCALE })));
 }
 
 const PARTS = new Map([

@@ -331,7 +331,7 @@ export interface SnapshotsDefinition {
   readonly folder?: string;
   /** Cron, in UTC. @default every hour: 0 * * * * */
   readonly schedule?: string;
-  /** How many snapshots of each server stay (1 to 1000). @default 48 - two days of hourly ones */
+  /** How many scheduled snapshots of each server stay (1 to 1000). @default 48 - two days of hourly ones */
   readonly keep?: number;
   readonly accessKeyId: SecretReference;
   readonly secretAccessKey: SecretReference;

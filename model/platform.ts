@@ -137,7 +137,7 @@ export interface Snapshots {
   readonly folder: string;
   /** Cron, in UTC. */
   readonly schedule: string;
-  /** How many of each server stay in the bucket. */
+  /** How many scheduled ones of each server stay in the bucket, on average: K3s deletes the oldest, whosever they are. */
   readonly keep: number;
   readonly accessKeyId: SecretKeyName;
   readonly secretAccessKey: SecretKeyName;

@@ -1,10 +1,10 @@
 import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
 import type { Snapshots } from "../model/platform";
 import { EXIT, Refusal } from "./refusal";
-import { newestFirst, type Snapshot, takenAt } from "./snapshots";
+import { isCalled, newestFirst, type Snapshot, takenAt } from "./snapshots";
 
 const METADATA_FOLDER = ".metadata";
-/** Enough to show; a bucket with years of them is not read through, object by object. */
+/** Enough to choose from; a bucket with years of them is not read through, object by object. */
 const MOST_LOOKED_AT = 100;
 /** A bucket that does not answer is found out quickly. */
 const TIMEOUT_MILLISECONDS = 15_000;
@@ -14,8 +14,11 @@ export interface BucketKey {
   readonly secretAccessKey: string;
 }
 
-/** The snapshots in the platform's bucket: its own folder, and what lies beside it (other generations). Newest first. */
-export async function snapshotsIn(place: Snapshots, key: BucketKey): Promise<Snapshot[]> {
+/**
+ * The snapshots in the platform's bucket: its own folder, and what lies beside it (other generations). Newest first. What K3s wrote
+ * beside them is read of the newest hundred, and of those that are called `named` (with or without the folder), however old.
+ */
+export async function snapshotsIn(place: Snapshots, key: BucketKey, named?: string): Promise<Snapshot[]> {
   const client = new S3Client({
     endpoint: `${place.insecure ? "http" : "https"}://${place.endpoint}`,
     region: place.region,
@@ -60,7 +63,9 @@ export async function snapshotsIn(place: Snapshots, key: BucketKey): Promise<Sna
       token = page.NextContinuationToken;
     } while (token !== undefined);
     const snapshots = await Promise.all(
-      newestFirst(found).map(async (one, index) => (index < MOST_LOOKED_AT ? described(client, place, one) : one)),
+      newestFirst(found).map(async (one, index) =>
+        index < MOST_LOOKED_AT || isCalled(one, named) ? described(client, place, one) : one,
+      ),
     );
     return snapshots.filter((one) => one !== undefined);
   } catch (error) {

@@ -85,17 +85,14 @@ export const fingerprint = (certificatePem: string): string => new X509Certifica
 
 const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
 
-/** One line of what was compared; `same` undefined: the stack does not say. */
+/** One line of what was compared. Nothing secret is in it. */
 export interface Comparison {
   readonly what: string;
   readonly ok: boolean;
   readonly detail: string;
 }
 
-/**
- * Pure: whether an opened escrow could bring back the cluster that the stack knows. Nothing secret is in the answer. `known` is the
- * stack's own output, or undefined where only the state's authorities are there.
- */
+/** Pure: whether an opened escrow could bring back the cluster that the stack knows (see `knownEscrow`). */
 export function compareEscrow(escrow: EscrowContent, known: EscrowContent): Comparison[] {
   const same = (what: string, one: string, other: string): Comparison =>
     digest(one) === digest(other)

@@ -43,6 +43,10 @@ export function tokenHash(token: string): string {
   return createHash("sha256").update(password).digest("hex").slice(0, 12);
 }
 
+/** Whether a person means this one: by its name, or by folder and name. */
+export const isCalled = ({ name, folder }: Snapshot, said: string | undefined): boolean =>
+  said === name || said === `${folder}/${name}`;
+
 /** Newest first. */
 export const newestFirst = (snapshots: readonly Snapshot[]): Snapshot[] =>
   [...snapshots].sort(

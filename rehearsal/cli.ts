@@ -33,6 +33,7 @@ program
     more,
     [],
   )
+  .option("--transcript <file>", "write what the drills print into a page of Markdown")
   .option("--boot", "servers really boot, a Debian user land each (as root on Linux; builds it once, about a minute)")
   .option(
     "--traefik",

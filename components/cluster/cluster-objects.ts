@@ -22,7 +22,7 @@ export function makeClusterObjects(
   opts: pulumi.CustomResourceOptions,
 ): void {
   grantCiAccess(name, opts);
-  const { snapshots, k3s, generation } = platform.cluster;
+  const { snapshots, servers, k3s, generation } = platform.cluster;
   if (snapshots === undefined) return;
   const keys = pulumi
     .all([configSecrets[snapshots.accessKeyId], configSecrets[snapshots.secretAccessKey]])
@@ -38,7 +38,7 @@ export function makeClusterObjects(
     {
       metadata: { name: SNAPSHOT_SECRET.name, namespace: SYSTEM_NAMESPACE },
       type: SNAPSHOT_SECRET.type,
-      stringData: pulumi.secret(keys.apply((known) => ({ ...snapshotSecretData(snapshots, known) }))),
+      stringData: pulumi.secret(keys.apply((known) => ({ ...snapshotSecretData(snapshots, servers.length, known) }))),
     },
     opts,
   );

@@ -45,7 +45,7 @@ export interface ClusterArgs {
 }
 
 /**
- * Three Hetzner servers that form one K3s cluster, and the administrator's way into it. Nothing connects to the servers while
+ * Hetzner servers that form one K3s cluster (three; one for development), its agents, and the administrator's way into it. Nothing connects to the servers while
  * they are made: they boot by themselves from their user-data, and the kubeconfig is made here, not fetched.
  */
 export class Cluster extends pulumi.ComponentResource {

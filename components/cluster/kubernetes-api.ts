@@ -15,7 +15,7 @@ export interface BootStatus {
   readonly node: string;
   readonly stage: "network" | "packages" | "download" | "rendezvous" | "restore" | "start" | "failed";
   readonly reason: string;
-  /** Since when it is at this stage. */
+  /** How long it has been at this stage. */
   readonly seconds: number;
   readonly generation: number;
   readonly definition: string;
@@ -78,23 +78,6 @@ export const askServer = async (address: string, credentials: Credentials, timeo
   }
 };
 
-/**
- * Asks an agent what it is waiting for. Only the boot script answers there, so "ready" is for its Node object to say; an agent
- * that runs does not answer, or refuses.
- */
-export const askAgent = async (
-  address: string,
-  credentials: Credentials,
-  timeoutSeconds: number,
-): Promise<Answer & { ready: false }> => {
-  try {
-    const { status, body } = await get(address, credentials, timeoutSeconds, AGENT_STATUS_NAME);
-    return notReady(status, body);
-  } catch (error) {
-    return { ready: false, reason: reasonOf(error, timeoutSeconds) };
-  }
-};
-
 const reasonOf = (error: unknown, timeoutSeconds: number): string => {
   const { name, message } = error as Error;
   return name === "AbortError" || name === "TimeoutError" ? `no answer in ${timeoutSeconds} s` : message;
@@ -104,7 +87,6 @@ const get = (
   host: string,
   { authorityPem, certificatePem, privateKeyPem }: Credentials,
   timeoutSeconds: number,
-  certificateName?: string,
 ): Promise<{ status: number; body: string }> =>
   new Promise((resolve, reject) => {
     request(
@@ -116,7 +98,6 @@ const get = (
         cert: certificatePem,
         key: privateKeyPem,
         agent: false,
-        ...(certificateName === undefined ? {} : { servername: certificateName }),
         signal: AbortSignal.timeout(timeoutSeconds * 1000),
       },
       (response) => {
@@ -131,7 +112,7 @@ const get = (
   });
 
 /** The words of the boot script where it is the one that answers, else those of the API server. */
-function notReady(status: number, body: string): Answer & { ready: false } {
+function notReady(status: number, body: string): Answer {
   const boot = bootStatusIn(body);
   if (boot) return { ready: false, reason: `${boot.stage}: ${boot.reason}, ${boot.seconds} s`, boot };
   if (status === 401 || status === 403)

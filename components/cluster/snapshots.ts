@@ -7,7 +7,7 @@ export const SNAPSHOT_SECRET = { name: "trivet-etcd-snapshots", type: "etcd.k3s.
 /** How many stay on a server's own disk. K3s' own number. */
 const KEPT_ON_DISK = 5;
 
-/** Values of the two config secrets that `Snapshots` names. */
+/** Values of the two config secrets that `Snapshots` names. Secret. */
 export interface BucketKeys {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
@@ -28,10 +28,17 @@ export const scheduledSnapshots = (snapshots: Snapshots | undefined): K3sOptions
       }),
 });
 
-/** Content of the Secret. Retention in the bucket is counted for each server apart. */
-export const snapshotSecretData = (snapshots: Snapshots, keys: BucketKeys): Readonly<Record<string, string>> => ({
+/**
+ * Content of the Secret. `keep` is for each server, and K3s counts the snapshots of all servers together: whichever takes one
+ * deletes the oldest of the folder (SnapshotRetention in pkg/etcd/s3 of 1.36; k3s-io/k3s#8099 left the node's name out).
+ */
+export const snapshotSecretData = (
+  snapshots: Snapshots,
+  servers: number,
+  keys: BucketKeys,
+): Readonly<Record<string, string>> => ({
   ...bucketOptions(snapshots, keys),
-  "etcd-s3-retention": String(snapshots.keep),
+  "etcd-s3-retention": String(snapshots.keep * servers),
 });
 
 /**

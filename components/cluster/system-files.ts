@@ -86,7 +86,10 @@ Type=oneshot
 ExecStart=/usr/local/lib/trivet/renew.sh ${k3sUnitName(role)}
 `;
 
-/** Each of the first nodes (the servers) at an hour of its own, UTC; agents share theirs, as they carry no quorum. */
+/**
+ * Each server at an hour of its own, UTC; agents share theirs, as they carry no quorum. `place` is a server's, from 0, and for an
+ * agent the number of servers.
+ */
 export const renewTimer = (place: number): string => `[Unit]
 Description=Starts K3s again before its certificates end
 

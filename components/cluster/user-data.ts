@@ -227,7 +227,7 @@ const cloudConfig = ({ hostname, role }: ClusterNode) => ({
   disable_root: true,
   // By whichever client the image has (timesyncd or chrony); cloud-init installs one where there is none.
   ntp: { enabled: true, servers: TIME_SERVERS },
-  /** Order matters: K3s first and in the background, so that a slow package mirror delays no cluster. */
+  // Order matters: K3s first and in the background, so that a slow package mirror delays no cluster.
   runcmd: [
     ["passwd", "--lock", "root"], // Hetzner sets one and mails it when no SSH key is given
     ["sh", "-c", "systemctl disable --now ssh.socket ssh.service 2>/dev/null || true"],

@@ -28,7 +28,7 @@ export interface EscrowOptions {
 }
 
 /** The environment's variable that answers for the passphrase. Never an argument: those are seen by every process. */
-export const PASSPHRASE_VARIABLE = "TRIVET_ESCROW_PASSPHRASE";
+const PASSPHRASE_VARIABLE = "TRIVET_ESCROW_PASSPHRASE";
 
 /** What a command is called with, beside its options. */
 interface Caller {

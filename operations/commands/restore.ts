@@ -4,7 +4,7 @@ import { carryOut, type Change, type Surroundings } from "../change";
 import { EXIT, Refusal } from "../refusal";
 import { knownEscrow } from "../stack";
 import { removeSetting } from "../settings-file";
-import { newestFirst, refusals, reservations, type Snapshot, type WantedCluster } from "../snapshots";
+import { isCalled, newestFirst, refusals, reservations, type Snapshot, type WantedCluster } from "../snapshots";
 import { snapshotsOf } from "../snapshots-of";
 import type { StackState } from "../state";
 import { age, table } from "../status";
@@ -57,7 +57,7 @@ export async function restore(
     serverToken: (await knownEscrow(stack, outputs))?.secrets.serverToken,
     clusterId: await api?.clusterId().catch(() => undefined),
   };
-  const found = await snapshotsOf(stack, place);
+  const found = await snapshotsOf(stack, place, name);
   if (options.list) {
     terminal.result(options.json ? listAsJson(found, wanted) : renderSnapshots(found, wanted, new Date()));
     return EXIT.well;
@@ -154,7 +154,7 @@ export function named(found: readonly Snapshot[], name: string | undefined): Sna
   if (name === undefined) {
     throw new Refusal("Which snapshot? Name one, or --latest; --list shows them.", EXIT.usage);
   }
-  const same = found.find((snapshot) => snapshot.name === name || `${snapshot.folder}/${snapshot.name}` === name);
+  const same = found.find((snapshot) => isCalled(snapshot, name));
   if (same !== undefined) return same;
   const guess = closest(
     name,

@@ -23,6 +23,7 @@ export interface Cgroups {
 /** Makes them below the groups in which this process is. The name is `<prefix><process id of the rehearsal>-<anything>`. */
 export function makeCgroups(name: string): Cgroups {
   const folders = parents().map((parent) => join(parent, name));
+  if (folders.length === 0) throw new Error("neither cgroup2 nor the systemd hierarchy of cgroup v1 is mounted");
   for (const folder of folders) mkdirSync(folder, { recursive: true });
   const remove = (): void => folders.forEach(removeTree);
   return {
@@ -57,8 +58,9 @@ export function removeOrphanedCgroups(): void {
     }
 }
 
-/** Folders of the control groups in which this process is, in the hierarchies that systemd uses. */
+/** Folders of the control groups in which this process is, in the hierarchies that systemd uses. Outside of Linux there are none. */
 function parents(): string[] {
+  if (process.platform !== "linux") return [];
   const mounts = readFileSync("/proc/self/mounts", "utf8")
     .split("\n")
     .map((line) => line.split(" "))
@@ -76,7 +78,6 @@ function parents(): string[] {
       );
       return mount ? [join(mount.target, path)] : [];
     });
-  if (found.length === 0) throw new Error("neither cgroup2 nor the systemd hierarchy of cgroup v1 is mounted");
   return found;
 }
 

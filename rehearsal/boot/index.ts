@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Machine } from "../emulators/hetzner/machine-host";
-import { endOrphans, ProcessRegister } from "../k3s/processes";
-import type { MachineEvent, Machines } from "../machines";
+import { ProcessRegister } from "../k3s/processes";
+import { cleanUpMachines, type MachineEvent, type Machines } from "../machines";
+import { Fleet } from "../machines/fleet";
 import { RELEASE_SITE_ADDRESS } from "./addresses";
 import { type BaseTreeProgress, ensureBaseTree } from "./base-tree";
 import { BootedServer, TOOLS_FOLDER } from "./booted-server";
@@ -68,25 +68,7 @@ export async function createBootedMachines({
       realpathSync(path),
     ]),
   );
-  const servers = new Map<number, BootedServer>();
-  /** Calls about one server run one after the other. */
-  const queues = new Map<number, Promise<void>>();
-  let closing: Promise<void> | undefined;
-
-  const inTurn = (id: number, action: () => Promise<void> | void): Promise<void> => {
-    const turn = (queues.get(id) ?? Promise.resolve()).then(action);
-    queues.set(
-      id,
-      turn.catch(() => undefined),
-    );
-    return turn;
-  };
-  const serverFor = (machine: Machine): BootedServer => {
-    const known = servers.get(machine.id);
-    if (known) {
-      known.machine = machine;
-      return known;
-    }
+  const fleet: Fleet<BootedServer> = new Fleet((machine) => {
     const server: BootedServer = new BootedServer({
       machine,
       network,
@@ -96,30 +78,31 @@ export async function createBootedMachines({
       directory: join(folder, `${machine.id}`),
       onEvent,
       onReboot: () =>
-        void inTurn(machine.id, async () => {
-          await server.powerOff();
-          if (!closing) await server.powerOn();
-        }).catch((error: Error) =>
-          onEvent({ machine: { id: machine.id, name: machine.name }, type: "failed", problems: [error.message] }),
-        ),
+        void fleet
+          .inTurn(machine.id, async () => {
+            await server.powerOff();
+            if (!fleet.isClosing) await server.powerOn();
+          })
+          .catch((error: Error) =>
+            onEvent({ machine: { id: machine.id, name: machine.name }, type: "failed", problems: [error.message] }),
+          ),
     });
-    servers.set(machine.id, server);
     return server;
-  };
+  });
   const site = (name: string): string => join(folder, "site", name);
 
   const machines: BootedMachines = {
-    powerOn: (machine) => inTurn(machine.id, () => (closing ? undefined : serverFor(machine).powerOn())),
-    powerOff: ({ id }) => inTurn(id, () => servers.get(id)?.powerOff()),
-    shutdown: ({ id }) => inTurn(id, () => servers.get(id)?.shutdown()),
-    rebuild: (machine) => inTurn(machine.id, () => serverFor(machine).wipe()),
+    powerOn: (machine) => fleet.inTurn(machine.id, () => (fleet.isClosing ? undefined : fleet.of(machine).powerOn())),
+    powerOff: ({ id }) => fleet.inTurn(id, () => fleet.find(id)?.powerOff()),
+    shutdown: ({ id }) => fleet.inTurn(id, () => fleet.find(id)?.shutdown()),
+    rebuild: (machine) => fleet.inTurn(machine.id, () => fleet.of(machine).wipe()),
     remove: ({ id }) =>
-      inTurn(id, async () => {
-        await servers.get(id)?.wipe();
-        servers.delete(id);
+      fleet.inTurn(id, async () => {
+        await fleet.find(id)?.wipe();
+        fleet.forget(id);
       }),
-    interfacesChanged: (machine) => inTurn(machine.id, () => servers.get(machine.id)?.interfacesChanged(machine)),
-    console: (id) => servers.get(id)?.console ?? [],
+    interfacesChanged: (machine) => fleet.inTurn(machine.id, () => fleet.find(machine.id)?.interfacesChanged(machine)),
+    console: (id) => fleet.find(id)?.console ?? [],
     setFault: (id, fault) => {
       if (fault !== undefined && fault !== "bad checksum" && fault !== "mirror away")
         throw new Error(
@@ -133,7 +116,7 @@ export async function createBootedMachines({
       if (name === undefined) throw new Error(`k3s etcd-snapshot save: ${said}`);
       return name;
     },
-    controlPlanes: () => [...servers.values()].flatMap((server) => controlPlane(server, folder)),
+    controlPlanes: () => fleet.all.flatMap((server) => controlPlane(server, folder)),
     publish: (name, file) => {
       copyFileSync(file, site(name));
       const sha256 = createHash("sha256").update(readFileSync(file)).digest("hex");
@@ -142,19 +125,19 @@ export async function createBootedMachines({
     withdraw: (name) => rm(site(name), { force: true }),
     letReach: (outside) => network.openDoor(outside),
     run: async (id, command, ...args) => {
-      const server = servers.get(id);
+      const server = fleet.find(id);
       if (!server) throw new Error(`there is no server ${id}`);
       return await server.run(command, ...args);
     },
-    close: () => {
-      closing ??= (async () => {
-        await Promise.all([...servers.entries()].map(([id, server]) => inTurn(id, () => server.powerOff())));
-        await network.close();
-        register.close();
-        await rm(folder, { recursive: true, force: true });
-      })();
-      return closing;
-    },
+    close: () =>
+      fleet.close(
+        (server) => server.powerOff(),
+        async () => {
+          await network.close();
+          register.close();
+          await rm(folder, { recursive: true, force: true });
+        },
+      ),
   };
   signal?.addEventListener("abort", () => void machines.close(), { once: true });
   return machines;
@@ -165,9 +148,8 @@ export async function createBootedMachines({
  * and its folder. Namespaces, interfaces, mounts and disks went with the processes.
  */
 export async function cleanUpBootedMachines(directory: string): Promise<void> {
-  endOrphans(directory);
-  if (process.platform === "linux") removeOrphanedCgroups();
-  await rm(directory, { recursive: true, force: true });
+  await cleanUpMachines(directory);
+  removeOrphanedCgroups();
 }
 
 /** A server whose K3s has written the administrator's kubeconfig, with a copy of it that leads here. */

@@ -1,5 +1,6 @@
 import { closest } from "../../model/closest";
 import { aAlone, bootFails, bootNever, bootOrder, clockSkew, wrongToken } from "./stories/boot";
+import { byCommand } from "./stories/commands";
 import { gateRefuses } from "./stories/gate";
 import { interruptedRoll } from "./stories/interruption";
 import { loseA, loseAll, loseB, loseC, loseTwo, restore } from "./stories/loss";
@@ -12,6 +13,7 @@ export const STORIES: readonly Story[] = [
   rollK3s,
   rollType,
   rollKernel,
+  byCommand,
   gateRefuses,
   loseA,
   loseB,

@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { resolve } from "node:path";
-import { cleanUpMachines } from "../machines";
+import { cleanUpBootedMachines } from "../boot";
 
 /** Ends what a killed rehearsal left in its folder, and what killed drills left: they have a folder for each rehearsal in it. */
 export async function cleanUpFolder(path: string): Promise<void> {
@@ -10,5 +10,6 @@ export async function cleanUpFolder(path: string): Promise<void> {
   } catch {
     // it never got that far
   }
-  for (const name of ["", ...entries]) await cleanUpMachines(resolve(path, name, "machines"));
+  // Whether they booted or not: it is the same folder, and servers that did not have no control groups.
+  for (const name of ["", ...entries]) await cleanUpBootedMachines(resolve(path, name, "machines"));
 }

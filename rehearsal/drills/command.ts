@@ -1,29 +1,25 @@
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
 import { resolve } from "node:path";
-import { checkCanBoot } from "../boot";
-import { checkLoopback } from "../rehearse/loopback";
+import { EXIT, Interruption } from "../processes/interruption";
+import { claim, type ClaimOptions } from "../rehearse/claim";
 import { REHEARSAL_TOOLS } from "../rehearse/rehearsal";
-import { rehearsalsFolder, RunFolder } from "../rehearse/run-folder";
-import { readStack } from "../rehearse/stack";
+import type { RunFolder } from "../rehearse/run-folder";
 import { ensureTools } from "../toolchain";
-import { cleanUpFolder } from "./clean-up";
 import { findStories, listStories } from "./catalogue";
 import { Company } from "./play";
 import { type DrillReport, renderReport } from "./report";
 import type { Story } from "./story";
+import { Transcript } from "./transcript";
 
-export interface DrillOptions {
+export interface DrillOptions extends ClaimOptions {
   drill: readonly string[];
-  stack: string;
   json?: string;
+  transcript?: string;
   plugins?: string;
-  loopback: string;
-  boot?: boolean;
 }
 
 const PROJECT_DIRECTORY = resolve(__dirname, "../..");
-
-const EXIT = { well: 0, problems: 1, calledWrongly: 2, interrupted: 130 } as const;
 
 /** `npm run rehearse -- --drill NAME`: returns the exit code. The stories go to standard error, the table to standard output. */
 export async function drill(options: DrillOptions): Promise<number> {
@@ -35,35 +31,31 @@ export async function drill(options: DrillOptions): Promise<number> {
   let folder: RunFolder;
   try {
     stories = findStories(options.drill);
-    readStack(PROJECT_DIRECTORY, options.stack);
-    await checkLoopback(options.loopback);
-    if (options.boot) await checkCanBoot();
-    folder = await RunFolder.claim(resolve(rehearsalsFolder(), options.loopback), options.stack, cleanUpFolder);
+    ({ folder } = await claim(PROJECT_DIRECTORY, options));
   } catch (error) {
     console.error((error as Error).message);
     return EXIT.calledWrongly;
   }
 
-  const interrupt = new AbortController();
-  const onSignal = (): void => {
-    if (interrupt.signal.aborted) return;
-    console.error("\nTaking everything down …");
-    interrupt.abort();
-  };
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+  const interruption = new Interruption(() => console.error("\nTaking everything down …"));
+  const { signal } = interruption;
   const started = performance.now();
+  const transcript = new Transcript(stories);
   let company: Company | undefined;
   try {
     company = new Company({
       stack: options.stack,
-      tools: await ensureTools(REHEARSAL_TOOLS, { signal: interrupt.signal }),
+      tools: await ensureTools(REHEARSAL_TOOLS, { signal }),
       projectDirectory: PROJECT_DIRECTORY,
       directory: folder.path,
       loopbackPrefix: options.loopback,
       ...(options.plugins === undefined ? {} : { plugins: options.plugins }),
       boot: options.boot === true,
-      say: (line) => process.stderr.write(`${line}\n`),
-      signal: interrupt.signal,
+      say: (line) => {
+        process.stderr.write(`${line}\n`);
+        transcript.add(line);
+      },
+      signal,
     });
     const drills = await company.playAll(stories);
     const report: DrillReport = {
@@ -76,13 +68,24 @@ export async function drill(options: DrillOptions): Promise<number> {
     };
     process.stdout.write(renderReport(report));
     if (options.json) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
-    return report.ok ? EXIT.well : EXIT.problems;
+    if (options.transcript) {
+      const before = existsSync(options.transcript) ? readFileSync(options.transcript, "utf8") : "";
+      writeFileSync(options.transcript, transcript.markdown({ ...circumstances(), before }));
+    }
+    return interruption.exitCode ?? (report.ok ? EXIT.well : EXIT.problems);
   } catch (error) {
-    if (interrupt.signal.aborted) return EXIT.interrupted;
+    if (interruption.exitCode !== undefined) return interruption.exitCode;
     console.error(`\n${error instanceof Error ? error.message : String(error)}`);
     return EXIT.problems;
   } finally {
     await company?.close();
     folder.release();
+    interruption.release();
   }
 }
+
+/** Under which a transcript came about. */
+const circumstances = (): { when: string; place: string } => ({
+  when: new Date().toISOString().slice(0, 10),
+  place: `${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GiB`,
+});

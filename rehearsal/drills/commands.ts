@@ -16,8 +16,11 @@ const PROJECT_DIRECTORY = resolve(__dirname, "../..");
 export async function runTrivet(
   rehearsal: Rehearsal,
   args: readonly string[],
-  onLine: (line: string) => void,
-  signal: AbortSignal,
+  {
+    environment: more,
+    onLine,
+    signal,
+  }: { environment: Readonly<Record<string, string>>; onLine: (line: string) => void; signal: AbortSignal },
 ): Promise<CommandRun> {
   const { environment, configFile, pulumi, stack } = rehearsal.engine;
   const started = performance.now();
@@ -34,7 +37,7 @@ export async function runTrivet(
       ...rest,
     ],
     {
-      env: { ...environment, PATH: `${dirname(pulumi)}${delimiter}${environment["PATH"] ?? ""}` },
+      env: { ...environment, ...more, PATH: `${dirname(pulumi)}${delimiter}${environment["PATH"] ?? ""}` },
       stdio: ["ignore", "pipe", "pipe"],
       signal,
     },

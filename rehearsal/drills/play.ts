@@ -4,7 +4,7 @@ import { NO_STRAGGLERS, type PowerEvent, Rehearsal, type RehearsalTools } from "
 import { readStack } from "../rehearse/stack";
 import type { DrillResult } from "./report";
 import { DrillStopped, type PowerLine, Scene } from "./scene";
-import type { Story } from "./story";
+import { headline, type Story } from "./story";
 
 export interface PlayOptions {
   stack: string;
@@ -54,7 +54,7 @@ export class Company {
     const started = performance.now();
     const seconds = (): number => (performance.now() - started) / 1000;
     say("");
-    say(`${story.name}: ${story.title}`);
+    say(headline(story));
     const skipped = story.impossible?.({ boot });
     if (skipped !== undefined) {
       say(`left out: ${skipped}`);

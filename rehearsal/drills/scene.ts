@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parse } from "yaml";
+import { EtcdApi } from "../k3s/etcd/etcd-api";
 import type { KubernetesObject } from "../k3s/kubernetes-api";
 import type { BootFault } from "../machines";
 import type { CloudClient, ServerView } from "../rehearse/cloud-client";
@@ -132,8 +133,9 @@ export class Scene {
   }
 
   /** The `trivet` command, as a process of its own. */
-  async trivet(...args: string[]): Promise<CommandRun> {
-    this.note(`$ trivet ${args.join(" ")}`);
+  async trivet(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<CommandRun> {
+    const said = Object.entries(environment).map(([name, value]) => `${name}=${value} `);
+    this.note(`$ ${said.join("")}trivet ${args.join(" ")}`);
     const told = new Set<string>();
     const onLine = (line: string): void => {
       const text = newsIn(line);
@@ -142,7 +144,7 @@ export class Scene {
       told.add(gist);
       this.note(text);
     };
-    const run = await runTrivet(this.rehearsal, args, onLine, this.signal);
+    const run = await runTrivet(this.rehearsal, args, { environment, onLine, signal: this.signal });
     this.note(`trivet ${args[0] ?? ""} ended with exit code ${run.exitCode} after ${run.seconds.toFixed(1)} s`);
     return run;
   }
@@ -335,6 +337,21 @@ export class Scene {
       }
     }
     throw new Error("no server's disk holds etcd's client certificate");
+  }
+
+  /** The node whose member leads etcd. */
+  async leader(): Promise<string> {
+    const { addresses, authorityPem, client } = await this.etcdAccess();
+    let found: string | undefined;
+    await this.until("etcd has a leader", async () => {
+      for (const [name, address] of Object.entries(addresses)) {
+        const member = new EtcdApi(`https://${address}:2379`, authorityPem, client);
+        const { leader, memberId } = await member.status().finally(() => member.close());
+        if (leader === memberId) found = name;
+      }
+      return found !== undefined;
+    });
+    return found!;
   }
 
   /** Names of the members that answer as healthy voters. */

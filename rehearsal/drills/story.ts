@@ -15,6 +15,9 @@ export interface Story {
   play(scene: Scene): Promise<void>;
 }
 
+/** Its first line, when it is told. */
+export const headline = ({ name, title }: Story): string => `${name}: ${title}`;
+
 export interface Check {
   text: string;
   ok: boolean;

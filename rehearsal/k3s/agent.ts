@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { Flags } from "./command-line";
 import { writeKubeconfig } from "./control-plane/client-credentials";
 import { lastWords } from "./control-plane/control-plane";
 import { AGENT_DIRECTORY, AGENT_KUBECONFIG, readAgent } from "./definition";
@@ -20,7 +21,7 @@ const SERVERS_PERIOD_MILLISECONDS = 5_000;
 /** `k3s agent`: a node without a control plane. */
 export class K3sAgent {
   readonly #host: K3sHost;
-  readonly #flags: Readonly<Record<string, readonly string[]>>;
+  readonly #flags: Flags;
   readonly #onProgress: (progress: K3sProgress) => void;
   readonly #stopping = new AbortController();
   readonly ended: Promise<readonly string[]>;
@@ -30,11 +31,7 @@ export class K3sAgent {
   #pods: { close(): Promise<void> } | undefined;
   #following: Promise<void> | undefined;
 
-  constructor(
-    host: K3sHost,
-    onProgress: (progress: K3sProgress) => void = () => undefined,
-    flags: Readonly<Record<string, readonly string[]>> = {},
-  ) {
+  constructor(host: K3sHost, onProgress: (progress: K3sProgress) => void = () => undefined, flags: Flags = {}) {
     this.#host = host;
     this.#flags = flags;
     this.#onProgress = onProgress;
@@ -52,6 +49,7 @@ export class K3sAgent {
     const supervisorUrl = (address: string): string =>
       `https://${network.reach(address)}:${network.supervisorPort(port)}`;
     const password = await nodePassword(this.#host);
+    await this.#host.untilItWould?.(signal);
     const { client, authorityPem, leaves, servers } = await this.#insist(signal, async () => {
       const found = await SupervisorClient.connect(supervisorUrl(hostname), "node", token);
       try {

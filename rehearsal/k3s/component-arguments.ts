@@ -19,8 +19,3 @@ export function mergeArguments(defaults: Readonly<Record<string, string>>, extra
   for (const [name, value] of initial) merged.set(name, [value]);
   return [...merged.keys()].sort().flatMap((name) => merged.get(name)!.map((value) => `--${name}=${value}`));
 }
-
-/** The value an argument list ends up with, for checks; undefined where it is not set. */
-export function argumentValue(args: readonly string[], name: string): string | undefined {
-  return args.findLast((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3);
-}

@@ -1,6 +1,7 @@
 import ipaddr from "ipaddr.js";
 import { parseDocument } from "yaml";
 import type { Problem } from "./boot-failure";
+import type { Flags } from "./command-line";
 import { didYouMean } from "./did-you-mean";
 import type { FileTree } from "./file-tree";
 import catalog from "./options.json";
@@ -79,7 +80,7 @@ export class K3sConfig {
 export function readK3sConfig(
   tree: FileTree,
   role: Role = "server",
-  flags: Readonly<Record<string, readonly string[]>> = {},
+  flags: Flags = {},
 ): { config: K3sConfig; problems: Problem[] } {
   const known = optionsOf(role);
   const problems: Problem[] = [];

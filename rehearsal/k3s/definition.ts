@@ -1,5 +1,6 @@
 import { type Authorities, readAuthorities } from "./authorities";
 import { type Problem, throwIfAny } from "./boot-failure";
+import type { Flags } from "./command-line";
 import { CONFIG_FILE, type K3sConfig, readK3sConfig } from "./config";
 import { readFileTree } from "./file-tree";
 import type { K3sHost } from "./host";
@@ -42,7 +43,7 @@ const FOLDERS = [
 /** Reads what lies on the server's disk. Throws one BootFailure with every mistake. */
 export async function readServer(
   host: Pick<K3sHost, "files" | "hostname" | "version">,
-  flags: Readonly<Record<string, readonly string[]>> = {},
+  flags: Flags = {},
   now = new Date(),
 ): Promise<ServerDefinition> {
   const tree = await readFileTree(host.files.root, FOLDERS);
@@ -62,7 +63,7 @@ export async function readServer(
 /** The same for an agent, which has neither authorities nor the server token. */
 export async function readAgent(
   host: Pick<K3sHost, "files" | "hostname" | "version">,
-  flags: Readonly<Record<string, readonly string[]>> = {},
+  flags: Flags = {},
 ): Promise<NodeDefinition & { token: string; server: string }> {
   const tree = await readFileTree(host.files.root, FOLDERS);
   const { config, problems } = readK3sConfig(tree, "agent", flags);

@@ -119,4 +119,9 @@ export interface K3sHost {
   /** The machine's name, K3s' default for `node-name`. */
   readonly hostname: string;
   say(line: string): void;
+  /**
+   * Held back until it settles: a server's API, an agent's registration. Where a real K3s takes its time, this one waits; what it
+   * does before (etcd's join) is part of that time.
+   */
+  untilItWould?(signal: AbortSignal): Promise<void>;
 }

@@ -59,7 +59,13 @@ export class KubernetesApi {
   readonly #agent: Agent;
   readonly #headers: Readonly<Record<string, string>>;
 
-  constructor(url: string, authorityPem: string, client?: ClientCertificate | BearerToken) {
+  /** `connectMilliseconds`: how long a server may take to take a connection. A call's own signal does not end that wait (undici). */
+  constructor(
+    url: string,
+    authorityPem: string,
+    client?: ClientCertificate | BearerToken,
+    connectMilliseconds = 2_000,
+  ) {
     this.url = url;
     const token = client && "token" in client ? client.token : undefined;
     this.#headers = {
@@ -70,7 +76,7 @@ export class KubernetesApi {
       connect: {
         ca: authorityPem,
         ...(client && "keyPem" in client ? { cert: client.certificatePem, key: client.keyPem } : {}),
-        timeout: 2_000,
+        timeout: connectMilliseconds,
       },
       bodyTimeout: 0,
       headersTimeout: 15_000,

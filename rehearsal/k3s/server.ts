@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { stringify } from "yaml";
 import { type AuthorityName, TLS_DIRECTORY } from "./authorities";
 import { BootFailure, type Problem } from "./boot-failure";
+import type { Flags } from "./command-line";
 import { criticalMismatches } from "./config";
 import { CREDENTIALS } from "./control-plane/client-credentials";
 import { ControlPlane, ENCRYPTION_FILE, lastWords, type MemberStart } from "./control-plane/control-plane";
@@ -39,7 +40,7 @@ export type K3sProgress =
 /** `k3s server`: one server of a cluster, from its files to a Ready node. */
 export class K3sServer {
   readonly #host: K3sHost;
-  readonly #flags: Readonly<Record<string, readonly string[]>>;
+  readonly #flags: Flags;
   readonly #onProgress: (progress: K3sProgress) => void;
   readonly #stopping = new AbortController();
   readonly #background: Promise<void>[] = [];
@@ -52,11 +53,7 @@ export class K3sServer {
   #kubelet: RunningProcess | undefined;
   #pods: { close(): Promise<void> } | undefined;
 
-  constructor(
-    host: K3sHost,
-    onProgress: (progress: K3sProgress) => void = () => undefined,
-    flags: Readonly<Record<string, readonly string[]>> = {},
-  ) {
+  constructor(host: K3sHost, onProgress: (progress: K3sProgress) => void = () => undefined, flags: Flags = {}) {
     this.#host = host;
     this.#flags = flags;
     this.#onProgress = onProgress;
@@ -111,6 +108,7 @@ export class K3sServer {
     // At each start, as K3s does: data of another token are found out before anything uses them.
     if (!(await readBootstrapData(controlPlane.etcd, definition.token)))
       await writeBootstrapData(controlPlane.etcd, definition.token, await this.#supervisor.sharedFiles());
+    await this.#host.untilItWould?.(signal);
     await controlPlane.startApi(signal);
     await this.#writeKubeconfig(definition, controlPlane);
     this.#host.say(`k3s: API server ready at ${controlPlane.url} (etcd member ${start.name})`);

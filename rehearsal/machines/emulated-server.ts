@@ -39,7 +39,7 @@ export type BootFault = "bad checksum" | "mirror away" | "wrong token" | "clock 
 export interface MachineDelays {
   /** From power on to the first line of the user-data. */
   bootSeconds: number;
-  /** From the end of the boot script to the first process of K3s. */
+  /** From the end of the boot script until a server's API starts, or an agent registers; etcd's join is part of it. */
   k3sStartSeconds: number;
 }
 
@@ -398,7 +398,6 @@ export class EmulatedServer {
 
   /** Runs K3s until it ends by itself, and cleans up after it. Throws when the power goes. */
   async #runK3s(definition: ServerDefinition, power: AbortSignal): Promise<void> {
-    await pause(this.#delays.k3sStartSeconds, power);
     const host = this.#k3sHost(definition);
     const onProgress = (progress: K3sProgress): void => this.#progress(progress);
     const k3s = definition.node.role === "agent" ? new K3sAgent(host, onProgress) : new K3sServer(host, onProgress);
@@ -429,6 +428,7 @@ export class EmulatedServer {
 
   #k3sHost(definition: ServerDefinition): K3sHost {
     const { config, publicAddress, release } = definition;
+    const startsAt = Date.now() + this.#delays.k3sStartSeconds * 1000;
     return {
       files: this.disk.files,
       hardware: hardwareOf(this.machine),
@@ -438,6 +438,7 @@ export class EmulatedServer {
       version: release.version,
       hostname: definition.nodeName,
       say: (line) => this.#say(line),
+      untilItWould: (signal) => pause((startsAt - Date.now()) / 1000, signal),
       network: {
         address: publicAddress,
         api: { address: publicAddress, port: apiPort(config) },

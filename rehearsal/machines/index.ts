@@ -1,10 +1,11 @@
 import { mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Machine, MachineHost } from "../emulators/hetzner/machine-host";
+import type { MachineHost } from "../emulators/hetzner/machine-host";
 import type { K3sTools, PodPlayer } from "../k3s";
 import { endOrphans, ProcessRegister } from "../k3s/processes";
 import { type BootFault, EmulatedServer, type MachineDelays, type MachineEvent } from "./emulated-server";
+import { Fleet } from "./fleet";
 import { MachineDisk } from "./machine-disk";
 
 export { BootFailure, type Problem } from "../k3s/boot-failure";
@@ -55,41 +56,22 @@ export function createMachines({
 }: MachinesOptions): Machines {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const register = new ProcessRegister(directory);
-  const servers = new Map<number, EmulatedServer>();
-  /** Calls about one server run one after the other. */
-  const queues = new Map<number, Promise<void>>();
-  let closing: Promise<void> | undefined;
-
-  const inTurn = (id: number, action: () => Promise<void> | void): Promise<void> => {
-    const turn = (queues.get(id) ?? Promise.resolve()).then(action);
-    queues.set(
-      id,
-      turn.catch(() => undefined),
-    );
-    return turn;
-  };
   const paths = Object.fromEntries(
     Object.entries(tools).map(([name, { path }]) => [name, path]),
   ) as unknown as K3sTools;
-  const serverFor = (machine: Machine): EmulatedServer => {
-    const known = servers.get(machine.id);
-    if (known) {
-      known.machine = machine;
-      return known;
-    }
-    const server = new EmulatedServer({
-      machine,
-      disk: new MachineDisk(join(directory, `${machine.id}`)),
-      tools: paths,
-      register,
-      neighbourhood: { servers: () => [...servers.values()] },
-      delays: { bootSeconds: 0, k3sStartSeconds: 0, ...delays },
-      pods,
-      onEvent,
-    });
-    servers.set(machine.id, server);
-    return server;
-  };
+  const fleet: Fleet<EmulatedServer> = new Fleet(
+    (machine) =>
+      new EmulatedServer({
+        machine,
+        disk: new MachineDisk(join(directory, `${machine.id}`)),
+        tools: paths,
+        register,
+        neighbourhood: { servers: () => fleet.all },
+        delays: { bootSeconds: 0, k3sStartSeconds: 0, ...delays },
+        pods,
+        onEvent,
+      }),
+  );
   const wipe = async (server: EmulatedServer): Promise<void> => {
     await server.powerOff("at once");
     await server.disk.wipe();
@@ -98,51 +80,51 @@ export function createMachines({
 
   const machines: Machines = {
     powerOn: (machine) =>
-      inTurn(machine.id, () => {
-        if (!closing) serverFor(machine).powerOn();
+      fleet.inTurn(machine.id, () => {
+        if (!fleet.isClosing) fleet.of(machine).powerOn();
       }),
-    powerOff: ({ id }) => inTurn(id, () => servers.get(id)?.powerOff("at once")),
-    shutdown: ({ id }) => inTurn(id, () => servers.get(id)?.powerOff("gently")),
-    rebuild: (machine) => inTurn(machine.id, () => wipe(serverFor(machine))),
+    powerOff: ({ id }) => fleet.inTurn(id, () => fleet.find(id)?.powerOff("at once")),
+    shutdown: ({ id }) => fleet.inTurn(id, () => fleet.find(id)?.powerOff("gently")),
+    rebuild: (machine) => fleet.inTurn(machine.id, () => wipe(fleet.of(machine))),
     remove: ({ id }) =>
-      inTurn(id, async () => {
-        const server = servers.get(id);
+      fleet.inTurn(id, async () => {
+        const server = fleet.find(id);
         if (!server) return;
         await wipe(server);
-        servers.delete(id);
+        fleet.forget(id);
       }),
     interfacesChanged: (machine) =>
-      inTurn(machine.id, () => {
-        const server = servers.get(machine.id);
+      fleet.inTurn(machine.id, () => {
+        const server = fleet.find(machine.id);
         if (server) server.machine = { ...machine, userData: server.machine.userData };
       }),
-    console: (id) => [...(servers.get(id)?.console ?? [])],
+    console: (id) => [...(fleet.find(id)?.console ?? [])],
     setFault: (id, fault) => {
-      const server = servers.get(id);
+      const server = fleet.find(id);
       if (!server) throw new Error(`there is no server ${id}`);
       if (fault === undefined) delete server.fault;
       else server.fault = fault;
     },
     saveSnapshot: async (id) => {
-      const server = servers.get(id)?.server;
+      const server = fleet.find(id)?.server;
       if (!server) throw new Error(`no K3s server runs on server ${id}`);
       return await server.saveSnapshot();
     },
     controlPlanes: () =>
-      [...servers.values()].flatMap(({ server, definition }) => {
+      fleet.all.flatMap(({ server, definition }) => {
         const [url, adminKubeconfig] = [server?.url, server?.adminKubeconfig];
         if (!server?.isReady || !definition || url === undefined || adminKubeconfig === undefined) return [];
         return [{ cluster: definition.node.cluster, node: definition.nodeName, url, adminKubeconfig }];
       }),
-    close: () => {
-      closing ??= (async () => {
-        // A power cut for all: nothing of their disks is kept.
-        await Promise.all([...servers.entries()].map(([id, server]) => inTurn(id, () => server.powerOff("at once"))));
-        register.close();
-        await rm(directory, { recursive: true, force: true });
-      })();
-      return closing;
-    },
+    close: () =>
+      // Nothing of their disks is kept.
+      fleet.close(
+        (server) => server.powerOff("at once"),
+        async () => {
+          register.close();
+          await rm(directory, { recursive: true, force: true });
+        },
+      ),
   };
   signal?.addEventListener("abort", () => void machines.close(), { once: true });
   return machines;

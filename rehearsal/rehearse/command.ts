@@ -2,36 +2,30 @@ import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Listr, ListrLogger, ProcessOutput } from "listr2";
-import { checkCanBoot } from "../boot";
 import { cleanUpFolder } from "../drills/clean-up";
 import { isSameProcess } from "../processes/identity";
+import { EXIT, Interruption } from "../processes/interruption";
 import { ensureTools, type Tool } from "../toolchain";
 import { progressPrinter } from "../toolchain/command";
 import { EDGE_ADDRESS, STRANGER_ADDRESS } from "../wire/addresses";
 import { checkCanIsolate, enterCommand, isInPrivateNetwork, runInPrivateNetwork } from "../wire/private-network";
+import { claim, type ClaimOptions, folderOf } from "./claim";
 import type { EngineEvent, EngineRun } from "./engine";
-import { checkLoopback } from "./loopback";
 import { Rehearsal, REHEARSAL_TOOLS, type RehearsalTools } from "./rehearsal";
-import { readOwner, rehearsalsFolder, RunFolder } from "./run-folder";
-import { readStack, type RehearsalStack } from "./stack";
+import { readOwner, RunFolder } from "./run-folder";
+import type { RehearsalStack } from "./stack";
 import { changedNothing, countResources, renderSummary, type Summary } from "./summary";
 
-export interface RehearseOptions {
-  stack: string;
+export interface RehearseOptions extends ClaimOptions {
   once?: boolean;
   twice?: boolean;
   json?: string;
   keep?: string;
   plugins?: string;
-  loopback: string;
-  boot?: boolean;
-  traefik?: boolean;
   down?: boolean;
 }
 
 const PROJECT_DIRECTORY = resolve(__dirname, "../..");
-
-const EXIT = { well: 0, problems: 1, calledWrongly: 2, interrupted: 130 } as const;
 
 /** How long `--down` waits for the running rehearsal to end by itself. */
 const DOWN_WAIT_MILLISECONDS = 30_000;
@@ -54,80 +48,59 @@ interface Task {
 
 /** `npm run rehearse`: returns the exit code. Progress goes to standard error, the summary to standard output. */
 export async function rehearse(options: RehearseOptions): Promise<number> {
-  const parent = resolve(rehearsalsFolder(), options.loopback);
-  if (options.down) return takeDown(parent);
+  if (options.down) return takeDown(folderOf(options.loopback));
 
   let stack: RehearsalStack;
   let folder: RunFolder;
   try {
-    stack = readStack(PROJECT_DIRECTORY, options.stack);
     if (options.traefik && options.boot)
       throw new Error("--traefik and --boot do not go together yet: booted servers have a network of their own");
     if (options.traefik && !isInPrivateNetwork()) return await rehearseInPrivateNetwork();
-    // A private network has every address to itself.
-    if (!options.traefik) await checkLoopback(options.loopback);
-    if (options.boot) await checkCanBoot();
-    folder = await RunFolder.claim(parent, options.stack, cleanUpFolder);
+    ({ stack, folder } = await claim(PROJECT_DIRECTORY, options));
   } catch (error) {
     console.error((error as Error).message);
     return EXIT.calledWrongly;
   }
 
-  const interrupt = new AbortController();
-  const onSignal = (): void => {
-    if (interrupt.signal.aborted) return;
-    console.error("\nTaking everything down …");
-    interrupt.abort();
-  };
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
-  // A mistake of ours must not leave a cluster running behind it.
-  let crash: unknown;
-  process.on("uncaughtException", (error) => {
-    crash ??= error;
-    console.error(error);
-    interrupt.abort();
-  });
-
+  const interruption = new Interruption(() => console.error("\nTaking everything down …"));
+  const { signal } = interruption;
   const context: Partial<Context> = {};
   try {
-    await bringUp({ options, stack, folder, context: context as Context, signal: interrupt.signal });
+    await bringUp({ options, stack, folder, context: context as Context, signal });
     const { summary } = context as Context;
     process.stdout.write(renderSummary(summary));
     if (options.json) writeFileSync(options.json, `${JSON.stringify(summary, null, 2)}\n`);
-    if (!options.once && process.stdout.isTTY && !interrupt.signal.aborted) {
+    if (!options.once && process.stdout.isTTY && !signal.aborted) {
       process.stdout.write(await howToUse(context as Context, folder));
-      await new Promise((done) => interrupt.signal.addEventListener("abort", done, { once: true }));
-      return EXIT.well;
+      return await interruption.untilAsked();
     }
-    if (crash !== undefined) return EXIT.problems;
-    return interrupt.signal.aborted ? EXIT.interrupted : summary.ok ? EXIT.well : EXIT.problems;
+    return interruption.exitCode ?? (summary.ok ? EXIT.well : EXIT.problems);
   } catch (error) {
-    if (interrupt.signal.aborted) return crash === undefined ? EXIT.interrupted : EXIT.problems;
+    if (interruption.exitCode !== undefined) return interruption.exitCode;
     console.error(`\n${error instanceof Error ? error.message : String(error)}`);
     return EXIT.problems;
   } finally {
     if (options.keep && context.rehearsal) context.rehearsal.keep(resolve(options.keep));
     await context.rehearsal?.close();
     folder.release();
+    interruption.release();
   }
 }
 
 /** What comes from the internet is fetched before: nothing leaves a private network. */
 async function rehearseInPrivateNetwork(): Promise<number> {
   checkCanIsolate();
-  const interrupt = new AbortController();
-  const stop = (): void => interrupt.abort();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, stop);
+  const interruption = new Interruption();
   try {
     await ensureTools([...REHEARSAL_TOOLS, "traefik"], {
-      signal: interrupt.signal,
+      signal: interruption.signal,
       onProgress: progressPrinter(process.stderr),
     });
   } catch (error) {
-    if (interrupt.signal.aborted) return EXIT.interrupted;
+    if (interruption.exitCode !== undefined) return interruption.exitCode;
     throw error;
   } finally {
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(signal, stop);
+    interruption.release();
   }
   return await runInPrivateNetwork();
 }

@@ -86,7 +86,7 @@ export interface CloudDelays {
   rebuildSeconds: number;
   /** From power on to the first line of the user-data. */
   bootSeconds: number;
-  /** From the end of the boot script to the first process of K3s. */
+  /** From the end of the boot script until a server's API starts, or an agent registers; etcd's join is part of it. */
   k3sStartSeconds: number;
 }
 

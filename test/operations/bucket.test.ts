@@ -63,6 +63,22 @@ test("shows this platform's snapshots of every generation, newest first, with wh
   expect(found[0]?.k3s).toBeUndefined();
 });
 
+test("looks into an old one beyond the newest hundred where it is named, with or without its folder", async () => {
+  const folder = "many-g1";
+  const oldest = "etcd-snapshot-many-a-1795000000";
+  const metadata = { "k3s-node-name": "many-a", "k3s-token-hash": "0123456789ab" };
+  const names = Array.from({ length: 101 }, (_, hour) => `etcd-snapshot-many-a-${1_795_000_000 + 3600 * hour}`);
+  for (const name of names) await put(`${folder}/${name}`, metadata);
+  const hashOfOldest = async (named?: string): Promise<string | undefined> => {
+    const last = (await snapshotsIn({ ...place, folder }, KEY, named)).at(-1);
+    expect(last?.name).toBe(oldest);
+    return last?.tokenHash;
+  };
+  expect(await hashOfOldest()).toBeUndefined();
+  expect(await hashOfOldest(oldest)).toBe("0123456789ab");
+  expect(await hashOfOldest(`${folder}/${oldest}`)).toBe("0123456789ab");
+});
+
 test.each<[string, () => [Partial<Snapshots>, typeof KEY], RegExp]>([
   [
     "another key",

@@ -2,6 +2,9 @@ import type { Scene } from "../scene";
 import type { Story } from "../story";
 import { callsSoFar, QUICK } from "./roll";
 
+/** Each takes its 2 s, one after the other. */
+const FAILED_IN_ELECTION = 3;
+
 const lose = (node: string): Story => ({
   name: `lose-${node}`,
   title: `server ${node} is deleted in Hetzner's console; pulumi up brings it back, the others are not touched`,
@@ -9,7 +12,8 @@ const lose = (node: string): Story => ({
   async play(scene) {
     const before = await scene.servers();
     const cluster = await clusterId(scene);
-    scene.given("three nodes");
+    const leads = (await scene.leader()) === node;
+    scene.given(`three nodes; ${node} ${leads ? "leads" : "does not lead"} etcd`);
     await scene.startWatch();
     await scene.deleteServer(node);
     const up = await scene.up({ args: ["--skip-preview"], environment: QUICK });
@@ -20,9 +24,12 @@ const lose = (node: string): Story => ({
       (report?.voters.lowest ?? 0) >= 2,
       JSON.stringify(report?.changes),
     );
+    // Nobody could hand the office over: what the others had passed on to a leader that dies is lost, and an election takes up to 2 s.
     scene.then(
-      "the Kubernetes API answered every request within 2 s, retries included, and lost no acknowledged write",
-      report?.api.failed === 0 && report.api.lost === 0,
+      leads
+        ? "the Kubernetes API was away for no longer than an election takes, and lost no acknowledged write"
+        : "the Kubernetes API answered every request within 2 s, retries included, and lost no acknowledged write",
+      report !== undefined && report.api.failed <= (leads ? FAILED_IN_ELECTION : 0) && report.api.lost === 0,
       JSON.stringify(report?.api),
     );
     const after = await scene.servers();
@@ -65,7 +72,7 @@ export async function objectsInState(scene: Scene): Promise<string[]> {
 /** Rebuilds as a new generation and looks at everything afterwards. */
 async function rebuild(scene: Scene): Promise<void> {
   const before = await objectsInState(scene);
-  const run = await scene.trivet("rebuild", "--yes");
+  const run = await scene.trivet(["rebuild", "--yes"]);
   scene.must("trivet rebuild ended well", run.exitCode === 0, run.stderr);
   const after = await objectsInState(scene);
   const withoutGeneration = (names: readonly string[]): string =>
@@ -158,7 +165,7 @@ export const restore: Story = {
     const snapshot = await scene.saveSnapshot("a");
     await scene.kubernetes("PATCH", `${MARKER}?fieldManager=drill`, marker("after the snapshot"));
     for (const node of ["a", "b", "c"]) await scene.deleteServer(node);
-    const run = await scene.trivet("restore", snapshot, "--yes");
+    const run = await scene.trivet(["restore", snapshot, "--yes"]);
     scene.must("trivet restore ended well", run.exitCode === 0, run.stderr);
     const back = await scene.kubernetes<{ data?: Record<string, string> }>("GET", MARKER);
     scene.then(

@@ -37,9 +37,11 @@ export const outOfStock: Story = {
 
 export const destroyProtected: Story = {
   name: "destroy-protected",
-  title: "pulumi destroy on a protected platform fails before it deletes anything",
-  stage: "shared",
+  title: "pulumi destroy on a protected platform fails before it deletes anything; with protect off it ends cleanly",
+  stage: { config: {} },
   async play(scene) {
+    const up = await scene.up({ args: ["--skip-preview"] });
+    scene.must("pulumi up ended well", up.ok, up.errors.join("\n"));
     scene.given("a platform whose setting `protect` is true, as it is by default");
     const before = await inventoryOf(scene.rehearsal);
     scene.when("somebody types pulumi destroy");
@@ -52,6 +54,22 @@ export const destroyProtected: Story = {
     const after = await inventoryOf(scene.rehearsal);
     scene.must("nothing was deleted in either cloud", before === after);
     await scene.thenWell();
+
+    scene.when("the setting is taken back, and pulumi up carries that into the state");
+    await scene.set("protect", false);
+    const unprotected = await scene.up({ args: ["--skip-preview"] });
+    scene.must("pulumi up ended well", unprotected.ok, unprotected.errors.join("\n"));
+    const destroyed = await scene.destroy();
+    scene.then("pulumi destroy ended well", destroyed.ok, destroyed.errors.join("\n"));
+    const left = [
+      ...scene.rehearsal.hetzner.project.servers.values(),
+      ...scene.rehearsal.hetzner.project.primaryIps.values(),
+    ];
+    scene.then(
+      "no server and no address is left at Hetzner",
+      left.length === 0,
+      left.map(({ name }) => name).join(", "),
+    );
   },
 };
 

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Interruption } from "../../processes/interruption";
 import { openFrontDoor } from "./door";
 import { type CloudflareEmulator, startCloudflareEmulator } from "./emulator";
 import { PLANS, type Plan } from "./state";
@@ -91,10 +92,14 @@ export async function runCloudflareEmulator(argv: readonly string[]): Promise<nu
     process.stderr.write(
       `${emulator.url}/_emulator/state shows what is there, /_emulator/journal every call. Ctrl-C ends it.\n`,
     );
-    await stopped();
-    if (door) await door.close();
-    await emulator.close();
-    return 0;
+    const interruption = new Interruption();
+    try {
+      return await interruption.untilAsked();
+    } finally {
+      await door?.close();
+      await emulator.close();
+      interruption.release();
+    }
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
@@ -124,12 +129,3 @@ async function openDoor(
     },
   };
 }
-
-const stopped = (): Promise<void> =>
-  new Promise((resolve) => {
-    const end = () => {
-      for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, end);
-      resolve();
-    };
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, end);
-  });

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { parseArgs } from "node:util";
+import { Interruption } from "../../processes/interruption";
 import { startHetznerEmulator } from "./emulator";
 
 const USAGE = `npm run emulate -- hetzner [--port N] [--host ADDRESS] [--token TOKEN]
@@ -51,24 +52,18 @@ export async function runHetznerEmulator(argv: readonly string[]): Promise<numbe
         `  curl -H 'content-type: application/json' -d '{"effect":"drop-after","route":{"method":"POST"}}' ${emulator.url}/_emulator/faults\n` +
         `makes the next POST go wrong. Export the two lines above to point a client at it. Ctrl-C ends it.\n`,
     );
-    await interruption();
-    await emulator.close();
-    return 0;
+    const interruption = new Interruption();
+    try {
+      return await interruption.untilAsked();
+    } finally {
+      await emulator.close();
+      interruption.release();
+    }
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n`);
     return 1;
   }
 }
-
-const interruption = (): Promise<void> =>
-  new Promise((resolve) => {
-    const signals = ["SIGINT", "SIGTERM"] as const;
-    const end = () => {
-      for (const signal of signals) process.off(signal, end);
-      resolve();
-    };
-    for (const signal of signals) process.on(signal, end);
-  });
 
 function calledWrongly(problem: string): number {
   process.stderr.write(`${problem}\n\n${USAGE}`);

@@ -70,7 +70,7 @@ function whyRefused({ spec }: Claim): string | undefined {
   return undefined;
 }
 
-export function volumeFor(claim: Claim, node: string, storagePath: string): KubernetesObject {
+function volumeFor(claim: Claim, node: string, storagePath: string): KubernetesObject {
   const { name, namespace = "", uid = "", resourceVersion } = claim.metadata;
   const volume = `pvc-${uid}`;
   return {

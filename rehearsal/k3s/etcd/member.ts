@@ -28,7 +28,7 @@ export async function memberName(files: ServerFiles, nodeName: string): Promise<
 }
 
 /** `<node>-<8 hex>` without its last part. */
-export const nodeOfMember = (name: string): string => name.replace(/-[^-]*$/, "");
+const nodeOfMember = (name: string): string => name.replace(/-[^-]*$/, "");
 
 export interface Join {
   controlPlane: ControlPlane;

@@ -1,6 +1,7 @@
 import { access, mkdir, rename, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { x } from "tinyexec";
+import type { Flags } from "../command-line";
 import { ControlPlane } from "../control-plane/control-plane";
 import { DATA_DIRECTORY, ETCD_DIRECTORY, readServer, RESET_FLAG } from "../definition";
 import { readBootstrapData } from "../etcd/bootstrap-data";
@@ -19,11 +20,7 @@ const RESTORE_TIMEOUT_MILLISECONDS = 120_000;
  * `k3s server --cluster-reset [--cluster-reset-restore-path=...]`: makes a cluster of this one member, from a snapshot or from what is here.
  * It ends; the normal start follows. Throws in K3s' words.
  */
-export async function resetCluster(
-  host: K3sHost,
-  flags: Readonly<Record<string, readonly string[]>>,
-  signal: AbortSignal,
-): Promise<void> {
+export async function resetCluster(host: K3sHost, flags: Flags, signal: AbortSignal): Promise<void> {
   const { files, say } = host;
   const definition = await readServer(host, flags);
   const { config, nodeName, token } = definition;

@@ -16,6 +16,8 @@ import { s3Settings } from "./s3-settings";
 const DIRECTORY = `${DATA_DIRECTORY}/server/db/snapshots`;
 const FILES = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles";
 const EXTRA_METADATA = "/api/v1/namespaces/kube-system/configmaps/k3s-etcd-snapshot-extra-metadata";
+/** In the bucket's folder, for what K3s writes beside a snapshot. */
+const METADATA_FOLDER = ".metadata";
 const STORAGE_NODE_LABEL = "etcd.k3s.cattle.io/snapshot-storage-node";
 const TOKEN_HASH_ANNOTATION = "etcd.k3s.cattle.io/snapshot-token-hash";
 /** The first name of snapshots that somebody asked for. Retention leaves them alone. */
@@ -87,16 +89,20 @@ export class Snapshots {
   /** As the schedule does it: afterwards those too many are removed, here and in S3. */
   saveScheduled(): Promise<string> {
     return this.#inTurn(async () => {
-      const { config, nodeName } = this.#controlPlane.definition;
+      const { config } = this.#controlPlane.definition;
       const prefix = config.stringOr("etcd-snapshot-name", "etcd-snapshot");
       const name = await this.#save(prefix);
-      const own = `${prefix}-${nodeName}-`;
-      const local = (await this.#local()).filter((file) => file.name.startsWith(own));
+      const local = (await this.#local()).filter((file) => file.name.startsWith(prefix));
       for (const file of surplus(local, Number(config.stringOr("etcd-snapshot-retention", "5"))))
         await rm(join(this.#host.files.at(DIRECTORY), file.name));
       await this.#withBucket(async (bucket) => {
-        const stored = (await bucket.list(own)).map((file) => ({ ...file, createdAt: takenAt(file.name) }));
-        for (const file of surplus(stored, bucket.settings.retention)) await bucket.delete(file.name);
+        // Those of all servers, as K3s counts since it prunes what nodes of another name left (k3s-io/k3s#8099).
+        const stored = (await bucket.list(prefix)).map((file) => ({ ...file, createdAt: file.modified }));
+        for (const file of surplus(stored, bucket.settings.retention)) {
+          this.#host.say(`k3s: Removing S3 snapshot: ${bucket.location(file.name)}`);
+          await bucket.delete(file.name);
+          await bucket.delete(`${METADATA_FOLDER}/${file.name}`);
+        }
       });
       await this.#record();
       return name;
@@ -142,7 +148,7 @@ export class Snapshots {
     await this.#withBucket(async (bucket) => {
       await bucket.put(name, await readFile(path), "application/octet-stream", await this.#metadata());
       const extra = await this.#extraMetadata();
-      if (extra) await bucket.put(`.metadata/${name}`, JSON.stringify(extra), "application/json");
+      if (extra) await bucket.put(`${METADATA_FOLDER}/${name}`, JSON.stringify(extra), "application/json");
       this.#host.say(`k3s: S3 upload complete for ${name}`);
     });
     await this.#record();

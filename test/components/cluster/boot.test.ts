@@ -8,7 +8,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fullToken } from "../../../components/cluster/certificates";
-import { AGENT_STATUS_NAME, askAgent, askServer } from "../../../components/cluster/kubernetes-api";
+import { AGENT_STATUS_NAME, askServer } from "../../../components/cluster/kubernetes-api";
+import { KubernetesApi } from "../../../operations/kubernetes";
 
 const BOOT = join(__dirname, "../../../components/cluster/node");
 const works = (command: string, ...args: string[]): boolean => spawnSync(command, args).status === 0;
@@ -359,8 +360,8 @@ boot.main()
   test("an agent answers by the one name that all agents have", async () => {
     boot("general-1");
     await until(async () => {
-      const answer = await askAgent(ADDRESS["general-1"], credentials("admin"), 2);
-      return answer.boot?.stage === "rendezvous" && answer.boot.reason.startsWith("no server serves: a: ");
+      const { reason } = await new KubernetesApi(ADDRESS["general-1"], credentials("admin"), "agent").readiness();
+      return reason.startsWith("boots: rendezvous: no server serves: a: ");
     });
   }, 30_000);
 

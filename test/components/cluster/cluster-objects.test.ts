@@ -41,7 +41,7 @@ describe("the objects of the cluster itself", () => {
       "etcd-s3-access-key": `value of ${snapshots.accessKeyId}`,
       "etcd-s3-secret-key": `value of ${snapshots.secretAccessKey}`,
       "etcd-s3-insecure": "false",
-      "etcd-s3-retention": "48",
+      "etcd-s3-retention": "144", // 48 of each of three servers, which K3s counts together
     });
   });
 

@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
-import { existsSync, globSync, mkdtempSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, readFileSync, readlinkSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { cleanUpBootedMachines } from "../../../rehearsal/boot";
+import { cleanUpFolder } from "../../../rehearsal/drills/clean-up";
 import { processStartTime } from "../../../rehearsal/processes/identity";
 import { whyNotHere } from "./support/cluster";
 
@@ -11,9 +11,10 @@ const obstacle = whyNotHere();
 if (obstacle !== undefined) console.warn(`Skipped: ${obstacle}`);
 
 (obstacle === undefined ? test : test.skip)(
-  "a rehearsal that is killed takes its servers, networks, mounts and disks with it, and the next one removes the rest",
+  "a rehearsal that is killed takes its servers, networks, mounts and disks with it, and --down or the next one removes the rest",
   async () => {
-    const directory = mkdtempSync(join(tmpdir(), "trivet-boot-"));
+    const run = mkdtempSync(join(tmpdir(), "trivet-boot-"));
+    const directory = join(run, "machines"); // where a rehearsal has it in its folder
     const child = spawn(
       process.execPath,
       ["--import", "tsx", join(__dirname, "support/boot-one.ts"), directory, "127.55.1.11"],
@@ -53,9 +54,10 @@ if (obstacle !== undefined) console.warn(`Skipped: ${obstacle}`);
     expect(processStartTime(server)).toBeNull();
     expect(readFileSync("/proc/self/mounts", "utf8")).not.toContain(directory);
 
-    await cleanUpBootedMachines(directory);
+    await cleanUpFolder(run);
     expect(existsSync(directory)).toBe(false);
     expect(globSync(`/sys/fs/cgroup/**/trivet-boot-${child.pid}-*`)).toEqual([]);
+    rmdirSync(run);
   },
   60_000,
 );

@@ -4,12 +4,12 @@ import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { type NodeSecrets, userData } from "../../../../components/cluster/user-data";
 import type { Platform } from "../../../../model/platform";
 import { type BootedMachines, createBootedMachines } from "../../../../rehearsal/boot";
 import type { Machine } from "../../../../rehearsal/emulators/hetzner/machine-host";
 import { honeyduePlatform } from "../../../support/platform";
-import { makeClient, makeClusterSecrets } from "../../machines/support/authorities";
+import { makeClient } from "../../machines/support/authorities";
+import { programMachines } from "../../machines/support/program-machines";
 
 /** Why servers cannot boot here, the base tree built where it was missing; undefined when they can. */
 export function whyNotHere(): string | undefined {
@@ -63,40 +63,8 @@ export class BootedCluster {
     const machines = await createBootedMachines({ tools, directory: mkdtempSync(join(tmpdir(), "trivet-boot-")) });
     const binary = machines.publish("k3s", k3s);
     const platform = honeyduePlatform({ k3sBinaries: { x86: binary, arm: binary } });
-    const { authorities, serviceKeyPem, token } = await makeClusterSecrets();
-    const authority = (name: keyof typeof authorities): { certificatePem: string; privateKeyPem: string } => ({
-      certificatePem: authorities[name].certificatePem,
-      privateKeyPem: authorities[name].keyPem,
-    });
-    const secrets: NodeSecrets = {
-      authorities: {
-        server: authority("server-ca"),
-        client: authority("client-ca"),
-        requestHeader: authority("request-header-ca"),
-        etcdPeer: authority("etcd/peer-ca"),
-        etcdServer: authority("etcd/server-ca"),
-      },
-      serviceAccountKeyPem: serviceKeyPem,
-      serverToken: token,
-      agentToken: "0123456789abcdef0123456789abcdef",
-      config: Object.fromEntries(
-        ["registryPassword", "snapshotsKey", "snapshotsKeyId"].map((name) => [name, `${name} of a test`]),
-      ),
-    };
-    const apiAddresses = platform.cluster.servers.map((_, index) => `${loopbackPrefix}.${11 + index}`);
-    const servers = platform.cluster.servers.map((node, index): Machine => ({
-      id: 1_000_042 + 3 * index,
-      name: node.hostname,
-      serverType: node.serverType,
-      architecture: node.architecture,
-      location: node.location,
-      image: platform.cluster.image,
-      userData: userData(platform, { node, publicAddress: apiAddresses[index]!, apiAddresses }, secrets),
-      labels: {},
-      publicIpv4: apiAddresses[index]!,
-      privateNetworks: [{ networkId: 1_000_010, ip: node.privateAddress, macAddress: `86:00:00:00:00:0${index + 1}` }],
-    }));
-    const client = await makeClient(authorities["client-ca"], "test", "system:masters");
+    const { machines: servers, secrets } = await programMachines(platform, loopbackPrefix);
+    const client = await makeClient(secrets.authorities["client-ca"], "test", "system:masters");
     return new BootedCluster(machines, platform, servers, client);
   }
 
