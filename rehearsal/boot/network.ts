@@ -43,6 +43,12 @@ const LAST_DOOR = 9;
 export type DownloadFault = "bad checksum" | "mirror away";
 
 /**
+ * A bridge without an address of its own has the lowest of its ports'. When that server is unplugged it changes, and for up to a minute
+ * the others send what is for the gateway to nobody.
+ */
+const BRIDGE_MAC = "02:00:00:00:00:01";
+
+/**
  * One gateway process holds everything: a mount namespace with the servers' disks, and a network namespace that the servers' own hang on.
  * The kernel takes all of it down with the last process in it, so a rehearsal that is killed leaves no interface, mount or disk.
  */
@@ -56,7 +62,7 @@ mount -t tmpfs -o mode=700 tmpfs "$folder/disks"
 echo 1 > /proc/sys/net/ipv4/ip_forward
 echo 0 > /proc/sys/net/ipv4/conf/all/send_redirects
 ip link set lo up
-ip link add public type bridge
+ip link add public address ${BRIDGE_MAC} type bridge
 ip link set public up
 ip address add ${GATEWAY_ADDRESS}/32 dev public
 ip address add ${METADATA_ADDRESS}/32 dev lo
@@ -86,7 +92,7 @@ ip -n "$name" route add default via ${GATEWAY_ADDRESS} src "$address"
 const ATTACH = `
 name=$1; interface=$3; mac=$4; address=$5; network=net$2; outer=v$2-$6
 ip -n "$name" link show "$interface" >/dev/null 2>&1 && exit 0
-ip link show "$network" >/dev/null 2>&1 || { ip link add "$network" mtu ${PRIVATE_MTU} type bridge; ip link set "$network" up; ip address add "\${address%.*}.254/24" dev "$network"; }
+ip link show "$network" >/dev/null 2>&1 || { ip link add "$network" address ${BRIDGE_MAC} mtu ${PRIVATE_MTU} type bridge; ip link set "$network" up; ip address add "\${address%.*}.254/24" dev "$network"; }
 ip link add "$outer" mtu ${PRIVATE_MTU} type veth peer name "$interface" mtu ${PRIVATE_MTU} address "$mac" netns "$name"
 ip link set "$outer" master "$network" up
 ip -n "$name" link set "$interface" up
