@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import { Interruption } from "../../processes/interruption";
+import { stayUp } from "../../processes/interruption";
 import { startCloudflareEmulator } from "./emulator";
 import { PLANS, type Plan } from "./state";
 
@@ -80,13 +80,7 @@ export async function runCloudflareEmulator(argv: readonly string[]): Promise<nu
     process.stderr.write(
       `${emulator.url}/_emulator/state shows what is there, /_emulator/journal every call. Ctrl-C ends it.\n`,
     );
-    const interruption = new Interruption();
-    try {
-      return await interruption.untilAsked();
-    } finally {
-      await emulator.close();
-      interruption.release();
-    }
+    return await stayUp(() => emulator.close());
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
