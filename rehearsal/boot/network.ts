@@ -46,7 +46,7 @@ export type DownloadFault = "bad checksum" | "mirror away";
  * A bridge without an address of its own has the lowest of its ports'. When that server is unplugged it changes, and for up to a minute
  * the others send what is for the gateway to nobody.
  */
-const BRIDGE_MAC = "02:00:00:00:00:01";
+export const BRIDGE_MAC = "02:00:00:00:00:01";
 
 /**
  * One gateway process holds everything: a mount namespace with the servers' disks, and a network namespace that the servers' own hang on.

@@ -51,3 +51,14 @@ export class Interruption {
     process.off("uncaughtException", this.#onCrash);
   }
 }
+
+/** A command that stays up until Ctrl-C, from here to its exit code; `close` ends it, however it was asked to. */
+export async function stayUp(close: () => Promise<void>): Promise<number> {
+  const interruption = new Interruption();
+  try {
+    return await interruption.untilAsked();
+  } finally {
+    await close();
+    interruption.release();
+  }
+}

@@ -73,7 +73,7 @@ export class Roll {
   /** After the provider changed a server. */
   async afterUpdate(node: ClusterNode, serverId: number): Promise<void> {
     if (!this.#turns.holds(node.name)) return;
-    await this.#endTurn(node, () => new NodeTurn(this.#tools, node).finishResize(serverId));
+    await this.#endTurn(node, () => new NodeTurn(this.#tools, node).comeBack(serverId));
   }
 
   /** The provider could not change it: the node goes on as it was, where it can. */
@@ -82,7 +82,7 @@ export class Roll {
     try {
       const turn = new NodeTurn(this.#tools, node);
       await turn.undoResize(serverId);
-      await turn.finishResize(serverId);
+      await turn.comeBack(serverId);
     } finally {
       this.#turns.end(node.name, "failed");
     }
@@ -186,17 +186,19 @@ export class Roll {
       }),
     );
     await this.#retire();
-    const servers = await this.#servers();
+    const objects = await access.nodes();
     for (const node of nodes) {
-      const server = servers.get(node.hostname);
-      const object = (await access.nodes()).get(node.hostname);
-      if (object !== undefined && server !== undefined && isLeftOff(object, server)) {
-        await this.#bringBack(node, server, object);
-        continue;
-      }
-      if (object?.cordoned === "by a roll" && object.ready && !object.removalAsked) {
-        say(`node ${node.name}: taken back into scheduling; an earlier run ended before it could`);
-        await access.uncordon(node.hostname);
+      const object = objects.get(node.hostname);
+      if (object?.cordoned === "by a roll") {
+        const server = (await this.#servers()).get(node.hostname);
+        if (server !== undefined && isLeftOff(object, server)) {
+          await this.#bringBack(node, server, object);
+          continue;
+        }
+        if (object.ready && !object.removalAsked) {
+          say(`node ${node.name}: taken back into scheduling; an earlier run ended before it could`);
+          await access.uncordon(node.hostname);
+        }
       }
       if (object?.ready !== true)
         this.#tools.warn(
@@ -312,7 +314,7 @@ export class Roll {
     this.#tools.say(`node ${node.name}: an earlier run switched it off and ended in its turn`);
     // K3s takes the member out at any moment, or has: its disk is of no use any more.
     if (removalAsked) await turn.rebuild(server.id, await this.#tools.wanted(node));
-    else await turn.bringBack(server.id);
+    else await turn.comeBack(server.id);
   }
 
   #servers(): Promise<ReadonlyMap<string, HetznerServer>> {

@@ -90,8 +90,11 @@ export class NodeTurn {
     else await this.#stopping(serverId, () => Promise.resolve());
   }
 
-  /** After a resize, or one that failed: waits until the node is well, and gives it back to the scheduler. */
-  async finishResize(serverId: number): Promise<void> {
+  /**
+   * After a resize, one that failed, or a run that ended with the server off: it is on again, its disk as it was. Waits until the node
+   * is well, and gives it back to the scheduler.
+   */
+  async comeBack(serverId: number): Promise<void> {
     await this.#tools.cloud.powerOn(serverId);
     await this.awaitWell(undefined);
   }
@@ -166,12 +169,6 @@ export class NodeTurn {
     await this.#drain();
     if (serverId === undefined || this.#node.role === "agent") await this.removeFromCluster();
     else await this.#stopping(serverId, () => this.removeFromCluster());
-  }
-
-  /** What an earlier run switched off and went no further with. */
-  async bringBack(serverId: number): Promise<void> {
-    await this.#tools.cloud.powerOn(serverId);
-    await this.awaitWell(undefined);
   }
 
   /**

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import { Interruption } from "../../processes/interruption";
+import { stayUp } from "../../processes/interruption";
 import { openFrontDoor } from "./door";
 import { type CloudflareEmulator, startCloudflareEmulator } from "./emulator";
 import { PLANS, type Plan } from "./state";
@@ -92,14 +92,10 @@ export async function runCloudflareEmulator(argv: readonly string[]): Promise<nu
     process.stderr.write(
       `${emulator.url}/_emulator/state shows what is there, /_emulator/journal every call. Ctrl-C ends it.\n`,
     );
-    const interruption = new Interruption();
-    try {
-      return await interruption.untilAsked();
-    } finally {
+    return await stayUp(async () => {
       await door?.close();
       await emulator.close();
-      interruption.release();
-    }
+    });
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     return 1;

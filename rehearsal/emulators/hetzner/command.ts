@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { parseArgs } from "node:util";
-import { Interruption } from "../../processes/interruption";
+import { stayUp } from "../../processes/interruption";
 import { startHetznerEmulator } from "./emulator";
 
 const USAGE = `npm run emulate -- hetzner [--port N] [--host ADDRESS] [--token TOKEN]
@@ -52,13 +52,7 @@ export async function runHetznerEmulator(argv: readonly string[]): Promise<numbe
         `  curl -H 'content-type: application/json' -d '{"effect":"drop-after","route":{"method":"POST"}}' ${emulator.url}/_emulator/faults\n` +
         `makes the next POST go wrong. Export the two lines above to point a client at it. Ctrl-C ends it.\n`,
     );
-    const interruption = new Interruption();
-    try {
-      return await interruption.untilAsked();
-    } finally {
-      await emulator.close();
-      interruption.release();
-    }
+    return await stayUp(() => emulator.close());
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n`);
     return 1;

@@ -2,6 +2,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { askFromPod, askFromServer, USER_DATA_URL } from "../../../rehearsal/boot";
+import { BRIDGE_MAC } from "../../../rehearsal/boot/network";
 import { BootedCluster, whyNotHere } from "./support/cluster";
 
 const obstacle = whyNotHere();
@@ -145,6 +146,8 @@ const ELSEWHERE = "http://198.51.100.1/k3s";
     const { id } = cluster.server("c");
     await cluster.machines.shutdown({ id });
     expect(cluster.machines.console(id).at(-1)).toBe("rehearsal: power off");
+    // Whichever server is unplugged, the others find the gateway where they found it before.
+    expect(await cluster.run("a", "ip neighbour show dev eth0")).toContain(`lladdr ${BRIDGE_MAC}`);
     await cluster.machines.powerOn(cluster.server("c"));
     expect(await cluster.until("c serves again", serves("c"))).toEqual([identity, "with its own data"]);
     expect(await cluster.run("c", "journalctl --quiet --unit k3s.service --grep 'Stopped|Deactivated'")).toMatch(/k3s/);
