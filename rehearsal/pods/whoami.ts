@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Play } from "./play";
 
-/** What a stand-in for a service's image answers: who it is and what it was asked. */
+/** What a stand-in for a service's image answers: who it is and what it was asked. With `?kib=N` in the path, that much more. */
 export interface WhoamiAnswer {
   pod: string;
   node: string;
@@ -13,7 +13,24 @@ export interface WhoamiAnswer {
   from: string;
   /** As they came, repeated ones joined by comma. */
   headers: Record<string, string>;
+  /** Records as an API lists them, for `?kib=N`. */
+  list?: readonly object[];
 }
+
+/** About a quarter of a KiB in JSON, and as compressible as such lists are. */
+const LISTED = Array.from({ length: 4 * 1024 }, (_, index) => ({
+  id: `00000000-0000-4000-8000-${(index * 2_654_435_761).toString(16).padStart(12, "0")}`,
+  createdAt: new Date(1_790_000_000_000 + index * 86_413_000).toISOString(),
+  title: `Entry number ${index}`,
+  done: index % 3 === 0,
+  tags: ["home", "garden", "weekly"].slice(index % 3),
+  note: "What is to be done, by whom, and until when it should be done at the latest.",
+}));
+
+const listOf = (path: string): Pick<WhoamiAnswer, "list"> => {
+  const kibibytes = Number(/[?&]kib=(\d+)/.exec(path)?.[1] ?? 0);
+  return kibibytes === 0 ? {} : { list: LISTED.slice(0, 4 * kibibytes) };
+};
 
 /**
  * Stands in for any image that listens: on each port of the pod, at the pod's own address, a small HTTP server that tells what it was
@@ -58,6 +75,7 @@ async function listen(host: string, port: number, who: { pod: string; node: stri
       headers: Object.fromEntries(
         Object.entries(request.headersDistinct).map(([name, values = []]) => [name, values.join(", ")]),
       ),
+      ...listOf(request.url ?? ""),
     };
     // The body is read to its end first: who closes before that loses the answer.
     request.resume();

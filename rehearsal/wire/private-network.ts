@@ -86,12 +86,11 @@ mount -t tmpfs tmpfs /mnt`;
 }
 
 /**
- * Runs this program again, in a private network, and answers its exit code. Ctrl-C reaches it by itself, as it belongs to the same
- * terminal; other signals are passed on.
+ * Runs this program again in a private network, with the same arguments or with these, and answers its exit code. Ctrl-C reaches it by
+ * itself, as it belongs to the same terminal; other signals are passed on.
  */
-export async function runInPrivateNetwork(): Promise<number> {
-  const [, script = "", ...args] = process.argv;
-  const self = [process.execPath, ...process.execArgv, script, ...args];
+export async function runInPrivateNetwork(args: readonly string[] = process.argv.slice(2)): Promise<number> {
+  const self = [process.execPath, ...process.execArgv, process.argv[1] ?? "", ...args];
   const child = spawn(
     "setpriv",
     // Whatever ends this process, the one in there takes its cluster down.
