@@ -24,18 +24,9 @@ export async function runTrivet(
 ): Promise<CommandRun> {
   const { environment, configFile, pulumi, stack } = rehearsal.engine;
   const started = performance.now();
-  const [command = "", ...rest] = args;
   const child = spawn(
     process.execPath,
-    [
-      resolve(PROJECT_DIRECTORY, "operations/trivet.mjs"),
-      command,
-      "--stack",
-      stack,
-      "--config-file",
-      configFile,
-      ...rest,
-    ],
+    [resolve(PROJECT_DIRECTORY, "operations/trivet.mjs"), ...args, "--stack", stack, "--config-file", configFile],
     {
       env: { ...environment, ...more, PATH: `${dirname(pulumi)}${delimiter}${environment["PATH"] ?? ""}` },
       stdio: ["ignore", "pipe", "pipe"],

@@ -106,12 +106,12 @@ export class Company {
   async #stage({ stage }: Story): Promise<Stage> {
     if (stage !== "shared") {
       await this.#leave(this.#shared);
-      return this.#open(stage.config);
+      return this.#open(stage);
     }
     if (this.#shared) return this.#shared;
     const { say, signal } = this.#options;
     signal.throwIfAborted();
-    const opened = (this.#shared = await this.#open({}));
+    const opened = (this.#shared = await this.#open({ config: {} }));
     say("given   a platform, brought up by pulumi up");
     const run = await opened.rehearsal.run("up", { signal, args: ["--skip-preview"] });
     signal.throwIfAborted();
@@ -123,8 +123,8 @@ export class Company {
     return opened;
   }
 
-  async #open(config: Readonly<Record<string, unknown>>): Promise<Stage> {
-    const { stack, tools, projectDirectory, directory, loopbackPrefix, plugins, boot = false } = this.#options;
+  async #open({ stack = this.#options.stack, config }: Exclude<Story["stage"], "shared">): Promise<Stage> {
+    const { tools, projectDirectory, directory, loopbackPrefix, plugins, boot = false } = this.#options;
     const folder = join(directory, `stage-${++this.#opened}`);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const stage = await Stage.open(folder, (onPower) =>

@@ -7,9 +7,11 @@ export interface Story {
   title: string;
   /**
    * Where it plays. "shared": on the one platform that is brought up for all, which it leaves as well as it found it. An object: on a
-   * rehearsal of its own, with these values laid over the stack file's.
+   * rehearsal of its own, with these values laid over the stack file's; `stack` is another one than the command's. `edge`: visitors'
+   * requests go the whole way there, through Cloudflare's emulated edge and the real Traefik; where that cannot run the drill is left
+   * out, and says why.
    */
-  stage: "shared" | { config: Readonly<Record<string, unknown>> };
+  stage: "shared" | { stack?: string; config: Readonly<Record<string, unknown>>; edge?: true };
   /** Says why it cannot play here (a right or a tool is missing); undefined where it can. */
   impossible?: (circumstances: { boot: boolean }) => string | undefined;
   play(scene: Scene): Promise<void>;
