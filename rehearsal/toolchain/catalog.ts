@@ -16,6 +16,7 @@ export const TOOL_NAMES = [
   "vmagent",
   "victoria-metrics",
   "traefik",
+  "pebble",
 ] as const;
 
 export type ToolName = (typeof TOOL_NAMES)[number];
@@ -101,6 +102,7 @@ const ETCD = "3.6.14";
 const KWOK = "0.8.0";
 const VICTORIA_METRICS = "1.150.0";
 const TRAEFIK = "3.7.9";
+const PEBBLE = "2.10.1";
 
 /** Pulumi's names for platforms. */
 const PULUMI_PLATFORM: Record<Platform, string> = {
@@ -308,6 +310,22 @@ export const CATALOG: Readonly<Record<ToolName, ToolPin>> = {
       ldflags: `${STRIP} -X github.com/traefik/traefik/v3/pkg/version.Version=${TRAEFIK}`,
       packages: 2639,
       seconds: 480,
+    },
+  },
+  pebble: {
+    name: "pebble",
+    version: PEBBLE,
+    purpose: "issues certificates by ACME, as Let's Encrypt does",
+    fits: { from: PEBBLE, below: "3.0.0" },
+    versionArguments: ["-version"],
+    // Each release has its checksums beside it; they could not be read for this one.
+    releases: {},
+    go: {
+      module: "pebble",
+      package: "github.com/letsencrypt/pebble/v2/cmd/pebble",
+      ldflags: `${STRIP} -X main.version=${PEBBLE}`,
+      packages: 212,
+      seconds: 5,
     },
   },
 };

@@ -89,6 +89,7 @@ test.each([
     "Version:      3.7.9\nCodename:     cheddar\nGo version:   go1.26.8\nOS/Arch:      linux/amd64\n",
     "3.7.9",
   ],
+  ["pebble", "Pebble version: 2.10.1\n", "2.10.1"],
   ["a tool that says nothing of the kind", "usage: tool [flags]\n", null],
 ])("the version is read from what %s prints", (_, output, version) => {
   expect(readVersion(output)).toBe(version);
