@@ -5,7 +5,9 @@ import { EXIT, Interruption } from "../processes/interruption";
 import { claim, type ClaimOptions } from "../rehearse/claim";
 import { REHEARSAL_TOOLS } from "../rehearse/rehearsal";
 import type { RunFolder } from "../rehearse/run-folder";
+import { runWithTraefik, whyNoTraefik } from "../rehearse/traefik";
 import { ensureTools } from "../toolchain";
+import { isInPrivateNetwork } from "../wire/private-network";
 import { findStories, listStories } from "./catalogue";
 import { Company } from "./play";
 import { type DrillReport, renderReport } from "./report";
@@ -29,8 +31,11 @@ export async function drill(options: DrillOptions): Promise<number> {
   }
   let stories: Story[];
   let folder: RunFolder;
+  let missing: string | undefined;
   try {
     stories = findStories(options.drill);
+    missing = await whyNoEdge(stories, options);
+    if (missing === undefined && stories.some(isAtEdge) && !isInPrivateNetwork()) return await runWithTraefik();
     ({ folder } = await claim(PROJECT_DIRECTORY, options));
   } catch (error) {
     console.error((error as Error).message);
@@ -46,6 +51,10 @@ export async function drill(options: DrillOptions): Promise<number> {
     company = new Company({
       stack: options.stack,
       tools: await ensureTools(REHEARSAL_TOOLS, { signal }),
+      traefik:
+        missing === undefined && isInPrivateNetwork()
+          ? (await ensureTools(["traefik"], { signal })).traefik
+          : { missing: missing ?? "no chosen drill needs it" },
       projectDirectory: PROJECT_DIRECTORY,
       directory: folder.path,
       loopbackPrefix: options.loopback,
@@ -82,6 +91,15 @@ export async function drill(options: DrillOptions): Promise<number> {
     folder.release();
     interruption.release();
   }
+}
+
+const isAtEdge = ({ stage }: Story): boolean => stage !== "shared" && stage.edge === true;
+
+/** Without `--traefik` nothing is built for a drill: it plays where Traefik is there already. */
+async function whyNoEdge(stories: readonly Story[], { boot, traefik }: DrillOptions): Promise<string | undefined> {
+  if (!stories.some(isAtEdge)) return undefined;
+  if (boot) return "--boot and the real Traefik do not go together: booted servers have a network of their own";
+  return traefik || isInPrivateNetwork() ? undefined : await whyNoTraefik();
 }
 
 /** Under which a transcript came about. */

@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { NO_STRAGGLERS, type PowerEvent, Rehearsal, type RehearsalTools } from "../rehearse/rehearsal";
 import { readStack } from "../rehearse/stack";
+import type { Tool } from "../toolchain";
 import type { DrillResult } from "./report";
 import { DrillStopped, type PowerLine, Scene } from "./scene";
 import { headline, type Story } from "./story";
@@ -15,6 +16,8 @@ export interface PlayOptions {
   loopbackPrefix: string;
   plugins?: string;
   boot?: boolean;
+  /** For stories that play at the edge: the real Traefik, or why there is none. Default: nobody asked for it. */
+  traefik?: Tool | { missing: string };
   /** One line of a story. */
   say: (line: string) => void;
   signal: AbortSignal;
@@ -55,7 +58,7 @@ export class Company {
     const seconds = (): number => (performance.now() - started) / 1000;
     say("");
     say(headline(story));
-    const skipped = story.impossible?.({ boot });
+    const skipped = this.#withoutEdge(story) ?? story.impossible?.({ boot });
     if (skipped !== undefined) {
       say(`left out: ${skipped}`);
       return { name: story.name, ok: true, skipped, seconds: 0, checks: [] };
@@ -103,6 +106,12 @@ export class Company {
     await this.#leave(this.#shared);
   }
 
+  #withoutEdge({ stage }: Story): string | undefined {
+    if (stage === "shared" || stage.edge !== true) return undefined;
+    const { traefik = { missing: "it needs the real Traefik" } } = this.#options;
+    return "missing" in traefik ? traefik.missing : undefined;
+  }
+
   async #stage({ stage }: Story): Promise<Stage> {
     if (stage !== "shared") {
       await this.#leave(this.#shared);
@@ -123,8 +132,12 @@ export class Company {
     return opened;
   }
 
-  async #open({ stack = this.#options.stack, config }: Exclude<Story["stage"], "shared">): Promise<Stage> {
-    const { tools, projectDirectory, directory, loopbackPrefix, plugins, boot = false } = this.#options;
+  async #open({
+    stack = this.#options.stack,
+    config,
+    edge = false,
+  }: Exclude<Story["stage"], "shared">): Promise<Stage> {
+    const { tools, projectDirectory, directory, loopbackPrefix, plugins, boot = false, traefik } = this.#options;
     const folder = join(directory, `stage-${++this.#opened}`);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const stage = await Stage.open(folder, (onPower) =>
@@ -138,6 +151,7 @@ export class Company {
         environment: NO_STRAGGLERS,
         boot,
         ...(plugins === undefined ? {} : { plugins }),
+        ...(edge && traefik && !("missing" in traefik) ? { traefik } : {}),
       }),
     );
     this.standIns = stage.rehearsal.standIns;

@@ -11,7 +11,7 @@ export interface Story {
    * requests go the whole way there, through Cloudflare's emulated edge and the real Traefik; where that cannot run the drill is left
    * out, and says why.
    */
-  stage: "shared" | { stack?: string; config: Readonly<Record<string, unknown>>; edge?: true };
+  stage: "shared" | { stack?: string; config: Readonly<Record<string, unknown>>; edge?: boolean };
   /** Says why it cannot play here (a right or a tool is missing); undefined where it can. */
   impossible?: (circumstances: { boot: boolean }) => string | undefined;
   play(scene: Scene): Promise<void>;

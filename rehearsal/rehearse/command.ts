@@ -6,15 +6,15 @@ import { cleanUpFolder } from "../drills/clean-up";
 import { isSameProcess } from "../processes/identity";
 import { EXIT, Interruption } from "../processes/interruption";
 import { ensureTools, type Tool } from "../toolchain";
-import { progressPrinter } from "../toolchain/command";
 import { EDGE_ADDRESS, STRANGER_ADDRESS } from "../wire/addresses";
-import { checkCanIsolate, enterCommand, isInPrivateNetwork, runInPrivateNetwork } from "../wire/private-network";
+import { enterCommand, isInPrivateNetwork } from "../wire/private-network";
 import { claim, type ClaimOptions, folderOf } from "./claim";
 import type { EngineEvent, EngineRun } from "./engine";
 import { Rehearsal, REHEARSAL_TOOLS, type RehearsalTools } from "./rehearsal";
 import { readOwner, RunFolder } from "./run-folder";
 import type { RehearsalStack } from "./stack";
 import { changedNothing, countResources, renderSummary, type Summary } from "./summary";
+import { runWithTraefik } from "./traefik";
 
 export interface RehearseOptions extends ClaimOptions {
   once?: boolean;
@@ -55,7 +55,7 @@ export async function rehearse(options: RehearseOptions): Promise<number> {
   try {
     if (options.traefik && options.boot)
       throw new Error("--traefik and --boot do not go together yet: booted servers have a network of their own");
-    if (options.traefik && !isInPrivateNetwork()) return await rehearseInPrivateNetwork();
+    if (options.traefik && !isInPrivateNetwork()) return await runWithTraefik();
     ({ stack, folder } = await claim(PROJECT_DIRECTORY, options));
   } catch (error) {
     console.error((error as Error).message);
@@ -85,24 +85,6 @@ export async function rehearse(options: RehearseOptions): Promise<number> {
     folder.release();
     interruption.release();
   }
-}
-
-/** What comes from the internet is fetched before: nothing leaves a private network. */
-async function rehearseInPrivateNetwork(): Promise<number> {
-  checkCanIsolate();
-  const interruption = new Interruption();
-  try {
-    await ensureTools([...REHEARSAL_TOOLS, "traefik"], {
-      signal: interruption.signal,
-      onProgress: progressPrinter(process.stderr),
-    });
-  } catch (error) {
-    if (interruption.exitCode !== undefined) return interruption.exitCode;
-    throw error;
-  } finally {
-    interruption.release();
-  }
-  return await runInPrivateNetwork();
 }
 
 interface BringUp {
