@@ -4,8 +4,11 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Rehearsal, REHEARSAL_TOOLS } from "../rehearsal/rehearse/rehearsal";
 import { readStack } from "../rehearsal/rehearse/stack";
+import { runWithTraefik } from "../rehearsal/rehearse/traefik";
 import { ensureTools } from "../rehearsal/toolchain";
+import { isInPrivateNetwork } from "../rehearsal/wire/private-network";
 import { criticalPath, renderPaths } from "./critical-path";
+import { edgeHops, renderHops } from "./edge";
 
 /**
  * Benchmarks, as ratios within one run: absolute times differ from machine to machine, ratios far less.
@@ -91,9 +94,24 @@ async function paths(): Promise<void> {
   console.log(renderPaths(await criticalPath({ tools, projectDirectory: PROJECT_DIRECTORY, scale: SCALE })));
 }
 
+/** What Traefik as we render it adds to Traefik as it is. */
+async function edge(): Promise<void> {
+  if (!isInPrivateNetwork()) {
+    process.exitCode = await runWithTraefik(["edge"]);
+    return;
+  }
+  const { traefik, ...tools } = await ensureTools([...REHEARSAL_TOOLS, "traefik"]);
+  const say = (line: string): void => void process.stderr.write(`${line}\n`);
+  const rounds = Number(process.env["TRIVET_BENCH_ROUNDS"] ?? String(RUNS));
+  console.log(
+    renderHops(await edgeHops({ tools, traefik, projectDirectory: PROJECT_DIRECTORY, rounds, seconds: 4, say })),
+  );
+}
+
 const PARTS = new Map([
   ["commands", commands],
   ["paths", paths],
+  ["edge", edge],
 ]);
 
 async function main(wanted: readonly string[]): Promise<void> {

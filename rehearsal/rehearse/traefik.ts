@@ -18,10 +18,10 @@ export async function whyNoTraefik(): Promise<string | undefined> {
 }
 
 /**
- * Runs this command again in a private network, where Traefik has its addresses, and answers its exit code. What comes from the internet is
- * fetched before: nothing leaves a private network.
+ * Runs this command again, with the same arguments or with these, in a private network, where Traefik has its addresses, and answers its
+ * exit code. What comes from the internet is fetched before: nothing leaves a private network.
  */
-export async function runWithTraefik(): Promise<number> {
+export async function runWithTraefik(args?: readonly string[]): Promise<number> {
   checkCanIsolate();
   const interruption = new Interruption();
   try {
@@ -35,5 +35,5 @@ export async function runWithTraefik(): Promise<number> {
   } finally {
     interruption.release();
   }
-  return await runInPrivateNetwork();
+  return await runInPrivateNetwork(args);
 }
