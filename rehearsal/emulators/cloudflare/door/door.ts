@@ -14,6 +14,7 @@ import { EdgeAuthority } from "./edge-authority";
 import { Edge, type EdgeOptions } from "./edge";
 import { EdgeError } from "./edge-error";
 import { type Lookup, lookUp, zoneOfName } from "./resolve";
+import type { Outage } from "./tunnel-entrance";
 import { addressOf, type Answer, type Arrival, CARRIED_PORTS, newRay, usualPort } from "./visit";
 
 export interface FrontDoorOptions extends Partial<EdgeOptions> {
@@ -39,6 +40,8 @@ export interface FrontDoor {
   readonly originPullAuthorityPem: string;
   /** What a visitor's resolver says of a name; undefined: nothing to connect to. */
   lookup(name: string): Lookup | undefined;
+  /** Ends the connections of all connectors and takes no new ones, until it is mended. Visitors still arrive. */
+  cutTunnels(): Promise<Outage>;
   close(): Promise<void>;
 }
 
@@ -99,6 +102,7 @@ export async function openFrontDoor(
     authorityPem: authority.certificatePem,
     originPullAuthorityPem: edge.originPullAuthorityPem,
     lookup: (name) => lookUp(state, name),
+    cutTunnels: () => edge.entrance.cut(),
     close: async () => {
       const closed = [plain, secure].map((server) => new Promise((resolve) => server.close(resolve)));
       await edge.close();

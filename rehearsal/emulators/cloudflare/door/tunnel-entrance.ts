@@ -25,6 +25,11 @@ interface Connection {
   configurationVersion: number;
 }
 
+/** The edge is away for connectors. */
+export interface Outage {
+  mend(): Promise<void>;
+}
+
 export interface TunnelRequest {
   readonly method: string;
   readonly path: string;
@@ -73,6 +78,13 @@ export class TunnelEntrance {
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Nobody arrives and nobody stays, as in an outage of the edge, until it is mended: at the same place. */
+  async cut(): Promise<Outage> {
+    const { address, port } = this.#server.address() as AddressInfo;
+    await this.close();
+    return { mend: () => this.listen(port, address) };
   }
 
   async close(): Promise<void> {

@@ -215,11 +215,15 @@ describe("probes", () => {
       text: JSON.stringify({ status: 200, readyConnections: 4, connectorId: one.id }),
     });
     expect((await probe(one, "/metrics")).text).toContain("cloudflared_tunnel_ha_connections 4\n");
-    await world.door.close();
+    const outage = await world.door.cutTunnels();
     await until(() => one.readyConnections === 0);
     expect((await probe(one, "/ready")).status).toBe(503);
     expect(await probe(one, "/healthcheck")).toEqual({ status: 200, text: "OK\n" });
     expect((await probe(one, "/nowhere")).status).toBe(404);
+    expect((await world.visit("https://api.honeydue.example/")).status).toBe(530);
+    await outage.mend();
+    await until(() => one.readyConnections === 4);
+    expect((await probe(one, "/ready")).status).toBe(200);
   });
 });
 
