@@ -26,6 +26,8 @@ export interface ProcessRequest {
   cwd: string;
   /** Takes stdout and stderr. */
   logFile: string;
+  /** Variables beside the few that every process gets. */
+  environment?: Readonly<Record<string, string>>;
 }
 
 export interface Exit {
@@ -134,12 +136,13 @@ export class ProcessRegister {
     this.#write();
   }
 
-  start({ name, path, args, cwd, logFile }: ProcessRequest): RunningProcess {
+  start({ name, path, args, cwd, logFile, environment }: ProcessRequest): RunningProcess {
     mkdirSync(dirname(logFile), { recursive: true });
     const log = openSync(logFile, "a", 0o600);
     const [command = path, ...rest] = [...deathSignalPrefix(), path, ...args];
     // Nothing of the caller's environment: a KUBECONFIG, a token or a proxy in it must not reach the cluster.
-    const env = { PATH: process.env["PATH"] ?? "", HOME: cwd, GOMEMLIMIT: "1GiB", no_proxy: "*", NO_PROXY: "*" };
+    const own = { PATH: process.env["PATH"] ?? "", HOME: cwd, GOMEMLIMIT: "1GiB", no_proxy: "*", NO_PROXY: "*" };
+    const env = { ...own, ...environment };
     // In a session of its own: Ctrl-C in a terminal goes to the whole process group, and these are to end in order.
     const child = spawn(command, rest, { cwd, env, detached: true, stdio: ["ignore", log, log] });
     closeSync(log);
