@@ -5,8 +5,9 @@ import { MANIFEST_PROBLEMS } from "../components/manifests";
 import { clusterPicture } from "../model/cluster-picture";
 import { edgePicture } from "../model/edge-picture";
 import { NOTICES } from "../model/notice";
+import { PLAN_LIMITS, type PlanLimits, PLANS } from "../model/plans";
 import { picture } from "../model/picture";
-import { PROBLEMS } from "../model/problem";
+import { CERTIFICATE_PROBLEMS, PROBLEMS } from "../model/problem";
 import { type Scope, scopes } from "../model/scopes";
 import { NOTHING_UNBUILT } from "../model/unbuilt";
 import { platformOfStackFile } from "./stack-file";
@@ -27,10 +28,12 @@ const generated: readonly { file: string; text: (old: string) => string }[] = [
     file: "docs/edge.md",
     text: (old) =>
       withScopes(
-        withPicture(
-          withPicture(old, edgePicture(platformOfStackFile("honeydue")), "proxied"),
-          edgePicture(platformOfStackFile("hangangjari", NOTHING_UNBUILT)),
-          "tunnel",
+        withPlans(
+          withPicture(
+            withPicture(old, edgePicture(platformOfStackFile("honeydue")), "proxied"),
+            edgePicture(platformOfStackFile("hangangjari", NOTHING_UNBUILT)),
+            "tunnel",
+          ),
         ),
         asTable,
       ),
@@ -65,6 +68,26 @@ const asTable = (all: readonly Scope[]): string =>
     "\n",
   ].join("\n");
 
+/** What each plan of a zone has, between `<!-- plans … -->` and `<!-- /plans -->`. */
+const withPlans = (old: string): string =>
+  old.replace(/(<!-- plans.*?-->\n)[\s\S]*?(<!-- \/plans -->)/, (_, begin: string, end: string) => {
+    const row = (what: string, of: (limits: PlanLimits) => string | number): string =>
+      `| ${[what, ...PLANS.map((plan) => of(PLAN_LIMITS[plan]))].join(" | ")} |`;
+    const has = (is: boolean): string => (is ? "yes" : "no");
+    const table = [
+      `| | ${PLANS.join(" | ")} |`,
+      `|---|${PLANS.map(() => "---|").join("")}`,
+      row("longest body (`maxBody`)", ({ largestBody }) => `${largestBody}B`),
+      row("rate limiting rules", ({ rateLimits }) => rateLimits),
+      row("longest counting period", ({ rateLimitSeconds }) => `${Math.max(...rateLimitSeconds)} s`),
+      row("rate limits by host", ({ rateLimitsByHost }) => has(rateLimitsByHost)),
+      row("a switch for managed rules", ({ managedRules }) => has(managedRules)),
+      row("cache rules", ({ cacheRules }) => cacheRules),
+      row("redirects", ({ redirects }) => redirects),
+    ];
+    return `${begin}\n${table.join("\n")}\n\n${end}`;
+  });
+
 function errors(): string {
   return [
     "# Every mistake that stops a run before anything is touched",
@@ -75,6 +98,17 @@ function errors(): string {
     "| code | what it means |",
     "|---|---|",
     ...Object.entries({ ...PROBLEMS, ...MANIFEST_PROBLEMS }).map(
+      ([code, meaning]) => `| <a id="${code.toLowerCase()}"></a>${code} | ${meaning} |`,
+    ),
+    "",
+    "## What stops an emergency alone",
+    "",
+    "Checked wherever the public certificate is at hand: by `pulumi up` while Cloudflare is bypassed, by `trivet emergency on`, and by `trivet certificate`",
+    "and `trivet doctor` at any time.",
+    "",
+    "| code | what it means |",
+    "|---|---|",
+    ...Object.entries(CERTIFICATE_PROBLEMS).map(
       ([code, meaning]) => `| <a id="${code.toLowerCase()}"></a>${code} | ${meaning} |`,
     ),
     "",
