@@ -141,31 +141,37 @@ function zoneFindings({ domain, edge: { zone } }: Platform, answer: EdgeObservat
   return allOr(faults, ok("zone", `${name} is active, plan ${plan.legacy_id}`));
 }
 
-/** Which addresses may connect is pinned, so that no answer of a stranger opens a firewall; but Cloudflare changes them now and then. */
+/**
+ * Which addresses may connect is pinned, so that no answer of a stranger opens a firewall; but Cloudflare changes them now and then.
+ * Behind a tunnel nobody connects, and so nobody is needed.
+ */
 function rangeFindings({ edge: { cloudflareCidrs, kind } }: Platform, answer: EdgeObservations["ranges"]): Finding[] {
   if (!answer.told) return [unknown("ranges", "Cloudflare's ranges", answer)];
   const pinned = [...cloudflareCidrs.ipv4, ...cloudflareCidrs.ipv6];
   const published = [...answer.value.ipv4_cidrs, ...answer.value.ipv6_cidrs];
   const added = published.filter((cidr) => !pinned.includes(cidr));
   const gone = pinned.filter((cidr) => !published.includes(cidr));
+  const isPeer = kind === "proxied";
+  const differ = isPeer ? fail : note;
   const change = "change model/cloudflare-ranges.ts (or take a newer Trivet), then pulumi up";
+  const are = gone.length === 1 ? "is" : "are";
   return allOr(
     [
       ...(added.length === 0
         ? []
         : [
-            fail(
+            differ(
               "ranges",
-              `Cloudflare connects from ${added.join(", ")}, too${kind === "proxied" ? ", which the servers refuse" : ""}`,
+              `Cloudflare connects from ${added.join(", ")}, too, ${isPeer ? "which the servers refuse" : "but to no server: all comes by the tunnel"}`,
               change,
             ),
           ]),
       ...(gone.length === 0
         ? []
         : [
-            fail(
+            differ(
               "ranges",
-              `${gone.join(", ")} ${gone.length === 1 ? "is" : "are"} Cloudflare's no more, and still let in`,
+              `${gone.join(", ")} ${are} Cloudflare's no more${isPeer ? ", and still let in" : "; nobody is let in from there"}`,
               change,
             ),
           ]),

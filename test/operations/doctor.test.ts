@@ -65,6 +65,14 @@ describe("an edge that is as it was made", () => {
     expect(lines(checks, "ok")).toContain(
       "connectors: the tunnel tunnelled has 2 of 2 connectors, 2 with all 4 connections",
     );
+    // Where nobody connects to a server, its list of who may is only a list.
+    edge.cloudflare.emulator.state.edgeRanges.ipv4.splice(0, 1, "192.0.2.0/24");
+    const later = await edge.checks();
+    expect(lines(later, "fail", "unknown")).toEqual([]);
+    expect(lines(later, "note")).toEqual([
+      "ranges: Cloudflare connects from 192.0.2.0/24, too, but to no server: all comes by the tunnel",
+      "ranges: 173.245.48.0/20 is Cloudflare's no more; nobody is let in from there",
+    ]);
     await edge.close();
   });
 
