@@ -15,7 +15,14 @@ import {
   CONNECTOR_USER,
   deployedTunnels,
 } from "../../pods/charts/connector";
-import { containerResources, containerSecurity, podBasics, spreadOverNodes } from "../../pods/charts/hardening";
+import {
+  containerResources,
+  containerSecurity,
+  newBeforeOld,
+  oneAway,
+  podBasics,
+  spreadOverNodes,
+} from "../../pods/charts/hardening";
 import { labelsOf, restricted, selectorOf, sharedLabels } from "../../pods/charts/labels";
 
 /**
@@ -48,10 +55,7 @@ export class ConnectorsChart extends Chart {
           replicas: tunnel.connectors,
           selector: { matchLabels: selector },
           // The new one is connected before an old one goes.
-          strategy: {
-            type: "RollingUpdate",
-            rollingUpdate: { maxSurge: k8s.IntOrString.fromNumber(1), maxUnavailable: k8s.IntOrString.fromNumber(0) },
-          },
+          strategy: newBeforeOld,
           minReadySeconds: 5,
           revisionHistoryLimit: 5,
           template: {
@@ -98,11 +102,7 @@ export class ConnectorsChart extends Chart {
     if (tunnel.connectors > 1 && nodes > 1)
       new k8s.KubePodDisruptionBudget(this, `${name}-budget`, {
         metadata,
-        spec: {
-          maxUnavailable: k8s.IntOrString.fromNumber(1),
-          selector: { matchLabels: selector },
-          unhealthyPodEvictionPolicy: "AlwaysAllow",
-        },
+        spec: oneAway(selector),
       });
   }
 }

@@ -9,6 +9,8 @@ import {
   configDigest,
   containerResources,
   containerSecurity,
+  newBeforeOld,
+  oneAway,
   podBasics,
   sleepBeforeStop,
   spreadOverNodes,
@@ -55,10 +57,7 @@ export class MaintenanceChart extends Chart {
         spec: {
           replicas: MAINTENANCE_PODS,
           selector: { matchLabels: selector },
-          strategy: {
-            type: "RollingUpdate",
-            rollingUpdate: { maxSurge: k8s.IntOrString.fromNumber(1), maxUnavailable: k8s.IntOrString.fromNumber(0) },
-          },
+          strategy: newBeforeOld,
           revisionHistoryLimit: 5,
           template: {
             metadata: { labels, annotations: configDigest(config) },
@@ -114,11 +113,7 @@ export class MaintenanceChart extends Chart {
     if (cluster.nodes.length > 1)
       new k8s.KubePodDisruptionBudget(this, "budget", {
         metadata,
-        spec: {
-          maxUnavailable: k8s.IntOrString.fromNumber(1),
-          selector: { matchLabels: selector },
-          unhealthyPodEvictionPolicy: "AlwaysAllow",
-        },
+        spec: oneAway(selector),
       });
   }
 }

@@ -11,6 +11,8 @@ import {
   configDigest,
   containerResources,
   containerSecurity,
+  newBeforeOld,
+  oneAway,
   onServers,
   podSecurity,
   spreadOverNodes,
@@ -116,10 +118,7 @@ export class TraefikChart extends Chart {
       spec: {
         replicas: platform.ingress.replicas,
         selector: { matchLabels: selector },
-        strategy: {
-          type: "RollingUpdate",
-          rollingUpdate: { maxSurge: k8s.IntOrString.fromNumber(1), maxUnavailable: k8s.IntOrString.fromNumber(0) },
-        },
+        strategy: newBeforeOld,
         minReadySeconds: 5,
         revisionHistoryLimit: 5,
         template: {
@@ -144,11 +143,7 @@ export class TraefikChart extends Chart {
     if (platform.ingress.replicas > 1 && platform.cluster.nodes.length > 1)
       new k8s.KubePodDisruptionBudget(this, `${name}-budget`, {
         metadata,
-        spec: {
-          maxUnavailable: k8s.IntOrString.fromNumber(1),
-          selector: { matchLabels: selector },
-          unhealthyPodEvictionPolicy: "AlwaysAllow",
-        },
+        spec: oneAway(selector),
       });
   }
 

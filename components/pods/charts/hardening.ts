@@ -116,6 +116,20 @@ export const spreadOverNodes = (selector: Record<string, string>, nodes: number)
   matchLabelKeys: ["pod-template-hash"],
 });
 
+/** The new pod is there before an old one goes. */
+export const newBeforeOld: k8s.DeploymentStrategy = {
+  type: "RollingUpdate",
+  rollingUpdate: { maxSurge: k8s.IntOrString.fromNumber(1), maxUnavailable: k8s.IntOrString.fromNumber(0) },
+};
+
+/** A drain takes one pod at a time. */
+export const oneAway = (selector: Record<string, string>): k8s.PodDisruptionBudgetSpec => ({
+  maxUnavailable: k8s.IntOrString.fromNumber(1),
+  selector: { matchLabels: selector },
+  // A pod that does not work anyway must not hold up a drain.
+  unhealthyPodEvictionPolicy: "AlwaysAllow",
+});
+
 /** Goes into a pod template's annotations, so that changed configuration rolls the pods that read it once at start. */
 export const configDigest = (texts: Readonly<Record<string, string>>): Record<string, string> => ({
   "trivet/config-digest": createHash("sha256").update(JSON.stringify(texts)).digest("hex").slice(0, 32),

@@ -6,6 +6,8 @@ import type { Health, Platform, Workload } from "../../../model/platform";
 import {
   containerResources,
   containerSecurity,
+  newBeforeOld,
+  oneAway,
   placement,
   podBasics,
   PRE_STOP_SECONDS,
@@ -59,10 +61,7 @@ export class WorkloadChart extends Chart {
           replicas,
           selector: { matchLabels: selector },
           // The new pod answers before an old one goes; nothing is ever below the wanted number.
-          strategy: {
-            type: "RollingUpdate",
-            rollingUpdate: { maxSurge: k8s.IntOrString.fromNumber(1), maxUnavailable: k8s.IntOrString.fromNumber(0) },
-          },
+          strategy: newBeforeOld,
           minReadySeconds: MIN_READY_SECONDS,
           revisionHistoryLimit: 5,
           progressDeadlineSeconds: progressDeadlineSeconds(health),
@@ -94,12 +93,7 @@ export class WorkloadChart extends Chart {
     if (replicas > 1 && nodes > 1)
       new k8s.KubePodDisruptionBudget(this, "budget", {
         metadata,
-        spec: {
-          maxUnavailable: k8s.IntOrString.fromNumber(1),
-          selector: { matchLabels: selector },
-          // A pod that does not work anyway must not hold up a drain.
-          unhealthyPodEvictionPolicy: "AlwaysAllow",
-        },
+        spec: oneAway(selector),
       });
   }
 }
