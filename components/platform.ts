@@ -4,7 +4,7 @@ import type { ClusterNode, Platform as Model } from "../model/platform";
 import { charts } from "./charts";
 import type { CloudApi } from "./cloud-api";
 import { cloudOptions } from "./cloud-options";
-import { Cluster } from "./cluster/cluster";
+import { type ApiAccess, Cluster } from "./cluster/cluster";
 import { consented } from "./cluster/roll/consented";
 import { Connectors } from "./connectors/connectors";
 import { Edge } from "./edge/edge";
@@ -61,6 +61,9 @@ export class Platform extends pulumi.ComponentResource {
     const installation = consented(drawn.hex, { platform, hetzner });
     const options = cloudOptions(lostAnswerOptions({ hetzner, cloudflare, installation }));
 
+    // Names need the servers' addresses, and servers the token of the tunnel behind which their API is.
+    const behindAccess = (platform.edge.operators?.apiDoors ?? []).length > 0;
+    const [access, giveAccess] = pulumi.deferredOutput<ApiAccess>();
     const cluster = new Cluster(
       name,
       {
@@ -69,6 +72,7 @@ export class Platform extends pulumi.ComponentResource {
         cloudOptions: options,
         hetzner,
         configSecrets,
+        ...(behindAccess ? { access } : {}),
         after: installation.apply(() => drawn),
       },
       parent,
@@ -87,7 +91,9 @@ export class Platform extends pulumi.ComponentResource {
       },
       parent,
     );
-    const { originCertificate, tunnelTokens } = edge;
+    const { originCertificate, tunnelTokens, programToken } = edge;
+    if (programToken !== undefined)
+      giveAccess(pulumi.output({ tunnelToken: tunnelTokens.operators!, serviceToken: programToken }));
     const originPullsAuthority = edge.originPulls?.authorityPem;
     const secrets = new SecretValues(
       name,

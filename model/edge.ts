@@ -141,15 +141,25 @@ const resolveOperators = (
   const kubernetesApi = operators.kubernetesApi ?? "addresses";
   const apiDoors =
     kubernetesApi === "access"
-      ? servers.map((server) => ({ hostname: `k8s-${server.name}.${domain}`, address: server.privateAddress }))
+      ? servers.map(({ name: node }, index) => ({
+          node,
+          hostname: `k8s-${node}.${domain}`,
+          port: settings.apiPort + index,
+        }))
       : [];
-  const rules = operatorRules(routes, { namespace: name, team, apiDoors });
+  const rules = operatorRules(routes, {
+    namespace: name,
+    team,
+    // By private address: whichever server's connector takes the request, the name leads to the one server.
+    apiDoors: apiDoors.map(({ hostname }, index) => ({ hostname, address: servers[index]!.privateAddress })),
+  });
   return {
     team,
     emails: [...new Set([...(operators.emails ?? []).map(text), ...settings.operatorEmails])],
     emailDomains: operators.emailDomains ?? [],
     machines: operators.machines ?? [],
     kubernetesApi,
+    apiDoors,
     tunnel:
       rules.length === 0
         ? undefined

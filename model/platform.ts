@@ -367,10 +367,21 @@ export interface Operators {
   /** Each gets a service token. */
   readonly machines: readonly string[];
   readonly kubernetesApi: "addresses" | "access" | "tailscale";
+  /** One for each server where the Kubernetes API goes through Access. */
+  readonly apiDoors: readonly AccessDoor[];
   /** Undefined where nothing is guarded and the API goes another way. */
   readonly tunnel: Tunnel | undefined;
   /** A static pod on each server where the Kubernetes API itself is behind it: nothing that the API makes could open the way to it. */
   readonly connector: "deployment" | "staticPod";
+}
+
+/** One server's Kubernetes API behind Cloudflare Access, and the end of the way to it on the computer of whoever asks. */
+export interface AccessDoor {
+  readonly node: ClusterNode["name"];
+  /** `k8s-a.honeydue.example`: a record, an Access application, and a name in the certificate of every API server. */
+  readonly hostname: string;
+  /** Of 127.0.0.1, where `cloudflared access tcp` listens. */
+  readonly port: number;
 }
 
 /** What takes over when Cloudflare is bypassed. */

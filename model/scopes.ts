@@ -64,7 +64,11 @@ export function scopes({ edge }: Platform): readonly Scope[] {
     [zone.rateLimits.length > 0 || zone.managedRules, "waf", "rate limits and managed rules"],
     [edge.kind === "tunnel" || operators?.tunnel !== undefined, "tunnel", "tunnels and their tokens"],
     [operators !== undefined, "access", "who passes to guarded hosts"],
-    [(operators?.machines.length ?? 0) > 0, "service-tokens", "what machines pass with"],
+    [
+      operators !== undefined && (operators.machines.length > 0 || operators.apiDoors.length > 0),
+      "service-tokens",
+      "what machines and the program itself pass with",
+    ],
     [sites.length > 0, "pages", "static sites"],
   ];
   return [

@@ -61,6 +61,11 @@ export const settingsSchema = z.strictObject({
     })
     .partial()
     .default({}),
+  /**
+   * First port of 127.0.0.1 at which the Kubernetes APIs are reached where they are behind Cloudflare Access; each server has one, in a row.
+   * Another one for each platform that is operated at the same time.
+   */
+  apiPort: z.int("a port from 1024 to 65000").min(1024).max(65_000).default(16_443),
   /** `direct` serves visitors without Cloudflare, as long as it lasts. */
   emergency: z.enum(["off", "direct"]).default("off"),
   /** Services that answer with the maintenance page; `*` is every one. */

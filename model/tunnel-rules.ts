@@ -45,7 +45,6 @@ export const operatorRules = (
       service: serviceUrl(route, namespace),
       access: { team },
     })),
-  // By private address: whichever server's connector takes the request, the name leads to the one server.
   ...apiDoors.map(({ hostname, address }) => ({
     hostname,
     path: undefined,

@@ -1,17 +1,19 @@
 import type * as hcloud from "@pulumi/hcloud";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
+import { accessDoors } from "../../model/access-tcp";
 import type { ClusterNode, Platform } from "../../model/platform";
 import type { CloudApi } from "../cloud-api";
 import type { CloudOptions } from "../cloud-options";
 import { INSTALLATION_LABEL } from "../lost-answers";
 import { makeAddress } from "./addresses";
+import { type AccessToken, type ApiDoor, doorAt, openDoors } from "./api-doors";
 import { Certificates, type ClientCertificate } from "./certificates";
 import { makeClusterObjects } from "./cluster-objects";
 import type { Escrow } from "./escrow";
 import { makeAgentFirewall, makeFirewall } from "./firewall";
 import type { Hetzner } from "./hetzner";
-import { answeringServer, askServer, type Credentials, kubeconfig } from "./kubernetes-api";
+import { ADVICE, answeringServer, askServer, type Credentials, kubeconfig } from "./kubernetes-api";
 import { makeNetwork, makeSubnet } from "./network";
 import { makePlacementGroup } from "./placement-group";
 import { timeLimits } from "./roll/limits";
@@ -40,8 +42,18 @@ export interface ClusterArgs {
   hetzner: pulumi.Input<CloudApi>;
   /** Secret values of the stack's configuration, by name. */
   configSecrets: Readonly<Record<string, pulumi.Output<string>>>;
+  /** Where the Kubernetes API is reached through Cloudflare Access. @default by the servers' addresses */
+  access?: pulumi.Input<ApiAccess>;
   /** Nothing of a new generation is made before this is known. @default at once */
   after?: pulumi.Input<pulumi.Resource>;
+}
+
+/** What the way through Cloudflare Access takes, at both of its ends. Secret. */
+export interface ApiAccess {
+  /** The servers' connectors run with it. */
+  readonly tunnelToken: string;
+  /** This program passes with it. */
+  readonly serviceToken: AccessToken;
 }
 
 /**
@@ -64,7 +76,7 @@ export class Cluster extends pulumi.ComponentResource {
 
   constructor(name: string, args: ClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:cluster:Cluster", name, {}, opts);
-    const { platform, installation, cloudOptions, hetzner: api, configSecrets, after } = args;
+    const { platform, installation, cloudOptions, hetzner: api, configSecrets, access, after } = args;
     const { servers: controlPlane, agents, nodes, placementGroups, generation } = platform.cluster;
     const hetzner: Hetzner = {
       platform,
@@ -105,15 +117,20 @@ export class Cluster extends pulumi.ComponentResource {
     const credentialsOf = (client: ClientCertificate): pulumi.Output<Credentials> =>
       pulumi.secret(pulumi.output({ authorityPem: certificates.serverAuthorityPem, ...client }));
     const credentials = credentialsOf(certificates.administrator);
+    const byAccess = accessDoors(platform).length > 0;
+    const tunnelToken = access === undefined ? undefined : pulumi.secret(pulumi.output(access).tunnelToken);
+    const doors = byAccess
+      ? this.#openDoors(platform, access)
+      : pulumi
+          .all(nodes.map((node, index) => [node.name, addresses[index]!.ipAddress] as const))
+          .apply((all) => all.map(([node, address]) => doorAt(node, address)));
     const rolling = new Rolling({
       platform,
       component: this,
       hetzner: api,
       installation,
       credentials,
-      addresses: pulumi.all(
-        Object.fromEntries(nodes.map(({ name: node }, index) => [node, addresses[index]!.ipAddress])),
-      ),
+      doors,
     });
 
     const definitions = nodes.map((node, index) => {
@@ -124,7 +141,11 @@ export class Cluster extends pulumi.ComponentResource {
         definition: identity.apply((known) => definitionDigest(platform, known)),
         aspects: identity.apply((known) => definitionAspects(platform, known)),
         userData: pulumi.secret(
-          pulumi.all([identity, certificates.secrets]).apply(([known, secrets]) => userData(platform, known, secrets)),
+          pulumi
+            .all([identity, certificates.secrets, tunnelToken])
+            .apply(([known, secrets, operatorsTunnelToken]) =>
+              userData(platform, known, { ...secrets, operatorsTunnelToken }),
+            ),
         ),
       };
       const { definition, userData: text } = parts;
@@ -141,7 +162,7 @@ export class Cluster extends pulumi.ComponentResource {
     });
     // A hook waits inside a step of the engine, whose other steps may all be waiting behind it (--parallel 1): what the hook of
     // any server may need has to be known before the first server is registered.
-    const everything = pulumi.all([credentials, pulumi.all(definitions.map(({ userData: text }) => text))]);
+    const everything = pulumi.all([credentials, doors, pulumi.all(definitions.map(({ userData: text }) => text))]);
     const servers = nodes.map((node, index) => {
       const { definition, aspects, userData: text } = definitions[index]!;
       return makeServer(
@@ -165,16 +186,20 @@ export class Cluster extends pulumi.ComponentResource {
     const answering = pulumi
       // The servers' ids say that they exist; before that nobody can answer. A preview asks those that exist already: unknown, the
       // kubeconfig would hide what becomes of every object in the cluster.
-      .all([credentials, apiAddresses, pulumi.all(pulumi.runtime.isDryRun() ? [] : servers.map(({ id }) => id))])
+      .all([credentials, doors, pulumi.all(pulumi.runtime.isDryRun() ? [] : servers.map(({ id }) => id))])
       .apply(async ([known, all]) => {
         const preview = pulumi.runtime.isDryRun();
-        const search = (): Promise<string> =>
+        const search = (): Promise<ApiDoor> =>
           answeringServer({
-            servers: controlPlane.map(({ hostname }, index) => ({ name: hostname, address: all[index]! })),
+            servers: controlPlane.map(({ name: node, hostname }) => ({
+              name: hostname,
+              door: all.find((door) => door.node === node)!,
+            })),
             ask: (asked) => askServer(asked, known, preview ? PREVIEW_TIMEOUT_SECONDS : API_TIMEOUT_SECONDS),
             deadlineSeconds: preview ? 0 : Math.min(API_DEADLINE_SECONDS, timeLimits().boot),
             graceSeconds: API_GRACE_SECONDS,
             periodSeconds: API_PERIOD_SECONDS,
+            advice: byAccess ? ADVICE.access : ADVICE.addresses,
             progress: everyFewSeconds((line) => void pulumi.log.info(line, this, undefined, true)),
           });
         if (preview) return search();
@@ -189,9 +214,7 @@ export class Cluster extends pulumi.ComponentResource {
         }
       });
     const kubeconfigOf = (client: pulumi.Output<Credentials>): pulumi.Output<string> =>
-      pulumi.secret(
-        pulumi.all([answering, client]).apply(([address, known]) => kubeconfig(platform.name, address, known)),
-      );
+      pulumi.secret(pulumi.all([answering, client]).apply(([door, known]) => kubeconfig(platform.name, door, known)));
     this.kubeconfig = kubeconfigOf(credentials);
     this.ciKubeconfig = kubeconfigOf(credentialsOf(certificates.ci));
     this.escrow = certificates.escrow;
@@ -216,6 +239,19 @@ export class Cluster extends pulumi.ComponentResource {
 
     this.addresses = Object.fromEntries(nodes.map((node, index) => [node.name, addresses[index]!.ipAddress]));
     this.registerOutputs({ addresses: this.addresses, kubeconfig: this.kubeconfig });
+  }
+
+  /** In a preview, too: it asks the cluster that is there. */
+  #openDoors(platform: Platform, access: ClusterArgs["access"]): pulumi.Output<readonly ApiDoor[]> {
+    if (access === undefined)
+      throw new Error("The Kubernetes API is behind Cloudflare Access, and nothing leads there");
+    return pulumi.output(access).apply(async ({ serviceToken }) => {
+      try {
+        return await openDoors(platform, serviceToken);
+      } catch (error) {
+        return stop((error as Error).message, this);
+      }
+    });
   }
 }
 

@@ -31,7 +31,7 @@ export type K3sOptions = Readonly<Record<string, boolean | string | readonly str
  * hardening guide where nothing else is said (docs/cis.md has the list).
  */
 export function serverConfig(
-  { cluster }: Platform,
+  { cluster, edge: { operators } }: Platform,
   identity: NodeIdentity,
   { serverToken, agentToken }: Pick<ClusterSecrets, "serverToken" | "agentToken">,
   labels: readonly string[],
@@ -41,7 +41,12 @@ export function serverConfig(
     token: serverToken,
     "agent-token": agentToken,
     ...nodeOptions(identity, labels),
-    "tls-san": [...identity.apiAddresses, ...privateAddresses, ...cluster.extraTlsSans],
+    "tls-san": [
+      ...identity.apiAddresses,
+      ...privateAddresses,
+      ...(operators?.apiDoors ?? []).map(({ hostname }) => hostname),
+      ...cluster.extraTlsSans,
+    ],
     "cluster-cidr": cluster.network.podCidr,
     "service-cidr": cluster.network.serviceCidr,
     "cluster-dns": cluster.network.clusterDns,

@@ -1,7 +1,7 @@
 import { request } from "node:https";
 import { setTimeout as delay } from "node:timers/promises";
 import { stringify } from "yaml";
-import { KUBERNETES_API_PORT } from "./firewall";
+import { type ApiDoor, nameOf, reasonOf } from "./api-doors";
 
 /** What proves to the API server who asks, and to us who answers. */
 export interface Credentials {
@@ -35,7 +35,7 @@ export const AGENT_STATUS_NAME = "agent.trivet.internal";
 /** A kubeconfig for the administrator, pointing at one server. It holds a private key. */
 export const kubeconfig = (
   clusterName: string,
-  address: string,
+  { host, port, serverName }: ApiDoor,
   { authorityPem, certificatePem, privateKeyPem }: Credentials,
 ): string => {
   const base64 = (text: string): string => Buffer.from(text).toString("base64");
@@ -47,7 +47,8 @@ export const kubeconfig = (
         {
           name: clusterName,
           cluster: {
-            server: `https://${address}:${KUBERNETES_API_PORT}`,
+            server: `https://${host}:${port}`,
+            ...(serverName === undefined ? {} : { "tls-server-name": serverName }),
             "certificate-authority-data": base64(authorityPem),
           },
         },
@@ -69,22 +70,17 @@ export const kubeconfig = (
  * Asks a server whether its Kubernetes API is ready. Until K3s listens there, the boot script answers on the same port and says
  * what it is waiting for. Never throws: every failure is a reason.
  */
-export const askServer = async (address: string, credentials: Credentials, timeoutSeconds: number): Promise<Answer> => {
+export const askServer = async (door: ApiDoor, credentials: Credentials, timeoutSeconds: number): Promise<Answer> => {
   try {
-    const { status, body } = await get(address, credentials, timeoutSeconds);
+    const { status, body } = await get(door, credentials, timeoutSeconds);
     return status === 200 ? { ready: true } : notReady(status, body);
   } catch (error) {
-    return { ready: false, reason: reasonOf(error, timeoutSeconds) };
+    return { ready: false, reason: reasonOf(error, door, timeoutSeconds) };
   }
 };
 
-const reasonOf = (error: unknown, timeoutSeconds: number): string => {
-  const { name, message } = error as Error;
-  return name === "AbortError" || name === "TimeoutError" ? `no answer in ${timeoutSeconds} s` : message;
-};
-
 const get = (
-  host: string,
+  { host, port, serverName }: ApiDoor,
   { authorityPem, certificatePem, privateKeyPem }: Credentials,
   timeoutSeconds: number,
 ): Promise<{ status: number; body: string }> =>
@@ -92,7 +88,8 @@ const get = (
     request(
       {
         host,
-        port: KUBERNETES_API_PORT,
+        port,
+        ...(serverName === undefined ? {} : { servername: serverName }),
         path: "/readyz",
         ca: authorityPem,
         cert: certificatePem,
@@ -131,19 +128,21 @@ function bootStatusIn(body: string): BootStatus | undefined {
 
 export interface Server {
   readonly name: string;
-  readonly address: string;
+  readonly door: ApiDoor;
 }
 
 export interface SearchArgs {
   /** In order of preference: the first that answers is taken, and always the same one while all do. */
   readonly servers: readonly Server[];
-  readonly ask: (address: string) => Promise<Answer>;
+  readonly ask: (door: ApiDoor) => Promise<Answer>;
   /** After this the search ends with an error. 0 asks once and settles for the first server, ready or not. */
   readonly deadlineSeconds: number;
   /** What an earlier server still gets once a later one answers, so that two runs in a row choose the same one. */
   readonly graceSeconds: number;
   readonly periodSeconds: number;
   readonly progress: (line: string) => void;
+  /** Begins the sentence about where to look when none has answered. */
+  readonly advice: string;
   /** For tests. @default performance.now and timers */
   readonly clock?: { now(): number; sleep(seconds: number): Promise<void> };
 }
@@ -153,7 +152,15 @@ const systemClock = {
   sleep: async (seconds: number): Promise<void> => void (await delay(seconds * 1000)),
 };
 
-/** The address of the server that the Kubernetes provider is to talk to. */
+/** Without an answer, one of these is the reason. */
+export const ADVICE = {
+  addresses:
+    "If this computer's address is not among trivet:operators, the firewall drops it without a word; otherwise",
+  access:
+    "Behind Cloudflare Access nothing is seen of a cluster before one of its servers runs K3s and the connector: until then",
+} as const;
+
+/** The way to the server that the Kubernetes provider is to talk to. */
 export async function answeringServer({
   servers,
   ask,
@@ -161,32 +168,32 @@ export async function answeringServer({
   graceSeconds,
   periodSeconds,
   progress,
+  advice,
   clock = systemClock,
-}: SearchArgs): Promise<string> {
+}: SearchArgs): Promise<ApiDoor> {
   const [first] = servers;
   if (first === undefined) throw new Error("The cluster has no server");
   const begun = clock.now();
   let firstAnswerAt: number | undefined;
   for (;;) {
-    const answers = await Promise.all(servers.map(({ address }) => ask(address)));
+    const answers = await Promise.all(servers.map(({ door }) => ask(door)));
     const at = answers.findIndex(({ ready }) => ready);
     const elapsed = clock.now() - begun;
     const found = servers[at];
     if (found !== undefined) {
       firstAnswerAt ??= elapsed;
-      if (at === 0 || deadlineSeconds === 0 || elapsed - firstAnswerAt >= graceSeconds) return found.address;
+      if (at === 0 || deadlineSeconds === 0 || elapsed - firstAnswerAt >= graceSeconds) return found.door;
     } else if (deadlineSeconds === 0) {
-      return first.address;
+      return first.door;
     }
-    const reasons = servers.flatMap(({ name, address }, index) => {
+    const reasons = servers.flatMap(({ name, door }, index) => {
       const answer = answers[index];
-      return answer && !answer.ready ? [`${name} (${address}): ${answer.reason}`] : [];
+      return answer && !answer.ready ? [`${name} (${nameOf(door)}): ${answer.reason}`] : [];
     });
     if (found === undefined && elapsed >= deadlineSeconds) {
       throw new Error(
         `No server's Kubernetes API became ready within ${deadlineSeconds} s. ${reasons.join("; ")}. ` +
-          "If this computer's address is not among trivet:operators, the firewall drops it without a word; " +
-          "otherwise the servers' consoles at Hetzner say what they wait for. Servers that are gone from Hetzner are noticed by " +
+          `${advice} the servers' consoles at Hetzner say what they wait for. Servers that are gone from Hetzner are noticed by ` +
           "`pulumi refresh --target '**hcloud:index/server:Server::**'`; if too many are lost: `trivet restore <snapshot>` or `trivet rebuild`.",
       );
     }

@@ -19,6 +19,13 @@ import {
   OPTION_ASPECTS,
   serverConfig,
 } from "./k3s-config";
+import {
+  giveTokenToConnector,
+  OPERATORS_CONNECTOR_PATH,
+  OPERATORS_TOKEN_PATH,
+  operatorsConnector,
+  staticTunnel,
+} from "./operators-connector";
 import { REGISTRIES_PATH, registriesConfig } from "./registries";
 import { restoreConfig } from "./snapshots";
 import {
@@ -80,6 +87,8 @@ export interface ClusterSecrets {
 export interface NodeSecrets extends ClusterSecrets {
   /** With which an agent answers while it boots; there when the cluster has agents. */
   readonly agentStatus?: KeyPair | undefined;
+  /** What the operators' connector on a server runs with; there where it is a static pod. */
+  readonly operatorsTunnelToken?: string | undefined;
   /** Config secrets that nodes need, by name: logins of registries, and for a restore the keys of the bucket. */
   readonly config?: Readonly<Record<SecretKeyName, string>> | undefined;
 }
@@ -98,6 +107,7 @@ export const ASPECTS = [
   "config",
   "boot",
   "system",
+  "connector",
   "revision",
 ] as const;
 export type AspectName = (typeof ASPECTS)[number];
@@ -126,7 +136,7 @@ export function userData(platform: Platform, identity: NodeIdentity, secrets: No
     restore: identity.node.role === "server" ? platform.cluster.restore : undefined,
     configSecret,
   });
-  const text = `#cloud-config\n${stringify({ ...cloudConfig(identity.node), write_files: files.map(encoded) }, YAML)}`;
+  const text = `#cloud-config\n${stringify({ ...cloudConfig(platform, identity.node), write_files: files.map(encoded) }, YAML)}`;
   const size = Buffer.byteLength(text);
   if (size > USER_DATA_LIMIT_BYTES) {
     const largest = files
@@ -157,14 +167,17 @@ export const definitionDigest = (platform: Platform, identity: NodeIdentity): st
  * The same, aspect by aspect, as label values: a digest changes exactly when one of them does, so a preview can say what a
  * node is made anew for. Readable where a value is short, else 8 hex digits.
  */
-export function definitionAspects(platform: Platform, identity: NodeIdentity): Readonly<Record<AspectName, string>> {
+export function definitionAspects(
+  platform: Platform,
+  identity: NodeIdentity,
+): Readonly<Partial<Record<AspectName, string>>> {
   const parts = definition(platform, identity);
   return Object.fromEntries(
-    ASPECTS.map((aspect) => {
+    ASPECTS.filter((aspect) => parts[aspect] !== undefined).map((aspect) => {
       const part = parts[aspect];
       return [aspect, typeof part === "string" && LABEL_VALUE.test(part) ? part : digest(part, 8)];
     }),
-  ) as Record<AspectName, string>;
+  );
 }
 
 /** What Hetzner takes as a label's value. */
@@ -185,7 +198,7 @@ function definition(platform: Platform, identity: NodeIdentity): Readonly<Record
       .filter((file) => file.aspect === aspect)
       .map(({ path, permissions, content }) => [path, permissions, content]),
   ];
-  const { hostname, ...rest } = cloudConfig(node);
+  const { hostname, ...rest } = cloudConfig(platform, node);
   return {
     ...(Object.fromEntries(ASPECTS.map((aspect) => [aspect, counted(aspect)])) as Record<AspectName, unknown[]>),
     image: cluster.image,
@@ -197,6 +210,8 @@ function definition(platform: Platform, identity: NodeIdentity): Readonly<Record
       counted("critical"),
     ],
     boot: [rest, counted("boot")],
+    // Undefined, and so counted nowhere, where there is none.
+    connector: files.some(({ aspect }) => aspect === "connector") ? counted("connector") : undefined,
     revision: String(node.revision),
   };
 }
@@ -216,10 +231,11 @@ const NAMES_OF_SECRETS: NodeSecrets = {
   serverToken: "token",
   agentToken: "token",
   agentStatus: { certificatePem: "certificate", privateKeyPem: "key" },
+  operatorsTunnelToken: "token",
 };
 
 /** Everything in the cloud-config that is no file. */
-const cloudConfig = ({ hostname, role }: ClusterNode) => ({
+const cloudConfig = (platform: Platform, { hostname, role }: ClusterNode) => ({
   hostname,
   preserve_hostname: false,
   // There is no SSH: what a node needs is in here, and what it does is on its console and in its status answer.
@@ -234,6 +250,7 @@ const cloudConfig = ({ hostname, role }: ClusterNode) => ({
     ["sh", "-c", "systemctl restart systemd-modules-load; sysctl --system --quiet || true"],
     ["systemctl", "daemon-reload"],
     ["systemctl", "restart", "systemd-journald"],
+    ...(role === "server" && staticTunnel(platform) !== undefined ? [giveTokenToConnector] : []),
     ["systemctl", "enable", "--now", "--no-block", `${k3sUnitName(role)}.service`],
     ["systemctl", "enable", "--now", "trivet-renew.timer"],
     [
@@ -307,6 +324,9 @@ function nodeFiles(
     ...(node.role === "server" ? serverFiles(secrets) : agentFiles(secrets)).map(([path, content, aspect]) =>
       file(path, "0600", content, aspect),
     ),
+    ...(node.role === "server" ? connectorFiles(platform, secrets) : []).map(([path, content, aspect]) =>
+      file(path, "0600", content, aspect),
+    ),
     file("/etc/rancher/node/password", "0600", `${nodePassword(secrets.serverToken, node.hostname)}\n`),
     file("/etc/trivet/k3s.env", "0644", k3sEnvironment(platform, node)),
     file(
@@ -349,6 +369,18 @@ const serverFiles = (secrets: NodeSecrets): readonly Content[] => [
   }),
   [`${TLS_DIRECTORY}/service.key`, secrets.serviceAccountKeyPem],
 ];
+
+/** The operators' connector and its token, where the way to the Kubernetes API is through it. */
+function connectorFiles(platform: Platform, { operatorsTunnelToken }: NodeSecrets): readonly Content[] {
+  const tunnel = staticTunnel(platform);
+  if (tunnel === undefined) return [];
+  if (operatorsTunnelToken === undefined)
+    throw new Error("A server's user-data needs the token of the operators' tunnel");
+  return [
+    [OPERATORS_CONNECTOR_PATH, operatorsConnector(platform, tunnel), "connector"],
+    [OPERATORS_TOKEN_PATH, operatorsTunnelToken],
+  ];
+}
 
 /** No authority's key: whoever takes an agent must not have the cluster. */
 function agentFiles({ authorities, agentStatus }: NodeSecrets): readonly Content[] {

@@ -6,6 +6,9 @@ import type { CloudOptions } from "../cloud-options";
 /** A working day: whoever leaves the operators is out by tomorrow, even if nobody ends the session. */
 const SESSION_DURATION = "12h";
 
+/** As long as the cluster's authorities: when it ends, nothing can be changed any more, and it protects what a client certificate protects again. */
+const PROGRAM_TOKEN_DURATION = "87600h";
+
 export interface AccessArgs {
   accountId: string;
   operators: Operators;
@@ -33,6 +36,8 @@ export class Access extends pulumi.ComponentResource {
   readonly audiences: Readonly<Record<string, pulumi.Output<string>>>;
   /** Secret. By the machine's name. */
   readonly serviceTokens: pulumi.Output<Readonly<Record<string, ServiceToken>>>;
+  /** Secret. The program's own, for the Kubernetes API and nothing else; undefined where that is reached another way. */
+  readonly programToken: pulumi.Output<ServiceToken> | undefined;
 
   constructor(name: string, args: AccessArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:edge:Access", name, {}, opts);
@@ -53,6 +58,15 @@ export class Access extends pulumi.ComponentResource {
       ...operators.emails.map((email) => ({ email: { email } })),
       ...operators.emailDomains.map((domain) => ({ emailDomain: { domain } })),
     ];
+    const ownHostnames = new Set(operators.apiDoors.map(({ hostname }) => hostname));
+    const program =
+      ownHostnames.size === 0
+        ? undefined
+        : new cloudflare.ZeroTrustAccessServiceToken(
+            `${name}-program`,
+            { accountId, name: called(`program of ${name}`), duration: PROGRAM_TOKEN_DURATION },
+            { ...named, additionalSecretOutputs: ["clientSecret"] },
+          );
     const policies = [
       ...(people.length === 0
         ? []
@@ -78,7 +92,23 @@ export class Access extends pulumi.ComponentResource {
             ),
           ]),
     ];
+    const programPolicies =
+      program === undefined
+        ? []
+        : [
+            new cloudflare.ZeroTrustAccessPolicy(
+              `${name}-program`,
+              {
+                accountId,
+                name: called(`program of ${name}`),
+                decision: "non_identity",
+                includes: [{ serviceToken: { tokenId: program.id } }],
+              },
+              named,
+            ),
+          ];
     const applications = hostnames.map((hostname) => {
+      const who = [...policies, ...(ownHostnames.has(hostname) ? programPolicies : [])];
       const application = new cloudflare.ZeroTrustAccessApplication(
         `${name}-${hostname}`,
         {
@@ -87,7 +117,7 @@ export class Access extends pulumi.ComponentResource {
           type: "self_hosted",
           domain: hostname,
           sessionDuration: SESSION_DURATION,
-          policies: policies.map(({ id }, index) => ({ id, precedence: index + 1 })),
+          policies: who.map(({ id }, index) => ({ id, precedence: index + 1 })),
         },
         cloudOptions(parent),
       );
@@ -101,6 +131,8 @@ export class Access extends pulumi.ComponentResource {
         ),
       ),
     );
+    this.programToken =
+      program && pulumi.secret(pulumi.output({ clientId: program.clientId, clientSecret: program.clientSecret }));
     this.registerOutputs({ audiences: this.audiences });
   }
 }

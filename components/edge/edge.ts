@@ -43,6 +43,8 @@ export class Edge extends pulumi.ComponentResource {
   readonly tunnelTokens: Readonly<Partial<Record<"users" | "operators", pulumi.Output<string>>>>;
   /** Secret. By the machine's name; undefined without `edge.operators`. */
   readonly serviceTokens: Access["serviceTokens"] | undefined;
+  /** Secret. With which this program passes to the Kubernetes API; undefined where that is not behind Access. */
+  readonly programToken: Access["programToken"];
   /** For the registrar, where the zone is signed. */
   readonly dsRecord: pulumi.Output<string> | undefined;
 
@@ -80,6 +82,7 @@ export class Edge extends pulumi.ComponentResource {
       operators?.tunnel && new Tunnel(`${name}-operators-tunnel`, { ...shared, wanted: operators.tunnel }, parent);
     this.tunnelTokens = { ...(users && { users: users.token }), ...(own && { operators: own.token }) };
     this.serviceTokens = access?.serviceTokens;
+    this.programToken = access?.programToken;
 
     const contents = {
       ipv4: addresses,

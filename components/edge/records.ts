@@ -91,9 +91,18 @@ export function wantedRecords({ edge, cluster, domain }: Platform): readonly Wan
         [{ role, fqdn: fromFqdn, type: "CNAME", destination: { kind: "tunnel", tunnel: "users" }, ...PROXIED }];
   });
 
+  // While Cloudflare is bypassed, too: what has come back must be reached as before.
+  const apis = (edge.operators?.apiDoors ?? []).map(({ node, hostname }): WantedRecord => ({
+    role: `k8s-${node}`,
+    fqdn: hostname,
+    type: "CNAME",
+    destination: { kind: "tunnel", tunnel: "operators" },
+    ...PROXIED,
+  }));
+
   // First, so that what leads to them does not lead nowhere.
   const direct = isDirect && edge.kind === "tunnel" ? toNodes("direct", directName, cloud) : [];
-  return [...direct, ...hosts, ...redirects];
+  return [...direct, ...hosts, ...redirects, ...apis];
 }
 
 const PROXIED = { proxied: true, ttlSeconds: 1 } as const;

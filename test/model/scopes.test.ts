@@ -47,11 +47,13 @@ test.each([
 });
 
 test("operators need Access; their machines tokens of it; their own way a tunnel", () => {
-  const operators = { team: "t", emails: ["a@b.example"], machines: [], tunnel: undefined };
+  const operators = { team: "t", emails: ["a@b.example"], machines: [], apiDoors: [], tunnel: undefined };
   const of = (more: object) => permissions(changed({ operators: { ...operators, ...more } }, BARE));
   expect(of({})).toEqual([...ALWAYS, "access:edit"]);
   expect(of({ machines: ["ci"] })).toEqual([...ALWAYS, "access:edit", "service-tokens:edit"]);
   expect(of({ tunnel: {} })).toEqual([...ALWAYS, "tunnel:edit", "access:edit"]);
+  // The program passes to the Kubernetes API as a machine does.
+  expect(of({ apiDoors: [{}], tunnel: {} })).toEqual([...ALWAYS, "tunnel:edit", "access:edit", "service-tokens:edit"]);
 });
 
 test("keeping assets is what Cloudflare does anyway, and needs no rule", () => {

@@ -1,14 +1,8 @@
 import { request } from "node:https";
 import { setTimeout as delay } from "node:timers/promises";
-import { KUBERNETES_API_PORT } from "../firewall";
+import { type ApiDoor, nameOf, reasonOf } from "../api-doors";
 import { AGENT_STATUS_NAME, type Credentials } from "../kubernetes-api";
 import type { BootAnswer, ServerApi } from "./view";
-
-/** A node's public address, under the node's name. */
-export interface NodeAddress {
-  readonly node: string;
-  readonly address: string;
-}
 
 export interface ApiAnswer {
   readonly status: number;
@@ -34,14 +28,14 @@ const ROUND_PAUSE_MILLISECONDS = 500;
  * deletion or an eviction.
  */
 export class ApiServers {
-  readonly #servers: readonly NodeAddress[];
-  readonly #agents: readonly NodeAddress[];
+  readonly #servers: readonly ApiDoor[];
+  readonly #agents: readonly ApiDoor[];
   readonly #credentials: Credentials;
   readonly #answerSeconds: number;
   #preferred = 0;
 
   constructor(
-    { servers, agents = [] }: { servers: readonly NodeAddress[]; agents?: readonly NodeAddress[] },
+    { servers, agents = [] }: { servers: readonly ApiDoor[]; agents?: readonly ApiDoor[] },
     credentials: Credentials,
     answerSeconds: number,
   ) {
@@ -55,7 +49,7 @@ export class ApiServers {
   async states(): Promise<ReadonlyMap<string, ServerApi>> {
     const servers = this.#servers.map(async (server) => [server.node, await this.#state(server)] as const);
     const agents = this.#agents.map(
-      async (agent) => [agent.node, await this.#state(agent, AGENT_STATUS_NAME)] as const,
+      async (agent) => [agent.node, await this.#state({ ...agent, serverName: AGENT_STATUS_NAME })] as const,
     );
     // Nothing listens on an agent that runs; its Node tells the rest.
     const booting = (await Promise.all(agents)).filter(([, { state }]) => state === "booting");
@@ -78,16 +72,16 @@ export class ApiServers {
           this.#preferred = index;
           return { status, body: parsed(text) };
         } catch (error) {
-          reasons.push(`${server.node} (${server.address}): ${this.#reason(error)}`);
+          reasons.push(`${server.node} (${nameOf(server)}): ${reasonOf(error, server, this.#answerSeconds)}`);
         }
       }
     }
     throw new NoApiServer(reasons);
   }
 
-  async #state(server: NodeAddress, certificateName?: string): Promise<ServerApi> {
+  async #state(server: ApiDoor): Promise<ServerApi> {
     try {
-      const { status, text } = await this.#call(server, "GET", "/readyz", undefined, certificateName);
+      const { status, text } = await this.#call(server, "GET", "/readyz");
       if (status === 200) return { state: "ready" };
       const boot = (parsed(text) as { trivet?: BootAnswer } | undefined)?.trivet;
       if (boot !== undefined) return { state: "booting", boot };
@@ -100,36 +94,30 @@ export class ApiServers {
         failed.length === 0 ? `it answers ${status}` : starts ? "it is starting" : `${failed.join(", ")} failed`;
       return { state: "unready", reason };
     } catch (error) {
-      return { state: "silent", reason: this.#reason(error) };
+      return { state: "silent", reason: reasonOf(error, server, this.#answerSeconds) };
     }
   }
 
-  #reason(error: unknown): string {
-    const { name, message } = error as Error;
-    return name === "AbortError" || name === "TimeoutError" ? `no answer in ${this.#answerSeconds} s` : message;
-  }
-
   #call(
-    { address }: NodeAddress,
+    { host, port, serverName }: ApiDoor,
     method: string,
     path: string,
     body?: unknown,
-    certificateName?: string,
   ): Promise<{ status: number; text: string }> {
     const { authorityPem, certificatePem, privateKeyPem } = this.#credentials;
     const payload = body === undefined ? undefined : JSON.stringify(body);
     return new Promise((resolve, reject) => {
       const call = request(
         {
-          host: address,
-          port: KUBERNETES_API_PORT,
+          host,
+          port,
           method,
           path,
           ca: authorityPem,
           cert: certificatePem,
           key: privateKeyPem,
           agent: false,
-          ...(certificateName === undefined ? {} : { servername: certificateName }),
+          ...(serverName === undefined ? {} : { servername: serverName }),
           headers: {
             accept: "application/json",
             ...(payload === undefined

@@ -4,6 +4,7 @@ import { k3sStep } from "../../../model/k3s-step";
 import type { ClusterNode, Platform } from "../../../model/platform";
 import type { CloudApi } from "../../cloud-api";
 import { outputValue } from "../../output-value";
+import type { ApiDoor } from "../api-doors";
 import type { Credentials } from "../kubernetes-api";
 import { ApiServers } from "./api-servers";
 import { changeOf } from "./change";
@@ -33,8 +34,8 @@ export interface RollingArgs {
   readonly hetzner: pulumi.Input<CloudApi>;
   readonly installation: pulumi.Input<string>;
   readonly credentials: pulumi.Input<Credentials>;
-  /** Public addresses, by node name. */
-  readonly addresses: pulumi.Input<Readonly<Record<string, string>>>;
+  /** The ways to the servers' APIs, and to agents that boot, where there are any. */
+  readonly doors: pulumi.Input<readonly ApiDoor[]>;
 }
 
 /**
@@ -232,20 +233,21 @@ export class Rolling {
   }
 
   async #makeRoll(): Promise<Roll> {
-    const { platform, component, hetzner, installation, credentials, addresses } = this.#args;
+    const { platform, component, hetzner, installation, credentials, doors } = this.#args;
     const [api, known, secrets, all] = await Promise.all([
       outputValue(pulumi.output(hetzner)),
       outputValue(pulumi.output(installation)),
       outputValue(pulumi.output(credentials)),
-      outputValue(pulumi.output(addresses)),
+      outputValue(pulumi.output(doors)),
     ]);
     const { cluster } = platform;
     const limits = timeLimits();
-    const of = (nodes: readonly ClusterNode[]) => nodes.map(({ name }) => ({ node: name, address: all[name]! }));
-    const addressed = { servers: of(cluster.servers), agents: of(cluster.agents) };
+    const to = (nodes: readonly ClusterNode[]) =>
+      nodes.flatMap(({ name }) => all.find(({ node }) => node === name) ?? []);
+    const ways = { servers: to(cluster.servers), agents: to(cluster.agents) };
     return new Roll({
       nodes: cluster.nodes,
-      access: new KubernetesAccess(new ApiServers(addressed, secrets, limits.answer)),
+      access: new KubernetesAccess(new ApiServers(ways, secrets, limits.answer)),
       cloud: new HetznerServers(api, systemClock, limits),
       clock: systemClock,
       limits,

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fullToken } from "../../../components/cluster/certificates";
+import { doorAt } from "../../../components/cluster/api-doors";
 import { AGENT_STATUS_NAME, askServer } from "../../../components/cluster/kubernetes-api";
 import { KubernetesApi } from "../../../operations/kubernetes";
 
@@ -344,7 +345,7 @@ boot.main()
 
   test("the operator is told what a server waits for, a stranger is not", async () => {
     boot("a");
-    const ask = (who: string): ReturnType<typeof askServer> => askServer(ADDRESS.a, credentials(who), 2);
+    const ask = (who: string): ReturnType<typeof askServer> => askServer(doorAt("a", ADDRESS.a), credentials(who), 2);
     await until(async () => {
       const answer = await ask("admin");
       return !answer.ready && /^rendezvous: b: it does not answer \(.*\); c: .*, \d+ s$/.test(answer.reason);
@@ -369,7 +370,7 @@ boot.main()
     published = "something else";
     const a = boot("a", { servers: ["a"] });
     await until(async () => {
-      const answer = await askServer(ADDRESS.a, credentials("admin"), 2);
+      const answer = await askServer(doorAt("a", ADDRESS.a), credentials("admin"), 2);
       return (
         !answer.ready &&
         /^failed: http:.*: sha256 is [0-9a-f]{64}, wanted [0-9a-f]{64}: thrown away/.test(answer.reason)
@@ -426,7 +427,7 @@ boot.main()
     writeFileSync(join(folder, "bucket-away"), "");
     const a = boot("a", { restore: "snapshot-1", servers: ["a"] });
     await until(async () => {
-      const answer = await askServer(ADDRESS.a, credentials("admin"), 2);
+      const answer = await askServer(doorAt("a", ADDRESS.a), credentials("admin"), 2);
       return (
         !answer.ready &&
         answer.reason.startsWith(

@@ -1,9 +1,16 @@
 import { parse } from "yaml";
-import { type Answer, answeringServer, kubeconfig, type SearchArgs } from "../../../components/cluster/kubernetes-api";
+import { doorAt } from "../../../components/cluster/api-doors";
+import {
+  ADVICE,
+  type Answer,
+  answeringServer,
+  kubeconfig,
+  type SearchArgs,
+} from "../../../components/cluster/kubernetes-api";
 
 const SERVERS = ["a", "b", "c"].map((name, index) => ({
   name: `honeydue-${name}`,
-  address: `203.0.113.${11 + index}`,
+  door: doorAt(name, `203.0.113.${11 + index}`),
 }));
 const ready: Answer = { ready: true };
 const away: Answer = { ready: false, reason: "connect ECONNREFUSED" };
@@ -15,16 +22,17 @@ async function search(
 ): Promise<{ address: string; seconds: number; lines: string[] }> {
   let seconds = 0;
   const lines: string[] = [];
-  const address = await answeringServer({
+  const { host: address } = await answeringServer({
     servers: SERVERS,
     ask: (asked) => {
-      const from = readyFrom[SERVERS.findIndex((server) => server.address === asked)];
+      const from = readyFrom[SERVERS.findIndex((server) => server.door === asked)];
       return Promise.resolve(from !== undefined && seconds >= from ? ready : away);
     },
     deadlineSeconds: 600,
     graceSeconds: 5,
     periodSeconds: 2,
     progress: (line) => lines.push(line),
+    advice: ADVICE.addresses,
     clock: {
       now: () => seconds,
       sleep: (pause) => {
@@ -75,9 +83,24 @@ describe("the search for a server that answers", () => {
   });
 });
 
+test("the kubeconfig of a server behind Access leads to this computer, and checks the certificate under the name of the door", () => {
+  const door = { node: "b", host: "127.0.0.1", port: 16_444, serverName: "k8s-b.honeydue.example" };
+  const { clusters } = parse(
+    kubeconfig("honeydue", door, { authorityPem: "CA", certificatePem: "CERT", privateKeyPem: "KEY" }),
+  ) as { clusters: readonly { cluster: object }[] };
+  expect(clusters[0]?.cluster).toMatchObject({
+    server: "https://127.0.0.1:16444",
+    "tls-server-name": "k8s-b.honeydue.example",
+  });
+});
+
 test("the kubeconfig names one cluster, one user and one server", () => {
   const config = parse(
-    kubeconfig("honeydue", "203.0.113.12", { authorityPem: "CA", certificatePem: "CERT", privateKeyPem: "KEY" }),
+    kubeconfig("honeydue", doorAt("b", "203.0.113.12"), {
+      authorityPem: "CA",
+      certificatePem: "CERT",
+      privateKeyPem: "KEY",
+    }),
   ) as Record<string, unknown>;
   const base64 = (text: string): string => Buffer.from(text).toString("base64");
   expect(config).toEqual({

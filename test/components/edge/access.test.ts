@@ -14,6 +14,7 @@ const operators: Operators = {
   emailDomains: ["ops.honeydue.example"],
   machines: ["ci"],
   kubernetesApi: "addresses",
+  apiDoors: [],
   tunnel: undefined,
   connector: "deployment",
 };

@@ -31,6 +31,7 @@ const operators: Operators = {
   emailDomains: [],
   machines: [],
   kubernetesApi: "addresses",
+  apiDoors: [],
   tunnel: tunnel("honeydue-operators"),
   connector: "deployment",
 };

@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { createServer, type Server } from "node:https";
+import { doorAt } from "../../../../components/cluster/api-doors";
 import { ApiServers, NoApiServer } from "../../../../components/cluster/roll/api-servers";
 import { AGENT_STATUS_NAME } from "../../../../components/cluster/kubernetes-api";
 import type { Authority } from "../../../../rehearsal/k3s/authorities";
@@ -54,8 +55,8 @@ describe("the API servers of a cluster", () => {
   const servers = (): ApiServers =>
     new ApiServers(
       {
-        servers: Object.entries(ADDRESSES).map(([node, address]) => ({ node, address })),
-        agents: Object.entries(AGENTS).map(([node, address]) => ({ node, address })),
+        servers: Object.entries(ADDRESSES).map(([node, address]) => doorAt(node, address)),
+        agents: Object.entries(AGENTS).map(([node, address]) => doorAt(node, address)),
       },
       { authorityPem: authority.pem, certificatePem: client.certificatePem, privateKeyPem: client.keyPem },
       0.5,

@@ -1,0 +1,85 @@
+import { k8s } from "cdk8s-plus-28";
+import { image } from "../../model/image-reference";
+import { IMAGES } from "../../model/images";
+import type { Platform, Tunnel } from "../../model/platform";
+import { CONNECTOR } from "../../model/sizes";
+import {
+  CONNECTOR_METRICS_PORT,
+  CONNECTOR_STOPS_WITHIN_SECONDS,
+  CONNECTOR_TOKEN_FOLDER,
+  CONNECTOR_USER,
+  connectorArgs,
+  connectorName,
+  connectorProbes,
+} from "../pods/charts/connector";
+import { containerResources, containerSecurity, podSecurity } from "../pods/charts/hardening";
+import { labelsOf } from "../pods/charts/labels";
+
+/** K3s gives this folder to its kubelet (k3s-io/k3s, pull request 1691). */
+export const OPERATORS_CONNECTOR_PATH = "/var/lib/rancher/k3s/agent/pod-manifests/operators-connector.yaml";
+
+/** On the node's own disk: a static pod can use no Secret. */
+const TOKEN_FOLDER = "/etc/trivet/operators-tunnel";
+export const OPERATORS_TOKEN_PATH = `${TOKEN_FOLDER}/token`;
+
+/** cloud-init knows owners by name alone, and no account of the node is called that. K3s is not started yet when this runs. */
+export const giveTokenToConnector = ["chown", "-R", `${CONNECTOR_USER}:${CONNECTOR_USER}`, TOKEN_FOLDER];
+
+/**
+ * When the cluster's own DNS does not answer, the connector must still find Cloudflare. Cloudflare's resolver: without Cloudflare there is
+ * no tunnel either.
+ */
+const OTHER_RESOLVERS = ["1.1.1.1", "1.0.0.1"];
+
+/** Kubernetes' own number for the class; a pod that the kubelet makes by itself is not given it by anybody. */
+const NODE_CRITICAL = { priorityClassName: "system-node-critical", priority: 2_000_001_000 };
+
+/** The operators' tunnel where it leads to the Kubernetes API itself, and so is carried by static pods. */
+export const staticTunnel = ({ edge: { operators } }: Platform): Tunnel | undefined =>
+  operators?.connector === "staticPod" ? operators.tunnel : undefined;
+
+/**
+ * The operators' connector on each server, which the kubelet runs without asking any API: nothing that the API makes could open the way
+ * to it. In the host's network, so that it needs neither flannel nor NetworkPolicies; otherwise as restricted as any pod of ours. In
+ * kube-system, because a static pod's namespace has to be there before anybody could make one.
+ */
+export const operatorsConnector = (platform: Platform, tunnel: Tunnel): object => {
+  const name = connectorName("operators");
+  const { clusterDns } = platform.cluster.network;
+  return k8s.KubePod.manifest({
+    metadata: {
+      name,
+      namespace: "kube-system",
+      labels: labelsOf(platform.name, name, "connector"),
+      // Another secret is another user-data: the token itself may not be compared, as it is one.
+      annotations: { "trivet/tunnel": tunnel.adopt ?? `${tunnel.name}-${tunnel.revision}` },
+    },
+    spec: {
+      ...NODE_CRITICAL,
+      hostNetwork: true,
+      dnsPolicy: "None",
+      dnsConfig: { nameservers: [clusterDns, ...OTHER_RESOLVERS], searches: ["cluster.local"] },
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      terminationGracePeriodSeconds: CONNECTOR_STOPS_WITHIN_SECONDS,
+      securityContext: podSecurity({ user: CONNECTOR_USER, group: CONNECTOR_USER }),
+      // Whatever taints the node gets.
+      tolerations: [{ operator: "Exists" }],
+      containers: [
+        {
+          name: "cloudflared",
+          image: image(IMAGES.cloudflared).reference,
+          imagePullPolicy: "IfNotPresent",
+          args: connectorArgs,
+          env: [{ name: "TUNNEL_TOKEN_FILE", value: `${CONNECTOR_TOKEN_FOLDER}/token` }],
+          ports: [{ name: "metrics", containerPort: CONNECTOR_METRICS_PORT, protocol: "TCP" }],
+          resources: containerResources(CONNECTOR),
+          securityContext: containerSecurity,
+          ...connectorProbes,
+          volumeMounts: [{ name: "token", mountPath: CONNECTOR_TOKEN_FOLDER, readOnly: true }],
+        },
+      ],
+      volumes: [{ name: "token", hostPath: { path: TOKEN_FOLDER, type: "Directory" } }],
+    },
+  }) as object;
+};
