@@ -16,9 +16,3 @@ export const millicores = (amount: number): Millicores => `${amount}m`;
 /** The number in front of the unit; NaN for text that never was an amount (a definition written in JavaScript). */
 export const amountOf = (quantity: MiB | Millicores): number =>
   typeof quantity === "string" && /^\d+(\.\d+)?(Mi|m)$/.test(quantity) ? Number.parseFloat(quantity) : Number.NaN;
-
-export const sumOfMiB = (quantities: readonly MiB[]): MiB =>
-  mebibytes(quantities.reduce((sum, quantity) => sum + amountOf(quantity), 0));
-
-export const sumOfMillicores = (quantities: readonly Millicores[]): Millicores =>
-  millicores(quantities.reduce((sum, quantity) => sum + amountOf(quantity), 0));

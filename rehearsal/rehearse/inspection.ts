@@ -43,8 +43,6 @@ export interface EdgeView {
   pagesProjects: readonly PagesProjectView[];
 }
 
-export const NO_EDGE: EdgeView = { tunnels: [], redirects: [], accessApplications: [], pagesProjects: [] };
-
 export interface ClusterView {
   nodes: readonly V1Node[];
   pods: readonly V1Pod[];

@@ -1,9 +1,10 @@
 import type { V1Pod } from "@kubernetes/client-node";
-import { type Inspection, NO_EDGE } from "../../../rehearsal/rehearse/inspection";
+import type { EdgeView, Inspection } from "../../../rehearsal/rehearse/inspection";
 import { routes } from "../../../rehearsal/rehearse/routes";
 
 const HOST = "api.honeydue.example";
 const RANGES = ["173.245.48.0/20", "2400:cb00::/32"];
+const NO_EDGE: EdgeView = { tunnels: [], redirects: [], accessApplications: [], pagesProjects: [] };
 const ready = { conditions: [{ type: "Ready", status: "True" }] };
 
 /** One node, one host, everything well. */
