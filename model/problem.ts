@@ -151,7 +151,15 @@ export const PROBLEMS = {
   SE007: "the name of a setting is taken",
 } as const;
 
-export type ProblemCode = keyof typeof PROBLEMS;
+/**
+ * Of the public certificate (model/public-certificate.ts). `resolve()` knows no secret, so whoever has the certificate in hand looks: the
+ * program while Cloudflare is bypassed, `trivet emergency on`, `trivet certificate` and `trivet doctor`.
+ */
+export const CERTIFICATE_PROBLEMS = {
+  CF031: "the public certificate does not fit",
+} as const;
+
+export type ProblemCode = keyof typeof PROBLEMS | keyof typeof CERTIFICATE_PROBLEMS;
 
 const sentence = (problem: Problem): string => {
   const { got, reason, allowed, suggestion, action } = problem;

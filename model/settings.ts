@@ -91,10 +91,16 @@ export const SETTING_NAMES = Object.keys(settingsSchema.shape) as Key[];
 
 /**
  * Secrets of the stack that Trivet reads when they are there: `escrow` brings a lost state's authorities and tokens back,
- * `publicCertificate` (PEM, with its chain) and its key are for the emergency, `tailscaleAuthKey` lets nodes into the operators'
- * network.
+ * `publicCertificate` (PEM, with its chain) and its key are for the emergency, `acmeAccountKey` is what `trivet certificate` gets them
+ * with, `tailscaleAuthKey` lets nodes into the operators' network.
  */
-export const OPTIONAL_SECRETS = ["escrow", "publicCertificate", "publicCertificateKey", "tailscaleAuthKey"] as const;
+export const OPTIONAL_SECRETS = [
+  "escrow",
+  "publicCertificate",
+  "publicCertificateKey",
+  "acmeAccountKey",
+  "tailscaleAuthKey",
+] as const;
 
 /** The stack's configuration as it was read, not yet checked. */
 export interface RawSettings {

@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from "commander";
 import { version } from "../package.json";
+import type * as certificateCommand from "./commands/certificate";
 import type * as doctorCommand from "./commands/doctor";
 import type * as emergencyCommand from "./commands/emergency";
 import type * as escrowCommand from "./commands/escrow";
@@ -160,6 +161,19 @@ change("off", "names first, then the servers are shut; no request is lost", emer
     process.exitCode = await emergencyOff(await surroundings(options));
   },
 );
+
+command("certificate", "what visitors trust while Cloudflare is bypassed: obtained beforehand, by ACME and DNS")
+  .option("--renew", "only when it is due; asks nothing, for a scheduled job")
+  .option("--check", "only say whether the one that is there fits and lasts")
+  .option("--directory <url>", "the ACME server's directory (default: Let's Encrypt's)")
+  .option("--contact <email>", "for a new account: where the authority reaches its owner")
+  .option("--agree-tos", "for a new account: the authority's terms of service were read, and are agreed to")
+  .option("--name-server <host:port...>", "asked whether the records are seen, instead of the zone's own name servers")
+  .option("--yes", "the answer to its question")
+  .action(async (options: StackOptions & certificateCommand.CertificateOptions) => {
+    const { certificate } = require("./commands/certificate") as typeof certificateCommand;
+    process.exitCode = await certificate(await openToLook(options), terminal, options, process.env);
+  });
 
 command("escrow", "authorities, keys and tokens in one encrypted file (age format)")
   .option("--out <file>", "write it")

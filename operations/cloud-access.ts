@@ -1,4 +1,4 @@
-import { Cloud, Cloudflare } from "./cloud";
+import { Cloud, type CloudAccess, Cloudflare } from "./cloud";
 import type { Configuration } from "./stack";
 
 const CLOUDFLARE_ENDPOINT = "https://api.cloudflare.com/client/v4";
@@ -9,18 +9,11 @@ export function cloudsOf(
   configuration: Configuration,
   environment: NodeJS.ProcessEnv,
 ): { readonly cloudflare: Cloudflare | undefined; readonly hetzner: Cloud | undefined } {
-  const setting = (key: string, variable: string): string | undefined =>
-    textOf(configuration, key) ?? environment[variable];
-  const cloudflareToken = setting("cloudflare:apiToken", "CLOUDFLARE_API_TOKEN");
+  const setting = settingIn(configuration, environment);
+  const cloudflare = cloudflareAccess(configuration, environment);
   const hetznerToken = setting("hcloud:token", "HCLOUD_TOKEN");
   return {
-    cloudflare:
-      cloudflareToken === undefined
-        ? undefined
-        : new Cloudflare({
-            baseUrl: setting("cloudflare:baseUrl", "CLOUDFLARE_BASE_URL") ?? CLOUDFLARE_ENDPOINT,
-            token: cloudflareToken,
-          }),
+    cloudflare: cloudflare && new Cloudflare(cloudflare),
     hetzner:
       hetznerToken === undefined
         ? undefined
@@ -30,6 +23,22 @@ export function cloudsOf(
           }),
   };
 }
+
+/** Secret. Undefined where no token is known. */
+export function cloudflareAccess(
+  configuration: Configuration,
+  environment: NodeJS.ProcessEnv,
+): CloudAccess | undefined {
+  const setting = settingIn(configuration, environment);
+  const token = setting("cloudflare:apiToken", "CLOUDFLARE_API_TOKEN");
+  const baseUrl = setting("cloudflare:baseUrl", "CLOUDFLARE_BASE_URL") ?? CLOUDFLARE_ENDPOINT;
+  return token === undefined ? undefined : { baseUrl, token };
+}
+
+const settingIn =
+  (configuration: Configuration, environment: NodeJS.ProcessEnv) =>
+  (key: string, variable: string): string | undefined =>
+    textOf(configuration, key) ?? environment[variable];
 
 /** A value of the configuration, secret or not; undefined where it is not set or empty. */
 export function textOf(configuration: Configuration, key: string): string | undefined {

@@ -27,18 +27,39 @@ export class Cloud {
   }
 
   async get<T>(path: string): Promise<Told<T>> {
-    const { baseUrl, token } = this.#access;
-    try {
-      const response = await fetch(`${baseUrl.replace(/\/$/, "")}${path}`, {
-        headers: { authorization: `Bearer ${token}` },
-        signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
-      });
-      const text = await response.text();
-      if (response.ok) return { told: true, value: JSON.parse(text) as T };
-      return { told: false, status: response.status, reason: reasonIn(text, response.status) };
-    } catch (error) {
-      return { told: false, status: undefined, reason: unreachable(error) };
-    }
+    return request(this.#access, path);
+  }
+}
+
+/** The same for the one command that changes something by itself (challenge-records.ts). */
+export class EditableCloud extends Cloud {
+  readonly #access: CloudAccess;
+
+  constructor(access: CloudAccess) {
+    super(access);
+    this.#access = access;
+  }
+
+  async send<T>(method: "POST" | "DELETE", path: string, body?: unknown): Promise<Told<T>> {
+    return request(this.#access, path, {
+      method,
+      ...(body === undefined ? {} : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
+    });
+  }
+}
+
+async function request<T>({ baseUrl, token }: CloudAccess, path: string, init: RequestInit = {}): Promise<Told<T>> {
+  try {
+    const response = await fetch(`${baseUrl.replace(/\/$/, "")}${path}`, {
+      ...init,
+      headers: { ...init.headers, authorization: `Bearer ${token}` },
+      signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
+    });
+    const text = await response.text();
+    if (response.ok) return { told: true, value: JSON.parse(text) as T };
+    return { told: false, status: response.status, reason: reasonIn(text, response.status) };
+  } catch (error) {
+    return { told: false, status: undefined, reason: unreachable(error) };
   }
 }
 
@@ -83,7 +104,8 @@ function reasonIn(text: string, status: number): string {
   }
 }
 
-function unreachable(error: unknown): string {
+/** Why a request had no answer. */
+export function unreachable(error: unknown): string {
   const { name, message, cause } = error as Error & { cause?: NodeJS.ErrnoException };
   if (name === "TimeoutError") return `no answer in ${TIMEOUT_MILLISECONDS / 1000} s`;
   if (name === "SyntaxError") return "an answer that is no JSON";

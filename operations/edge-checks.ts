@@ -1,7 +1,14 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { doors } from "../model/doors";
 import type { Platform } from "../model/platform";
+import {
+  certificateProblems,
+  certificateTerm,
+  daysLeft,
+  endsSoon,
+  type PublicCertificate,
+} from "../model/public-certificate";
 import { type ScopeArea, scopes } from "../model/scopes";
 import type { Check } from "./doctor";
 import type { EdgeObservations, RecordAnswer } from "./edge-observations";
@@ -21,7 +28,7 @@ export interface EdgeSeen {
   readonly state: EdgeState;
   readonly observations: EdgeObservations;
   /** The setting `publicCertificate` and its key (a secret), where they are set. */
-  readonly publicCertificate: { readonly pem: string; readonly keyPem: string } | undefined;
+  readonly publicCertificate: PublicCertificate | undefined;
 }
 
 type Finding = Omit<Check, "area">;
@@ -335,36 +342,24 @@ function certificateFindings({ now, state, publicCertificate, platform }: EdgeSe
   };
   return [
     ...state.certificates.map(({ title, pem }) => days(title, pem, "pulumi up renews it")),
-    ...(publicCertificate === undefined
-      ? []
-      : [
-          ...publicFindings(platform, publicCertificate),
-          days("the public certificate (for the emergency)", publicCertificate.pem, "trivet certificate --renew"),
-        ]),
+    ...(publicCertificate === undefined ? [] : publicFindings(platform, publicCertificate, now)),
   ];
 }
 
-/** CF031: it is only used when it is too late to mend it. */
-function publicFindings({ edge }: Platform, { pem, keyPem }: { pem: string; keyPem: string }): Finding[] {
-  const certificate = new X509Certificate(pem);
-  const names = (certificate.subjectAltName ?? "").split(", ").map((name) => name.replace(/^DNS:/, ""));
-  const isNamed = (host: string): boolean => names.includes(host) || names.includes(host.replace(/^[^.]+/, "*"));
-  const bare = edge.hosts.map(({ fqdn }) => fqdn).filter((fqdn) => !isNamed(fqdn));
-  const action = "trivet certificate --renew";
+/** CF031, NT004: it is only used when it is too late to mend it. */
+function publicFindings({ edge }: Platform, certificate: PublicCertificate, now: Date): Finding[] {
+  const title = "the public certificate (for the emergency)";
+  const problems = certificateProblems(edge, certificate, now);
+  const term = certificateTerm(certificate.pem);
+  const left = term && daysLeft(term, now);
   return [
-    ...(bare.length === 0 ? [] : [fail("CF031", `the public certificate does not name ${bare.join(", ")}`, action)]),
-    ...(isKeyOf(certificate, keyPem)
+    ...problems.map(({ path, reason = "", action = "" }) => fail("CF031", `${path}: ${reason}`, action)),
+    ...(term === undefined || left === undefined || left < 0
       ? []
-      : [fail("CF031", "the public certificate and its key do not belong together", action)]),
+      : endsSoon(term, now)
+        ? [fail("NT004", `${title} ends in ${left} days`, "trivet certificate --renew, then pulumi up")]
+        : [ok("days", `${title}: ${left} days`)]),
   ];
-}
-
-function isKeyOf(certificate: X509Certificate, keyPem: string): boolean {
-  try {
-    return certificate.checkPrivateKey(createPrivateKey(keyPem));
-  } catch {
-    return false;
-  }
 }
 
 function tunnelFindings(platform: Platform, { tunnels }: EdgeState, observations: EdgeObservations): Finding[] {

@@ -19,6 +19,17 @@ export async function setSettings(
   return changing(configFile, async () => void (await pulumi.read(["config", "set-all", "--path", ...pairs])));
 }
 
+/** Writes secrets, each encrypted by the CLI, which is given it on its standard input: no value is ever an argument. All of them, or none. */
+export async function setSecrets(
+  { pulumi, configFile }: Stack,
+  secrets: Readonly<Record<SettingPath, string>>,
+): Promise<SettingsChange> {
+  return changing(configFile, async () => {
+    for (const [path, value] of Object.entries(secrets))
+      await pulumi.read(["config", "set", "--secret", `trivet:${path}`], value);
+  });
+}
+
 /** Takes a setting away again. */
 export async function removeSetting({ pulumi, configFile }: Stack, path: SettingPath): Promise<SettingsChange> {
   return changing(configFile, async () => void (await pulumi.read(["config", "rm", "--path", `trivet:${path}`])));

@@ -3,6 +3,8 @@ import { type CloudApi, cloudApi } from "../components/cloud-api";
 import { closest } from "../model/closest";
 import type { PlatformDefinition } from "../model/definition";
 import type { Platform } from "../model/platform";
+import type { Problem } from "../model/problem";
+import { certificateProblems } from "../model/public-certificate";
 import { report, resolve } from "../model/resolve";
 
 const NAMESPACE = "trivet";
@@ -30,6 +32,8 @@ export function readSettings(definitions: Readonly<Record<string, PlatformDefini
   if (definition === undefined) throw new pulumi.RunError(unknownPlatform(String(name), stack, definitions));
   const { platform, problems } = resolve(definition, { stack, source, values: rest, secretNames });
   if (problems) throw new pulumi.RunError(report(problems, source));
+  const unfit = publicCertificateProblems(platform);
+  if (unfit.length > 0) throw new pulumi.RunError(report(unfit, source));
   const config = new pulumi.Config(NAMESPACE);
   return {
     platform,
@@ -44,6 +48,15 @@ export function readSettings(definitions: Readonly<Record<string, PlatformDefini
       CLOUDFLARE_ENDPOINT,
     ),
   };
+}
+
+/** Only where visitors would see it: a renewal that went wrong must not stand in the way of anything else. */
+function publicCertificateProblems({ edge }: Platform): Problem[] {
+  if (edge.mode !== "direct" || edge.direct.certificate === undefined) return [];
+  const all = pulumi.runtime.allConfig();
+  const text = (name: string): string => all[`${NAMESPACE}:${name}`] ?? "";
+  const certificate = { pem: text("publicCertificate"), keyPem: text("publicCertificateKey") };
+  return certificateProblems(edge, certificate, new Date());
 }
 
 /** Every key of our namespace, whether declared in Pulumi.yaml or not: one that nobody reads is a mistake worth a message. */

@@ -1,4 +1,5 @@
-import { cloudsOf, textOf } from "../cloud-access";
+import { knownCertificate } from "../certificate-verdict";
+import { cloudsOf } from "../cloud-access";
 import { edgeChecks } from "../edge-checks";
 import { observeEdge } from "../edge-observations";
 import { readEdgeState } from "../edge-state";
@@ -59,14 +60,12 @@ async function live(options: DoctorOptions, caller: Caller): Promise<{ stack: st
   const { cloudflare, hetzner } = cloudsOf(configuration, caller.environment);
   if (cloudflare === undefined) return { stack: stack.name, checks: [...offlineChecks(platform), NO_TOKEN] };
   const observations = await observeEdge(platform, state, cloudflare, hetzner);
-  const pem = textOf(configuration, "trivet:publicCertificate");
-  const keyPem = textOf(configuration, "trivet:publicCertificateKey");
   const seen = edgeChecks({
     now: new Date(),
     platform,
     state,
     observations,
-    publicCertificate: pem === undefined || keyPem === undefined ? undefined : { pem, keyPem },
+    publicCertificate: knownCertificate(configuration),
   });
   // The definition cannot know what Cloudflare has seen at the registrar.
   const isSignatureSeen = seen.some(({ id }) => id === "dnssec");

@@ -26,6 +26,8 @@ export interface NameServer {
 const PORT_TRIES = 20;
 const AUTOMATIC_TTL_SECONDS = 300;
 const NEGATIVE_TTL_SECONDS = 5;
+/** How exactly the lag is kept. */
+const LOOK_MILLISECONDS = 25;
 
 /** A DNS server that is authoritative for the emulated zones: what their records say, except those that are proxied. */
 export async function startNameServer(
@@ -35,6 +37,7 @@ export async function startNameServer(
   const questions: string[] = [];
   const sockets = new Set<Socket>();
   const zones = new LaggingZones(state, lagMilliseconds);
+  const looking = setInterval(() => zones.look(), LOOK_MILLISECONDS);
   let silent = false;
   const answer = (query: Buffer): packet.Packet | undefined => {
     const asked = packet.decode(query);
@@ -75,6 +78,7 @@ export async function startNameServer(
       silent = value;
     },
     close: async () => {
+      clearInterval(looking);
       for (const socket of sockets) socket.destroy();
       await Promise.all([
         new Promise<void>((done) => udp.close(() => done())),
@@ -110,13 +114,17 @@ class LaggingZones {
   constructor(state: CloudflareState, lagMilliseconds: number) {
     this.#state = state;
     this.#lag = lagMilliseconds;
+    this.look();
+    for (const [, seen] of this.#seen) Object.assign(seen, { since: -Infinity }); // they have been there for long
   }
 
   answer({ name: asked, type }: packet.Question): Omit<packet.Packet, "id" | "type"> {
     const name = asked.toLowerCase();
     const zone = zoneOfName(this.#state, name);
     if (zone === undefined) return { flags: REFUSED };
-    const records = this.#records().filter(({ proxied }) => !proxied);
+    const now = performance.now();
+    const seen = [...this.#seen.values()].filter(({ since }) => now - since >= this.#lag);
+    const records = seen.map(({ record }) => record).filter(({ proxied }) => !proxied);
     const here = records.filter((record) => record.name === name);
     const fitting = here.filter((record) => record.type === type || record.type === "CNAME");
     const answers = fitting.flatMap((record) => answerOf(asked, record) ?? []);
@@ -128,8 +136,8 @@ class LaggingZones {
     };
   }
 
-  /** Looks at the zones anew; what changed meanwhile is noted with this moment. */
-  #records(): DnsRecord[] {
+  /** Notes what changed since the last look. */
+  look(): void {
     const now = performance.now();
     const present = this.#state.zones.flatMap(({ dnsRecords }) => dnsRecords);
     const ids = new Set(present.map(({ id }) => id));
@@ -137,9 +145,8 @@ class LaggingZones {
       if (!this.#seen.has(record.id)) this.#seen.set(record.id, { record, since: now, until: undefined });
     for (const [id, seen] of this.#seen) {
       if (!ids.has(id)) seen.until ??= now;
-      if (seen.until !== undefined && now - seen.until > this.#lag) this.#seen.delete(id);
+      if (seen.until !== undefined && now - seen.until >= this.#lag) this.#seen.delete(id);
     }
-    return [...this.#seen.values()].filter(({ since }) => now - since >= this.#lag).map(({ record }) => record);
   }
 }
 

@@ -9,6 +9,7 @@ import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import { exitCode } from "../../operations/commands/doctor";
 import { type Check, type DoctorReport, offlineChecks, renderDoctor } from "../../operations/doctor";
 import type { Permission } from "../../rehearsal/emulators/cloudflare";
+import { EdgeAuthority } from "../../rehearsal/emulators/cloudflare/door/edge-authority";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "../model/honeydue.fixture";
 import { referencePlatform } from "../model/platforms.fixture";
@@ -241,12 +242,26 @@ describe("somebody is needed for", () => {
     ]);
     const publicCertificate = { pem: origin!.pem, keyPem: authority.keyPem };
     expect(lines(await edge.checks({ publicCertificate }), "fail")).toEqual([
-      "CF031: the public certificate and its key do not belong together",
+      "CF031: trivet:publicCertificateKey: it is not the certificate's key",
     ]);
     const foreign = { pem: authority.certificatePem, keyPem: authority.keyPem };
     expect(lines(await edge.checks({ publicCertificate: foreign }), "fail")).toContainEqual(
-      expect.stringMatching(/^CF031: the public certificate does not name api\.honeydue\.example, honeydue\.example, /),
+      expect.stringMatching(
+        /^CF031: trivet:publicCertificate: it does not name api\.honeydue\.example, honeydue\.example, /,
+      ),
     );
+  });
+
+  test("a public certificate that nobody renewed, by its days left", async () => {
+    const authority = await EdgeAuthority.make("an authority");
+    const { certificate: pem, key: keyPem } = await authority.issue("x", [edge.zone.name, `*.${edge.zone.name}`]);
+    const publicCertificate = { pem, keyPem };
+    const days = async (now: number): Promise<readonly string[]> =>
+      (await edge.checks({ publicCertificate, now: new Date(Date.now() + now * 86_400_000) }))
+        .filter(({ says }) => says.startsWith("the public certificate"))
+        .map(({ verdict, id, says }) => `${verdict} ${id}: ${says}`);
+    expect(await days(0)).toEqual(["ok days: the public certificate (for the emergency): 89 days"]);
+    expect(await days(62)).toEqual(["fail NT004: the public certificate (for the emergency) ends in 27 days"]);
   });
 
   test("nothing, where the registrar waits for the DS record: that is a note", async () => {
