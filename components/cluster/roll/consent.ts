@@ -1,4 +1,5 @@
 import type { Platform } from "../../../model/platform";
+import { restoreProblems } from "../../../model/restore";
 import type { HetznerServer, HetznerServers } from "./hetzner-servers";
 
 /** What the operator said in the environment of this one run. */
@@ -58,9 +59,13 @@ export function missingConsent(
   const newest = Math.max(0, ...generations.map(Number));
   if (newest > generation)
     return `the cluster is of generation ${newest}, and the settings say ${generation}; a generation never comes back. Set trivet:generation to ${newest}, or to ${newest + 1} and run \`trivet rebuild\``;
+  const oldest = generations.length === 0 ? undefined : Math.min(...generations.map(Number));
+  const [unreadable] = restoreProblems({ restore, generation }, oldest);
+  if (unreadable !== undefined)
+    return `${unreadable.code}: restore ${restore}: ${unreadable.reason}. To do: ${unreadable.action}`;
   if (generations.some((one) => one !== String(generation)) && consent.rebuild !== String(generation))
     return (
-      `generation ${Math.min(...generations.map(Number))} -> ${generation} makes every node anew, at once, with new authorities, and everything in the cluster is lost ` +
+      `generation ${oldest} -> ${generation} makes every node anew, at once, with new authorities, and everything in the cluster is lost ` +
       `and made again. When that is meant: \`trivet rebuild\` (TRIVET_REBUILD=${generation} PULUMI_K8S_DELETE_UNREACHABLE=true pulumi up); otherwise take trivet:generation back`
     );
   const otherwise = servers.some(({ labels }) => labels["role"] !== "agent" && labels["restore"] !== restore);

@@ -29,6 +29,14 @@ describe("a run that would make every node anew", () => {
     );
   });
 
+  test("does not restore into another generation, whose servers could not read the snapshot", () => {
+    const raised = { generation: 2, restore: "snap" };
+    expect(missing(raised, { rebuild: "2", restore: "snap" })).toContain(
+      "RS003: restore snap: the servers are of generation 1 and the settings ask for 2",
+    );
+    expect(missing(raised, { restore: "snap" }, [server({ generation: "2" })])).toBeUndefined();
+  });
+
   test("needs the word for a restore until every server has begun with that snapshot; agents do not count", () => {
     expect(missing({ restore: "snap" })).toContain("restore snap puts the whole cluster back");
     expect(missing({ restore: "snap" }, { restore: "snap" })).toBeUndefined();
