@@ -1,9 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Platform } from "../../model/platform";
+import { certificateProblems, directHosts } from "../../model/public-certificate";
+import { report } from "../../model/resolve";
+import { knownCertificate } from "../certificate-verdict";
 import { carryOut, type Change, type Surroundings } from "../change";
 import { type EdgeState, readEdgeState } from "../edge-state";
 import { EXIT, Refusal } from "../refusal";
-import { type Outputs, platformOf, type PlainSettings } from "../stack";
+import { type Outputs, platformOf, type PlainSettings, settingsOf } from "../stack";
 
 /** Resolvers keep a proxied answer that long (Cloudflare's automatic TTL), and nobody can shorten it. */
 const PROXIED_TTL_SECONDS = 300;
@@ -16,10 +19,18 @@ const sleep: Wait = (seconds) => delay(seconds * 1000);
 /** `trivet emergency on`: visitors come to the servers themselves, past Cloudflare. */
 export async function emergencyOn(surroundings: Surroundings): Promise<number> {
   const { stack, terminal } = surroundings;
-  const [settings, outputs, exported] = await Promise.all([stack.settings(), stack.outputs(), stack.exported()]);
+  const [configuration, outputs, exported] = await Promise.all([
+    stack.configuration(),
+    stack.outputs(),
+    stack.exported(),
+  ]);
+  const settings = settingsOf(configuration);
   const now = platformOf(stack.shortName, settings);
   // Refuses what this Trivet cannot do, and what the settings do not fit, before anything is asked.
   const then = platformOf(stack.shortName, inMode(settings, "direct"));
+  const known = knownCertificate(configuration);
+  const unfit = known === undefined ? [] : certificateProblems(then.edge, known, new Date());
+  if (unfit.length > 0) throw new Refusal(report(unfit, stack.configFile));
   const change = bypass(now, then, readEdgeState(exported), outputs);
   const begin = performance.now();
   const code = await carryOut(surroundings, change);
@@ -69,7 +80,7 @@ export function bypass(now: Platform, then: Platform, state: EdgeState, outputs:
   const begun = now.edge.mode === "direct";
   if (begun && isLedDirectly(then, state))
     throw new Refusal("Cloudflare is bypassed already. Back: trivet emergency off.");
-  const hosts = usersHosts(then);
+  const hosts = directHosts(then.edge);
   const addresses = Object.values(outputs.nodeAddresses ?? {});
   return {
     plan: [
@@ -96,7 +107,7 @@ export function comeBack(now: Platform, state: EdgeState): Change {
   const direct = isLedDirectly(now, state);
   if (now.edge.mode !== "direct" && !direct)
     throw new Refusal("There is no emergency: the settings and the records lead through Cloudflare.", EXIT.usage);
-  const names = new Set(usersHosts(now));
+  const names = new Set(directHosts(now.edge));
   const targets = state.records.filter(({ name }) => names.has(name)).map(({ urn }) => urn);
   return {
     plan: [
@@ -112,15 +123,7 @@ export function comeBack(now: Platform, state: EdgeState): Change {
   };
 }
 
-/** Guarded hosts stay behind Access, so they say nothing about it. */
-const usersHosts = ({ edge }: Platform): string[] => [
-  ...edge.hosts
-    .filter(({ guard }) => guard === undefined || edge.operators?.tunnel === undefined)
-    .map(({ fqdn }) => fqdn),
-  ...edge.zone.redirects.map(({ fromFqdn }) => fromFqdn),
-];
-
 const isLedDirectly = (platform: Platform, { records }: EdgeState): boolean => {
-  const names = new Set(usersHosts(platform));
+  const names = new Set(directHosts(platform.edge));
   return records.some(({ name, proxied }) => names.has(name) && !proxied);
 };
