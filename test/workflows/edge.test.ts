@@ -42,7 +42,7 @@ test("what it is given is described, secrets and variables alike", () => {
 
 test("no secret reaches a step that does not need it", () => {
   const holders = steps.filter(({ env = {} }) => Object.values(env).some((value) => value.includes("secrets.")));
-  expect(holders.map(({ run }) => /npx trivet (\w+)/.exec(run ?? "")?.[1])).toEqual(["doctor"]);
+  expect(holders.map(({ run }) => /npx trivet (\w+)/.exec(run ?? "")?.[1])).toEqual(["doctor", "certificate"]);
 });
 
 test.each([
