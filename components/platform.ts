@@ -64,6 +64,13 @@ export class Platform extends pulumi.ComponentResource {
     // Names need the servers' addresses, and servers the token of the tunnel behind which their API is.
     const behindAccess = (platform.edge.operators?.apiDoors ?? []).length > 0;
     const [access, giveAccess] = pulumi.deferredOutput<ApiAccess>();
+
+    // Servers that names lead to are open; servers that are shut have no name leading to them. So whichever comes first in one
+    // direction comes last in the other, and a run that fails in between leaves visitors with what they have.
+    const bypassed = platform.edge.mode === "direct";
+    let lead!: (records: pulumi.Resource[]) => void;
+    const led = new Promise<pulumi.Resource[]>((resolve) => (lead = resolve));
+
     const cluster = new Cluster(
       name,
       {
@@ -74,6 +81,7 @@ export class Platform extends pulumi.ComponentResource {
         configSecrets,
         ...(behindAccess ? { access } : {}),
         after: installation.apply(() => drawn),
+        ...(bypassed ? {} : { shutAfter: led }),
       },
       parent,
     );
@@ -91,6 +99,7 @@ export class Platform extends pulumi.ComponentResource {
       },
       parent,
     );
+    if (!bypassed) lead([...edge.leadNames([])]);
     const { originCertificate, tunnelTokens, programToken } = edge;
     if (programToken !== undefined)
       giveAccess(pulumi.output({ tunnelToken: tunnelTokens.operators!, serviceToken: programToken }));
@@ -113,8 +122,7 @@ export class Platform extends pulumi.ComponentResource {
     new Stores(name, part("stores"), parent);
     new Workloads(name, part("workloads"), parent);
     const ingress = new Ingress(name, part("ingress"), parent);
-    // In front of Cloudflare nobody minds an origin that is late; without it, a name that leads to a closed door is an outage.
-    edge.leadNames(platform.edge.mode === "direct" ? [cluster.firewall, ...ingress.objects] : []);
+    if (bypassed) edge.leadNames([cluster.firewall, ...ingress.objects]);
     // A platform without a tunnel has none, and no component for them.
     if (Object.keys(tunnelTokens).length > 0) new Connectors(name, part("connectors"), parent);
     new Metrics(name, part("metrics"), parent);

@@ -8,7 +8,7 @@ import type { RawSettings } from "./settings";
 export type EdgePart = keyof typeof ASKED;
 export type Unbuilt = ReadonlySet<EdgePart>;
 
-export const UNBUILT: Unbuilt = new Set<EdgePart>(["tailscale", "emergency", "ipv6"]);
+export const UNBUILT: Unbuilt = new Set<EdgePart>(["tailscale", "ipv6"]);
 
 /** Everything is let through: for tests of the parts that are being built. */
 export const NOTHING_UNBUILT: Unbuilt = new Set();

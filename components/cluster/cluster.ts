@@ -46,6 +46,8 @@ export interface ClusterArgs {
   access?: pulumi.Input<ApiAccess>;
   /** Nothing of a new generation is made before this is known. @default at once */
   after?: pulumi.Input<pulumi.Resource>;
+  /** The names that lead away from the servers before these are shut for everybody. @default nothing */
+  shutAfter?: pulumi.Input<pulumi.Resource[]>;
 }
 
 /** What the way through Cloudflare Access takes, at both of its ends. Secret. */
@@ -76,7 +78,7 @@ export class Cluster extends pulumi.ComponentResource {
 
   constructor(name: string, args: ClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:cluster:Cluster", name, {}, opts);
-    const { platform, installation, cloudOptions, hetzner: api, configSecrets, access, after } = args;
+    const { platform, installation, cloudOptions, hetzner: api, configSecrets, access, after, shutAfter } = args;
     const { servers: controlPlane, agents, nodes, placementGroups, generation } = platform.cluster;
     const hetzner: Hetzner = {
       platform,
@@ -88,7 +90,7 @@ export class Cluster extends pulumi.ComponentResource {
 
     const network = makeNetwork(`${name}-network`, hetzner);
     const subnet = makeSubnet(`${name}-subnet`, network, hetzner);
-    const firewall = makeFirewall(`${name}-firewall`, hetzner);
+    const firewall = makeFirewall(`${name}-firewall`, hetzner, shutAfter);
     this.firewall = firewall;
     const agentFirewall = agents.length === 0 ? firewall : makeAgentFirewall(`${name}-agents-firewall`, hetzner);
     const groups = new Map(

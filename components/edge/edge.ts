@@ -114,7 +114,7 @@ export class Edge extends pulumi.ComponentResource {
 
   /**
    * Makes the records of hosts. Apart from the rest, because while Cloudflare is bypassed they have to wait for what visitors then
-   * find: an open firewall, and a Traefik that takes them.
+   * find: an open firewall, and a Traefik that takes them; and on the way back these wait for the records.
    */
   leadNames(after: readonly pulumi.Resource[]): readonly cloudflare.DnsRecord[] {
     return this.#records(after);

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import type { Platform } from "../../model/platform";
 import { certificateProblems, directHosts } from "../../model/public-certificate";
 import { report } from "../../model/resolve";
@@ -10,11 +9,6 @@ import { type Outputs, platformOf, type PlainSettings, settingsOf } from "../sta
 
 /** Resolvers keep a proxied answer that long (Cloudflare's automatic TTL), and nobody can shorten it. */
 const PROXIED_TTL_SECONDS = 300;
-/** A resolver asks a while after Cloudflare's name servers know. */
-const SPREAD_SECONDS = 30;
-
-type Wait = (seconds: number) => Promise<void>;
-const sleep: Wait = (seconds) => delay(seconds * 1000);
 
 /** `trivet emergency on`: visitors come to the servers themselves, past Cloudflare. */
 export async function emergencyOn(surroundings: Surroundings): Promise<number> {
@@ -26,7 +20,7 @@ export async function emergencyOn(surroundings: Surroundings): Promise<number> {
   ]);
   const settings = settingsOf(configuration);
   const now = platformOf(stack.shortName, settings);
-  // Refuses what this Trivet cannot do, and what the settings do not fit, before anything is asked.
+  // Refuses what the settings do not fit, before anything is asked.
   const then = platformOf(stack.shortName, inMode(settings, "direct"));
   const known = knownCertificate(configuration);
   const unfit = known === undefined ? [] : certificateProblems(then.edge, known, new Date());
@@ -42,30 +36,14 @@ export async function emergencyOn(surroundings: Surroundings): Promise<number> {
 }
 
 /** `trivet emergency off`: names first, and the servers shut when nobody has their addresses any more. */
-export async function emergencyOff(surroundings: Surroundings, wait: Wait = sleep): Promise<number> {
-  const { stack, terminal, more } = surroundings;
+export async function emergencyOff(surroundings: Surroundings): Promise<number> {
+  const { stack, terminal } = surroundings;
   const [settings, exported] = await Promise.all([stack.settings(), stack.exported()]);
-  const state = readEdgeState(exported);
-  const now = platformOf(stack.shortName, settings);
-  const change = comeBack(now, state);
+  const change = comeBack(platformOf(stack.shortName, settings), readEdgeState(exported));
   const begin = performance.now();
-  await carryOut(surroundings, change);
-  const patience = now.edge.direct.recordTtlSeconds + SPREAD_SECONDS;
-  if ((change.arguments ?? []).length > 0) {
-    terminal.say(
-      `\nNames lead to Cloudflare after ${seconds(begin)} s. Waiting ${patience} s for resolvers that remember the servers.`,
-    );
-    await wait(patience);
-    terminal.say("\nShutting the servers for everybody else:");
-    const code = await stack.pulumi.run(["up", "--yes", "--skip-preview", "--suppress-outputs", ...more]);
-    if (code !== 0)
-      throw new Refusal(
-        "Visitors come by Cloudflare again, but the servers are still open to everybody. Do: pulumi up.",
-        code === EXIT.interrupted ? EXIT.interrupted : EXIT.problems,
-      );
-  }
+  const code = await carryOut(surroundings, change);
   terminal.say(`\nBack behind Cloudflare after ${seconds(begin)} s.`);
-  return EXIT.well;
+  return code;
 }
 
 const seconds = (begin: number): number => Math.round((performance.now() - begin) / 1000);
@@ -78,10 +56,11 @@ const inMode = ({ values, secretNames }: PlainSettings, emergency: "direct" | "o
 /** Pure. `now` is what the settings say, `then` the same in the emergency. */
 export function bypass(now: Platform, then: Platform, state: EdgeState, outputs: Outputs): Change {
   const begun = now.edge.mode === "direct";
-  if (begun && isLedDirectly(then, state))
+  const led = usersRecords(then, state);
+  if (begun && led.length > 0 && led.every(({ proxied }) => !proxied))
     throw new Refusal("Cloudflare is bypassed already. Back: trivet emergency off.");
   const hosts = directHosts(then.edge);
-  const addresses = Object.values(outputs.nodeAddresses ?? {});
+  const addresses = then.cluster.servers.flatMap(({ name }) => outputs.nodeAddresses?.[name] ?? []);
   return {
     plan: [
       begun
@@ -96,34 +75,39 @@ export function bypass(now: Platform, then: Platform, state: EdgeState, outputs:
     question: "Bypass Cloudflare?",
     carryOn: [
       "trivet emergency on carries on.",
-      "If Cloudflare's API is what fails: firewall and Traefik come first, and are open when only records failed. Whoever serves the zone can then say",
+      "If Cloudflare's API is what fails: firewall and Traefik come first, and take visitors already. Names cannot be changed without it. Other name servers",
+      "can be entered at the registrar (resolvers go on asking Cloudflare's for up to two days), which then have to say",
       ...hosts.map((host) => `  ${host}  A  ${addresses.join(", ")}`),
     ].join("\n"),
   };
 }
 
-/** Pure. Records alone at first, and not those that others still lead to. */
+/** Pure. */
 export function comeBack(now: Platform, state: EdgeState): Change {
-  const direct = isLedDirectly(now, state);
-  if (now.edge.mode !== "direct" && !direct)
-    throw new Refusal("There is no emergency: the settings and the records lead through Cloudflare.", EXIT.usage);
-  const names = new Set(directHosts(now.edge));
-  const targets = state.records.filter(({ name }) => names.has(name)).map(({ urn }) => urn);
+  const begun = now.edge.mode !== "direct";
+  if (begun && !usersRecords(now, state).some(({ proxied }) => !proxied))
+    throw new Refusal(
+      "There is no emergency: the settings and the records lead through Cloudflare. If one was ended and that was interrupted: pulumi up carries on.",
+      EXIT.usage,
+    );
   return {
     plan: [
-      now.edge.mode === "direct" ? "Visitors come by Cloudflare again:" : "The way back was begun. Carrying on:",
-      `  first the names (${[...names].join(", ")}), while the servers are still open to everybody;`,
-      `  then, ${now.edge.direct.recordTtlSeconds + SPREAD_SECONDS} s later, the firewall is shut and Traefik takes Cloudflare alone, one by one: no request is lost.`,
-      "  A plain pulumi up does both at once, and loses those whose resolver remembers the servers.",
+      begun ? "The way back was begun. Carrying on:" : "Visitors come by Cloudflare again:",
+      `  first the names (${directHosts(now.edge).join(", ")}), while the servers are still open to everybody;`,
+      `  when no resolver remembers the servers (it knows them for ${now.edge.direct.recordTtlSeconds} s) the firewall is shut;`,
+      "  then Traefik takes Cloudflare alone, one server after the other.",
     ],
-    settings: now.edge.mode === "direct" ? { emergency: "off" } : {},
-    arguments: direct ? targets.flatMap((urn) => ["--target", urn]) : [],
+    settings: begun ? {} : { emergency: "off" },
     question: "Go back behind Cloudflare?",
-    carryOn: "trivet emergency off carries on.",
+    carryOn:
+      "As long as a name could not be changed, the servers stay open, and visitors have what they had. pulumi up carries on.",
   };
 }
 
-const isLedDirectly = (platform: Platform, { records }: EdgeState): boolean => {
+const usersRecords = (platform: Platform, { records }: EdgeState): EdgeState["records"] => {
   const names = new Set(directHosts(platform.edge));
-  return records.some(({ name, proxied }) => names.has(name) && !proxied);
+  return records.filter(({ name, type }) => names.has(name) && ADDRESSING.has(type));
 };
+
+/** Types of records that lead somewhere: beside them a name may have some that say who sends its mail. */
+const ADDRESSING: ReadonlySet<string> = new Set(["A", "AAAA", "CNAME"]);

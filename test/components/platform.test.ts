@@ -204,7 +204,9 @@ describe("the whole honeyDue platform while Cloudflare is bypassed", () => {
     if (problems) throw new Error(report(problems, "the fixture"));
     return platform;
   };
-  const records = async (emergency: string): Promise<Registered[]> => {
+  const RECORD = "cloudflare:index/dnsRecord:DnsRecord";
+  const FIREWALL = "hcloud:index/firewall:Firewall";
+  const made = async (emergency: string): Promise<{ records: Registered[]; firewall: Registered }> => {
     const platform = platformOf(emergency);
     const configSecrets = Object.fromEntries(
       [...HONEYDUE_SECRETS, ...certificate].map((name) => [name, pulumi.secret(`sentinel-${name}-4711`)]),
@@ -212,20 +214,30 @@ describe("the whole honeyDue platform while Cloudflare is bypassed", () => {
     const all = await registered(
       () => new Platform("honeydue", { platform, configSecrets, hetzner: noApi, cloudflare: noApi }),
     );
-    return ofType(all, "cloudflare:index/dnsRecord:DnsRecord");
+    return { records: ofType(all, RECORD), firewall: only(all, FIREWALL, "honeydue-firewall") };
   };
 
+  const awaitedBy = ({ options }: Registered): string[] =>
+    options.dependsOn.flatMap((urn) => (urn.includes(RECORD) ? urn.split("::").slice(-1) : [])).sort();
+
   test("leads names to the servers only when the firewall is open and Traefik takes visitors", async () => {
-    const [record] = await records("direct");
-    expect(record!.inputs["proxied"]).toBe(false);
-    const waitsFor = record!.options.dependsOn.join(" ");
-    expect(waitsFor).toContain("hcloud:index/firewall:Firewall::honeydue-firewall");
-    expect(waitsFor).toMatch(/DaemonSet::\S*traefik/);
+    const { records, firewall } = await made("direct");
+    expect(awaitedBy(firewall)).toEqual([]);
+    for (const { inputs, options } of records) {
+      expect(inputs["proxied"]).toBe(false);
+      const waitsFor = options.dependsOn.join(" ");
+      expect(waitsFor).toContain(`${FIREWALL}::honeydue-firewall`);
+      expect(waitsFor).toMatch(/DaemonSet::\S*traefik/);
+    }
   });
 
-  test("waits for neither otherwise", async () => {
-    const [record] = await records("off");
-    expect(record!.inputs["proxied"]).toBe(true);
-    expect(record!.options.dependsOn.join(" ")).not.toMatch(/firewall|DaemonSet/i);
+  test("shuts the servers, on the way back, only when every name leads to Cloudflare again", async () => {
+    const { records, firewall } = await made("off");
+    const names = records.map(({ name }) => name);
+    expect(awaitedBy(firewall)).toEqual([...names].sort());
+    for (const { inputs, options } of records) {
+      expect(inputs["proxied"]).toBe(true);
+      expect(options.dependsOn.join(" ")).not.toMatch(/firewall|DaemonSet/i);
+    }
   });
 });

@@ -257,7 +257,6 @@ describe("a change of the cluster", () => {
   }, 30_000);
 
   test.each<[string, string[], RegExp, number]>([
-    ["an emergency", ["emergency", "on"], /trivet:emergency {2}CF007 {2}it is planned and not built yet/, 1],
     ["the end of one that never was", ["emergency", "off"], /There is no emergency/, 2],
     ["a tunnel that the platform has not", ["tunnel", "rotate", "users"], /proxied records/, 2],
     ["somebody else's tunnel", ["tunnel", "rotate", "mine"], /neither of: users, operators/, 2],

@@ -21,6 +21,11 @@ export interface TimeLimits {
   readonly boot: number;
   /** How long a boot may go on saying that it failed, while it tries again, before that is taken as final. */
   readonly failing: number;
+  /**
+   * At the end of an emergency, for resolvers to forget the servers (60 s, the records' TTL; a resolver may ask a while after Cloudflare's
+   * name servers know). No turn of a node's, and always waited in full.
+   */
+  readonly forget: number;
   /** Between two looks. */
   readonly period: number;
 }
@@ -35,6 +40,7 @@ const LIMITS: TimeLimits = {
   action: 900,
   boot: 900,
   failing: 120,
+  forget: 90,
   period: 2,
 };
 

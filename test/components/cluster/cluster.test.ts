@@ -210,8 +210,11 @@ describe("the options of what is at Hetzner", () => {
     };
     for (const { type, name, options: own } of await options()) {
       expect([name, own.ignoreChanges]).toEqual([name, ignored[type] ?? []]);
-      const hooks = type === SERVER ? ["trivet-roll-before-update"] : [];
-      expect([name, own.hooks["beforeUpdate"]]).toEqual([name, hooks]);
+      const hooks: Readonly<Record<string, readonly string[]>> = {
+        [SERVER]: ["trivet-roll-before-update"],
+        [FIREWALL]: ["trivet-forgotten-honeydue-firewall"],
+      };
+      expect([name, own.hooks["beforeUpdate"]]).toEqual([name, hooks[type] ?? []]);
     }
   });
 

@@ -26,6 +26,7 @@ export const LIMITS: TimeLimits = {
   action: 900,
   boot: 900,
   failing: 120,
+  forget: 90,
   period: 2,
 };
 
