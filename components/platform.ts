@@ -9,6 +9,7 @@ import { consented } from "./cluster/roll/consented";
 import { Connectors } from "./connectors/connectors";
 import { Edge } from "./edge/edge";
 import { isHandedBack, type StaysAtCloudflare, staysAtCloudflare } from "./edge/hand-back";
+import { namesLeadingTo } from "./edge/records";
 import { Ingress } from "./ingress/ingress";
 import { lostAnswerOptions, removeAccessTwins, revokeTwins } from "./lost-answers";
 import { checkManifests, reportManifests } from "./manifests";
@@ -78,6 +79,7 @@ export class Platform extends pulumi.ComponentResource {
         installation,
         cloudOptions: options,
         hetzner,
+        namesLeadingTo: namesLeadingTo(cloudflare, platform.edge.zone.id),
         configSecrets,
         ...(behindAccess ? { access } : {}),
         after: installation.apply(() => drawn),
@@ -90,6 +92,7 @@ export class Platform extends pulumi.ComponentResource {
       {
         platform,
         addresses: cluster.addresses,
+        addressesIpv6: cluster.addressesIpv6,
         installation,
         cloudOptions: options,
         revokeTwins: revokeTwins(cloudflare, platform.edge.zone.id),

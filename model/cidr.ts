@@ -34,6 +34,15 @@ export const contains = (outer: Cidr, inner: Cidr): boolean =>
 
 export const overlaps = (one: Cidr, other: Cidr): boolean => contains(one, other) || contains(other, one);
 
+/** The address that a server takes from the /64 which Hetzner gives it: `2001:db8:0:1::/64` gives `2001:db8:0:1::1`. */
+export const serverAddressIn = (network: string): string => {
+  const parsed = parseCidr(network);
+  if (parsed?.address.kind() !== "ipv6" || parsed.prefix !== 64)
+    throw new Error(`"${network}" is no IPv6 network of a server (a /64)`);
+  const bytes = ipaddr.IPv6.networkAddressFromCIDR(network).toByteArray();
+  return new ipaddr.IPv6([...bytes.slice(0, -1), 1]).toRFC5952String();
+};
+
 /** The n-th address of an IPv4 range, counted from its network address. */
 export const addressAt = (range: Cidr, index: number): string => {
   const [a = 0, b = 0, c = 0, d = 0] = ipaddr.IPv4.networkAddressFromCIDR(

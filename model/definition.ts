@@ -290,7 +290,10 @@ export interface ClusterDefinition {
   readonly registries?: RegistriesDefinition;
   /** Hetzner image. @default ubuntu-24.04 */
   readonly image?: string;
-  /** Gives every node a public IPv6 address beside its IPv4, and every proxied host an AAAA record. @default false */
+  /**
+   * Gives every node a public IPv6 address beside its IPv4, and every proxied host an AAAA record. The cluster itself stays IPv4. The stack's
+   * `ipv6` overrides it; a change on a living platform rolls the nodes. @default false
+   */
   readonly ipv6?: boolean;
   /** The private network. All ranges must be disjoint; the last three cannot be changed on a living cluster. */
   readonly network?: Partial<NetworkDefinition>;

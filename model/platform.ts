@@ -51,7 +51,7 @@ export interface Cluster {
   readonly networkZone: NetworkZone;
   /** Hetzner image of every node. */
   readonly image: string;
-  /** Whether nodes have a public IPv6 address beside their IPv4. */
+  /** Whether nodes have a public IPv6 address beside their IPv4. Inside the cluster everything is IPv4. */
   readonly ipv6: boolean;
   readonly k3s: K3sRelease;
   /** Raised to rebuild everything with new authorities; 1 or more. */

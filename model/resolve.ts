@@ -242,7 +242,7 @@ const resolveCluster = (draft: Draft, settings: Settings): Cluster => {
   return {
     networkZone: LOCATIONS[nodes[0]!.location],
     image: cluster.image ?? DEFAULT_SERVER_IMAGE,
-    ipv6: cluster.ipv6 ?? false,
+    ipv6: settings.ipv6 ?? cluster.ipv6 ?? false,
     k3s: resolveK3s(k3sVersionOf(draft).value, settings),
     generation: settings.generation,
     servers: nodes.filter(({ role }) => role === "server"),

@@ -70,6 +70,8 @@ export const settingsSchema = z.strictObject({
   emergency: z.enum(["off", "direct"]).default("off"),
   /** Services that answer with the maintenance page; `*` is every one. */
   maintenance: z.array(z.string()).default([]),
+  /** Overrides the definition's `cluster.ipv6`. */
+  ipv6: z.boolean().optional(),
   /** Overrides the definition's plan of the Cloudflare zone: that of a staging zone is often a smaller one. */
   zonePlan: z.enum(PLANS).optional(),
   /** By tunnel: raised by one to give it a new secret. */

@@ -8,7 +8,7 @@ import type { RawSettings } from "./settings";
 export type EdgePart = keyof typeof ASKED;
 export type Unbuilt = ReadonlySet<EdgePart>;
 
-export const UNBUILT: Unbuilt = new Set<EdgePart>(["tailscale", "ipv6"]);
+export const UNBUILT: Unbuilt = new Set<EdgePart>(["tailscale"]);
 
 /** Everything is let through: for tests of the parts that are being built. */
 export const NOTHING_UNBUILT: Unbuilt = new Set();
@@ -74,5 +74,4 @@ export const ASKED = {
     ...settings(raw, "emergency", "publicCertificate", "publicCertificateKey"),
   ],
   maintenance: (_, raw) => settings(raw, "maintenance"),
-  ipv6: ({ cluster }) => (cluster.ipv6 === true ? ["cluster.ipv6"] : []),
 } satisfies Readonly<Record<string, Asked>>;

@@ -3,20 +3,36 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode } from "../../model/platform";
 import type { Hetzner } from "./hetzner";
 
+/** A node's own public addresses. */
+export interface Addresses {
+  readonly ipv4: hcloud.PrimaryIp;
+  /** A /64, of which the server has the first address; undefined where nodes have none. */
+  readonly ipv6: hcloud.PrimaryIp | undefined;
+}
+
 /**
- * A public IPv4 of its own for a node: DNS records, certificates and allow-lists outlive the server that has it today. An agent's goes
+ * Public addresses of its own for a node: DNS records, certificates and allow-lists outlive the server that has them today. An agent's go
  * with the agent.
  */
-export const makeAddress = (
+export const makeAddresses = (name: string, node: ClusterNode, hetzner: Hetzner): Addresses => ({
+  ipv4: makeAddress(name, node, "ipv4", node.hostname, hetzner),
+  ipv6: hetzner.platform.cluster.ipv6
+    ? makeAddress(`${name}-ipv6`, node, "ipv6", `${node.hostname}-ipv6`, hetzner)
+    : undefined,
+});
+
+const makeAddress = (
   name: string,
   node: ClusterNode,
+  type: "ipv4" | "ipv6",
+  displayName: string,
   { platform, labels, options, parent }: Hetzner,
 ): hcloud.PrimaryIp =>
   new hcloud.PrimaryIp(
     name,
     {
-      name: node.hostname,
-      type: "ipv4",
+      name: displayName,
+      type,
       assigneeType: "server",
       autoDelete: false,
       location: node.location,

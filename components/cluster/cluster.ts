@@ -1,12 +1,14 @@
 import type * as hcloud from "@pulumi/hcloud";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
+import { serverAddressIn } from "../../model/cidr";
 import { accessDoors } from "../../model/access-tcp";
 import type { ClusterNode, Platform } from "../../model/platform";
 import type { CloudApi } from "../cloud-api";
 import type { CloudOptions } from "../cloud-options";
 import { INSTALLATION_LABEL } from "../lost-answers";
-import { makeAddress } from "./addresses";
+import { outputValue } from "../output-value";
+import { makeAddresses } from "./addresses";
 import { type AccessToken, type ApiDoor, doorAt, openDoors } from "./api-doors";
 import { Certificates, type ClientCertificate } from "./certificates";
 import { makeClusterObjects } from "./cluster-objects";
@@ -40,6 +42,8 @@ export interface ClusterArgs {
   cloudOptions: CloudOptions;
   /** For what no provider resource does. */
   hetzner: pulumi.Input<CloudApi>;
+  /** Names that lead to an address, which a server must not lose before. @default none */
+  namesLeadingTo?: (address: string) => Promise<readonly string[]>;
   /** Secret values of the stack's configuration, by name. */
   configSecrets: Readonly<Record<string, pulumi.Output<string>>>;
   /** Where the Kubernetes API is reached through Cloudflare Access. @default by the servers' addresses */
@@ -65,6 +69,11 @@ export interface ApiAccess {
 export class Cluster extends pulumi.ComponentResource {
   /** Public IPv4 of each node, by its name (a, b, c, general-1). They outlive the servers. */
   readonly addresses: Readonly<Record<ClusterNode["name"], pulumi.Output<string>>>;
+  /**
+   * Public IPv6 of each node, which outlive the servers, too; empty where they have none. Each is known when its server has it: on a living
+   * platform that is the end of the server's turn, and a name that led there earlier would lead nowhere.
+   */
+  readonly addressesIpv6: Readonly<Record<ClusterNode["name"], pulumi.Output<string>>>;
   /** Secret. Points at the first server that answers; valid for 30 days, renewed by every `pulumi up` after 15. */
   readonly kubeconfig: pulumi.Output<string>;
   /** Secret. Reads everything but Secrets; for previews in CI. */
@@ -100,7 +109,7 @@ export class Cluster extends pulumi.ComponentResource {
         return group.nodes.map((node) => [node, made] as const);
       }),
     );
-    const addresses = nodes.map((node) => makeAddress(`${name}-${node.name}`, node, hetzner));
+    const addresses = nodes.map((node) => makeAddresses(`${name}-${node.name}`, node, hetzner));
     const certificates = new Certificates(
       `${name}-g${generation}`,
       {
@@ -115,7 +124,7 @@ export class Cluster extends pulumi.ComponentResource {
     );
 
     // Servers come first among the nodes.
-    const apiAddresses = pulumi.all(addresses.slice(0, controlPlane.length).map(({ ipAddress }) => ipAddress));
+    const apiAddresses = pulumi.all(addresses.slice(0, controlPlane.length).map(({ ipv4 }) => ipv4.ipAddress));
     const credentialsOf = (client: ClientCertificate): pulumi.Output<Credentials> =>
       pulumi.secret(pulumi.output({ authorityPem: certificates.serverAuthorityPem, ...client }));
     const credentials = credentialsOf(certificates.administrator);
@@ -124,7 +133,7 @@ export class Cluster extends pulumi.ComponentResource {
     const doors = byAccess
       ? this.#openDoors(platform, access)
       : pulumi
-          .all(nodes.map((node, index) => [node.name, addresses[index]!.ipAddress] as const))
+          .all(nodes.map((node, index) => [node.name, addresses[index]!.ipv4.ipAddress] as const))
           .apply((all) => all.map(([node, address]) => doorAt(node, address)));
     const rolling = new Rolling({
       platform,
@@ -132,12 +141,13 @@ export class Cluster extends pulumi.ComponentResource {
       hetzner: api,
       installation,
       credentials,
+      namesLeadingTo: args.namesLeadingTo ?? (() => Promise.resolve([])),
       doors,
     });
 
     const definitions = nodes.map((node, index) => {
       const identity = pulumi
-        .all([addresses[index]!.ipAddress, apiAddresses])
+        .all([addresses[index]!.ipv4.ipAddress, apiAddresses])
         .apply(([publicAddress, all]): NodeIdentity => ({ node, publicAddress, apiAddresses: all }));
       const parts = {
         definition: identity.apply((known) => definitionDigest(platform, known)),
@@ -151,13 +161,15 @@ export class Cluster extends pulumi.ComponentResource {
         ),
       };
       const { definition, userData: text } = parts;
+      const { ipv4, ipv6 } = addresses[index]!;
       rolling.add(
         `${name}-${node.name}`,
         node,
-        pulumi.all([definition, text]).apply(([digest, known]) => ({
+        pulumi.all([definition, text, ipv4.id, ipv6?.id]).apply(([digest, known, idOfIpv4, idOfIpv6]) => ({
           definition: digest,
           userData: known,
           image: platform.cluster.image,
+          addresses: { ipv4: Number(idOfIpv4), ipv6: idOfIpv6 === undefined ? undefined : Number(idOfIpv6) },
         })),
       );
       return parts;
@@ -171,7 +183,7 @@ export class Cluster extends pulumi.ComponentResource {
         `${name}-${node.name}`,
         {
           node,
-          address: addresses[index]!,
+          addresses: addresses[index]!,
           subnet,
           firewall: node.role === "server" ? firewall : agentFirewall,
           placementGroup: groups.get(node.name)!,
@@ -216,7 +228,9 @@ export class Cluster extends pulumi.ComponentResource {
         }
       });
     const kubeconfigOf = (client: pulumi.Output<Credentials>): pulumi.Output<string> =>
-      pulumi.secret(pulumi.all([answering, client]).apply(([door, known]) => kubeconfig(platform.name, door, known)));
+      pulumi.secret(
+        pulumi.all([answering, client]).apply(([door, known]) => kubeconfig(platform.name, door, known)),
+      );
     this.kubeconfig = kubeconfigOf(credentials);
     this.ciKubeconfig = kubeconfigOf(credentialsOf(certificates.ci));
     this.escrow = certificates.escrow;
@@ -239,14 +253,29 @@ export class Cluster extends pulumi.ComponentResource {
     );
     makeClusterObjects(name, { platform, configSecrets }, { parent: this, provider: this.provider });
 
-    this.addresses = Object.fromEntries(nodes.map((node, index) => [node.name, addresses[index]!.ipAddress]));
-    this.registerOutputs({ addresses: this.addresses, kubeconfig: this.kubeconfig });
+    this.addresses = Object.fromEntries(nodes.map((node, index) => [node.name, addresses[index]!.ipv4.ipAddress]));
+    this.addressesIpv6 = Object.fromEntries(
+      nodes.flatMap((node, index) => {
+        const { ipv6 } = addresses[index]!;
+        if (ipv6 === undefined) return [];
+        // Awaited, not depended on: the engine would take a record for a part of the server, and make it anew with it.
+        const address = ipv6.ipNetwork.apply(async (network) => {
+          if (!pulumi.runtime.isDryRun()) await outputValue(servers[index]!.id);
+          return serverAddressIn(network);
+        });
+        return [[node.name, address] as const];
+      }),
+    );
+    this.registerOutputs({
+      addresses: this.addresses,
+      addressesIpv6: this.addressesIpv6,
+      kubeconfig: this.kubeconfig,
+    });
   }
 
   /** In a preview, too: it asks the cluster that is there. */
   #openDoors(platform: Platform, access: ClusterArgs["access"]): pulumi.Output<readonly ApiDoor[]> {
-    if (access === undefined)
-      throw new Error("The Kubernetes API is behind Cloudflare Access, and nothing leads there");
+    if (access === undefined) throw new Error("The Kubernetes API is behind Cloudflare Access, and nothing leads there");
     return pulumi.output(access).apply(async ({ serviceToken }) => {
       try {
         return await openDoors(platform, serviceToken);

@@ -2,13 +2,14 @@ import * as hcloud from "@pulumi/hcloud";
 import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode } from "../../model/platform";
 import type { Hetzner } from "./hetzner";
+import type { Addresses } from "./addresses";
 import { attachMissingNetwork } from "./private-network";
 import { INCARNATION_LABEL } from "./roll/incarnation";
 import type { Rolling } from "./roll/rolling";
 
 export interface ServerParts {
   readonly node: ClusterNode;
-  readonly address: hcloud.PrimaryIp;
+  readonly addresses: Addresses;
   readonly subnet: hcloud.NetworkSubnet;
   readonly firewall: hcloud.Firewall;
   readonly placementGroup: hcloud.PlacementGroup;
@@ -37,7 +38,7 @@ const nodeLabels = ({ name, role, pool, location }: ClusterNode): Record<string,
  */
 export const makeServer = (
   name: string,
-  { node, address, subnet, firewall, placementGroup, definition, aspects, userData, rolling }: ServerParts,
+  { node, addresses, subnet, firewall, placementGroup, definition, aspects, userData, rolling }: ServerParts,
   { platform, labels, options, parent, api }: Hetzner,
 ): hcloud.Server => {
   const { cluster } = platform;
@@ -54,7 +55,15 @@ export const makeServer = (
       location: node.location,
       placementGroupId: placementGroup.id.apply(Number),
       firewallIds: [firewall.id.apply(Number)], // in force before the first boot
-      publicNets: [{ ipv4Enabled: true, ipv4: address.id.apply(Number), ipv6Enabled: false }],
+      publicNets: [
+        {
+          ipv4Enabled: true,
+          ipv4: addresses.ipv4.id.apply(Number),
+          ...(addresses.ipv6 === undefined
+            ? { ipv6Enabled: false }
+            : { ipv6Enabled: true, ipv6: addresses.ipv6.id.apply(Number) }),
+        },
+      ],
       // Without the empty aliasIps the provider detaches and attaches the network on every run.
       networks: [{ subnetId: subnet.id, ip: node.privateAddress, aliasIps: [] }],
       labels: pulumi.output(aspects).apply((known) => ({

@@ -204,7 +204,8 @@ function definition(platform: Platform, identity: NodeIdentity): Readonly<Record
     image: cluster.image,
     k3s: cluster.k3s.version.replace("+", "_"),
     binary: cluster.k3s.binaries[node.architecture],
-    names: [hostname, placeOf(platform, identity), counted("names")],
+    // Nothing on the disk says so, but cloud-init configures the addresses that a server has at its first boot, and no later ones.
+    names: [hostname, placeOf(platform, identity), counted("names"), ...(cluster.ipv6 ? ["ipv6"] : [])],
     critical: [
       options.some(([name, value]) => name === "disable" && [value].flat().includes("servicelb")),
       counted("critical"),

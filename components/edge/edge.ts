@@ -19,7 +19,7 @@ export interface EdgeArgs {
   platform: Platform;
   /** Public addresses of the nodes; those of the servers, where Traefik runs, are what the records name. */
   addresses: Readonly<Record<ClusterNode["name"], pulumi.Input<string>>>;
-  /** The same, IPv6. @default none */
+  /** The same, IPv6; each known when its server has it. @default none */
   addressesIpv6?: Readonly<Record<ClusterNode["name"], pulumi.Input<string>>>;
   /** The mark in the comment of every record and the description of every ruleset. */
   installation: pulumi.Input<string>;
@@ -114,7 +114,7 @@ export class Edge extends pulumi.ComponentResource {
 
   /**
    * Makes the records of hosts. Apart from the rest, because while Cloudflare is bypassed they have to wait for what visitors then
-   * find: an open firewall, and a Traefik that takes them; and on the way back these wait for the records.
+   * find: an open firewall, and a Traefik that takes them; and on the way back these wait for the records. Returns what they may wait for.
    */
   leadNames(after: readonly pulumi.Resource[]): readonly cloudflare.DnsRecord[] {
     return this.#records(after);

@@ -1,7 +1,9 @@
 import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode, Platform } from "../../model/platform";
+import type { CloudApi } from "../cloud-api";
 import type { CloudOptions } from "../cloud-options";
+import { outputValue } from "../output-value";
 
 /** Where a name leads. */
 export type Destination =
@@ -122,7 +124,7 @@ export interface RecordsArgs {
   platform: Platform;
   contents: {
     readonly ipv4: Readonly<Record<ClusterNode["name"], pulumi.Input<string>>>;
-    /** Empty where nodes have none. */
+    /** Empty where nodes have none. Each is known when its server has it. */
     readonly ipv6: Readonly<Record<ClusterNode["name"], pulumi.Input<string>>>;
     /** `<id>.cfargotunnel.com` */
     readonly tunnels: Readonly<Partial<Record<"users" | "operators", pulumi.Input<string>>>>;
@@ -133,6 +135,10 @@ export interface RecordsArgs {
   after?: readonly pulumi.Resource[];
 }
 
+/**
+ * Makes them, and returns those that the servers' firewall may wait for before it shuts: all but AAAA, which themselves wait for servers.
+ * (A name is proxied as soon as one of its records is.)
+ */
 export function makeRecords(
   name: string,
   { platform, contents, comment, cloudOptions, after = [] }: RecordsArgs,
@@ -176,8 +182,24 @@ export function makeRecords(
   const leadsOn = ({ fqdn }: WantedRecord): boolean => !directNames.has(fqdn);
   // What a name leads to is there before the name leads to it.
   const direct = wanted.filter((record) => !leadsOn(record)).map((record) => make(record, after));
-  return [...direct, ...wanted.filter(leadsOn).map((record) => make(record, [...after, ...direct]))];
+  const others = wanted.filter(leadsOn).flatMap((record) => {
+    const made = make(record, [...after, ...direct]);
+    return record.type === "AAAA" ? [] : [made];
+  });
+  return [...direct, ...others];
 }
+
+/** Names of the zone that have this IPv6 address, whoever made their records. */
+export const namesLeadingTo =
+  (cloudflareApi: pulumi.Input<CloudApi>, zoneId: string) =>
+  async (address: string): Promise<readonly string[]> => {
+    const api = await outputValue(pulumi.output(cloudflareApi));
+    const query = new URLSearchParams({ type: "AAAA", content: address, per_page: "500" });
+    const answer = await api.get<{ result: { name: string; content: string }[] }>(
+      `/zones/${zoneId}/dns_records?${query.toString()}`,
+    );
+    return (answer?.result ?? []).filter(({ content }) => content === address).map(({ name }) => name);
+  };
 
 function known<T>(content: T | undefined, destination: Destination): T {
   if (content === undefined)

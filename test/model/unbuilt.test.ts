@@ -49,7 +49,6 @@ const ASKING: Readonly<Record<Exclude<EdgePart, "originPulls" | "edgeMetrics">, 
   },
   emergency: { values: { emergency: "direct" }, path: "trivet:emergency" },
   maintenance: { values: { maintenance: ["api"] }, path: "trivet:maintenance" },
-  ipv6: { definition: { cluster: { ...honeydue.cluster, ipv6: true } }, path: "cluster.ipv6" },
 };
 
 test.each(Object.entries(ASKING) as [EdgePart, Asking][])(

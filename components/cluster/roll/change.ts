@@ -8,6 +8,10 @@ export interface Change {
   /** The new user-data or image has to reach the disk. */
   readonly rebuild: boolean;
   readonly resize: { readonly from: string; readonly to: string } | undefined;
+  /** Its public addresses become others. The provider powers the server off for that, whether they differ at Hetzner or not. */
+  readonly readdress: boolean;
+  /** Of which it loses the IPv6 address. */
+  readonly losesIpv6: boolean;
   readonly generation: { readonly from: number; readonly to: number } | undefined;
   /** Snapshot that the cluster is to begin with. */
   readonly restore: string | undefined;
@@ -67,6 +71,7 @@ export function changeOf(oldInputs: Inputs, newInputs: Inputs): Change {
   const rearchitected =
     architectures[0] !== undefined && architectures[1] !== undefined && architectures[0] !== architectures[1];
   const restore = after["restore"];
+  const addresses = addressChanges(oldInputs, newInputs);
 
   const aspects = [...new Set([...Object.keys(before), ...Object.keys(after)])]
     .filter((label) => !OWN_LABELS.has(label) && before[label] !== after[label] && before["definition"] !== undefined)
@@ -76,6 +81,7 @@ export function changeOf(oldInputs: Inputs, newInputs: Inputs): Change {
     ...(restore !== undefined && restore !== before["restore"] ? [`restore ${restore}`] : []),
     ...(resized ? [`server type ${types.from} -> ${types.to}`] : []),
     ...(differs("location") ? [`location ${before["location"]} -> ${after["location"]}`] : []),
+    ...addresses,
     ...(differs("definition")
       ? aspects.map((label) => `${label} ${before[label] ?? "none"} -> ${after[label] ?? "none"}`)
       : []),
@@ -83,6 +89,8 @@ export function changeOf(oldInputs: Inputs, newInputs: Inputs): Change {
   return {
     rebuild: differs("definition"),
     resize: resized && !rearchitected ? { from: types.from!, to: types.to! } : undefined,
+    readdress: addresses.length > 0,
+    losesIpv6: addresses.includes(LOSES_IPV6),
     generation: differs("generation")
       ? { from: Number(before["generation"]), to: Number(after["generation"]) }
       : undefined,
@@ -102,8 +110,33 @@ export function changeOf(oldInputs: Inputs, newInputs: Inputs): Change {
   };
 }
 
-export const touchesNode = ({ rebuild, resize, generation, restore, impossible }: Change): boolean =>
-  rebuild || resize !== undefined || generation !== undefined || restore !== undefined || impossible.length > 0;
+export const touchesNode = ({ rebuild, resize, readdress, generation, restore, impossible }: Change): boolean =>
+  rebuild ||
+  resize !== undefined ||
+  readdress ||
+  generation !== undefined ||
+  restore !== undefined ||
+  impossible.length > 0;
+
+const LOSES_IPV6 = "IPv6 on -> off";
+
+/** `IPv6 off -> on`, or that an address becomes another one. In a preview one that is yet to be made has no id: it is another one. */
+function addressChanges(oldInputs: Inputs, newInputs: Inputs): string[] {
+  const [before, after] = [publicNet(oldInputs), publicNet(newInputs)];
+  if (before === undefined || after === undefined) return [];
+  return (["ipv4", "ipv6"] as const).flatMap((family) => {
+    const name = family === "ipv4" ? "IPv4" : "IPv6";
+    const [was, is] = [before[`${family}Enabled`] === true, after[`${family}Enabled`] === true];
+    if (was !== is) return [`${name} ${was ? "on -> off" : "off -> on"}`];
+    return is && before[family] !== after[family] ? [`another ${name} address`] : [];
+  });
+}
+
+function publicNet(inputs: Inputs): Readonly<Record<string, unknown>> | undefined {
+  const blocks = inputs?.["publicNets"];
+  const block: unknown = Array.isArray(blocks) ? blocks[0] : undefined;
+  return typeof block === "object" && block !== null ? (block as Record<string, unknown>) : undefined;
+}
 
 /** In a preview a label may not be known yet; then it is no text. */
 const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);

@@ -1,3 +1,4 @@
+import { serverAddressIn } from "../../../model/cidr";
 import type { CloudApi } from "../../cloud-api";
 import type { Clock } from "./clock";
 import type { TimeLimits } from "./limits";
@@ -13,12 +14,32 @@ export interface HetznerServer {
   readonly created: string;
 }
 
+/** Ids of the Primary IPs that a server is to have. */
+export interface PublicAddresses {
+  readonly ipv4: number;
+  /** Undefined: none. */
+  readonly ipv6: number | undefined;
+}
+
+/** What a server's disk is made anew with. */
+export interface NewDisk {
+  readonly image: string;
+  /** Secret. */
+  readonly userData: string;
+  readonly addresses: PublicAddresses;
+}
+
 interface Action {
   readonly id: number;
   readonly command: string;
   readonly status: "running" | "success" | "error";
   readonly progress: number;
   readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+interface ServerAddresses {
+  /** `ip` is an address, or for IPv6 the /64. */
+  readonly public_net: Readonly<Record<"ipv4" | "ipv6", { readonly id: number; readonly ip: string } | null>>;
 }
 
 interface ServerTypeAnswer {
@@ -72,11 +93,12 @@ export class HetznerServers {
   }
 
   /**
-   * Writes the image anew and boots it with this user-data; ends when Hetzner says that the server runs again. A rebuild that an
-   * interrupted run began is waited for first: it may have had older user-data.
+   * Writes the image anew and boots it with this user-data and these addresses; ends when Hetzner says that the server runs again. A rebuild
+   * that an interrupted run began is waited for first: it may have had older user-data.
    */
-  async rebuild(id: number, image: string, userData: string): Promise<void> {
+  async rebuild(id: number, { image, userData, addresses }: NewDisk): Promise<void> {
     await this.finishRebuild(id);
+    await this.#readdress(id, addresses);
     const answer = await this.#api.send<{ action: Action }>("POST", `/servers/${id}/actions/rebuild`, {
       image,
       user_data: userData,
@@ -84,6 +106,38 @@ export class HetznerServers {
     if (answer === undefined) throw new Error(`Hetzner has no server ${id}; run pulumi up --refresh`);
     await this.#finished(answer.action);
     await this.powerOn(id); // one that was off before may be left so
+  }
+
+  /**
+   * Gives the server the addresses that it lacks, and takes others from it, which needs it off. Before the first boot of a disk, because
+   * cloud-init asks for the network's configuration only then: an IPv6 address that comes later is configured by nobody ("you need to do
+   * a basic manual configuration": docs.hetzner.com/cloud/servers/primary-ips/overview).
+   */
+  async #readdress(id: number, wanted: PublicAddresses): Promise<void> {
+    const answer = await this.#api.get<{ server: ServerAddresses }>(`/servers/${id}`);
+    if (answer === undefined) return; // whoever changes it next says so
+    const { public_net: has } = answer.server;
+    const others = (["ipv4", "ipv6"] as const).filter((family) => has[family]?.id !== wanted[family]);
+    if (others.length === 0) return;
+    await this.powerOff(id);
+    for (const family of others) {
+      const [old, next] = [has[family]?.id, wanted[family]];
+      if (old !== undefined) await this.#actOnAddress(old, "unassign");
+      if (next !== undefined) await this.#actOnAddress(next, "assign", { assignee_id: id, assignee_type: "server" });
+    }
+  }
+
+  /** The address that the server takes from its IPv6 network, if it has one. */
+  async ipv6AddressOf(id: number): Promise<string | undefined> {
+    const answer = await this.#api.get<{ server: ServerAddresses }>(`/servers/${id}`);
+    const network = answer?.server.public_net.ipv6?.ip;
+    return network === undefined ? undefined : serverAddressIn(network);
+  }
+
+  async #actOnAddress(id: number, action: "assign" | "unassign", body?: object): Promise<void> {
+    const answer = await this.#api.send<{ action: Action }>("POST", `/primary_ips/${id}/actions/${action}`, body);
+    if (answer === undefined) throw new Error(`Hetzner has no Primary IP ${id}; run pulumi up --refresh`);
+    await this.#finished(answer.action);
   }
 
   /** A power cut. */

@@ -36,6 +36,7 @@ function fate(outlook: Outlook): [what: string, why: string] {
   if (change.rebuild && change.resize) return ["rebuilt and resized in its turn", why];
   if (change.rebuild) return ["rebuilt in its turn", why];
   if (change.resize) return ["resized in its turn", why];
+  if (change.readdress) return ["restarted in its turn", why];
   return [UNTOUCHED, ""];
 }
 

@@ -13,6 +13,8 @@ export interface RollTools extends TurnTools {
   readonly consent: Consent;
   /** For what does not stop this run but will not mend itself. */
   readonly warn: (line: string) => void;
+  /** Names that lead to an address. */
+  readonly namesLeadingTo: (address: string) => Promise<readonly string[]>;
   /** What a node is to be, as the program knows it in this run. */
   readonly wanted: (node: ClusterNode) => Promise<Wanted>;
 }
@@ -49,12 +51,14 @@ export class Roll {
     if (!touchesNode(change)) return;
     if (change.impossible.length > 0) throw new Refused(refusedMove(node, change));
     if (change.generation !== undefined || change.restore !== undefined) {
-      if (change.resize !== undefined) throw new Refused(refusedMixture(node, change));
+      if (change.resize !== undefined || (change.readdress && !this.#isAlone))
+        throw new Refused(refusedMixture(node, change));
       await (this.#everything ??= this.#rebuildEverything(change.generation === undefined));
       return;
     }
     if (change.forbiddenStep !== undefined)
       throw new Refused(`node ${node.name} stays as it is: ${change.forbiddenStep}`);
+    if (change.losesIpv6) await this.#checkUnnamed(node, serverId);
     await this.#letOthersAskFirst(node, change);
     await this.#inTurn(node, async () => {
       if ((await this.#reach()) === "nothing to guard") {
@@ -64,9 +68,11 @@ export class Roll {
       await this.#deadOnesFirst(node);
       const turn = new NodeTurn(this.#tools, node);
       if (change.rebuild) await turn.rebuild(serverId, await this.#tools.wanted(node));
-      if (change.resize === undefined) return "over";
-      await turn.prepareResize(serverId, { serverType: change.resize.to, location: node.location });
-      return "goes on"; // while the provider resizes
+      if (change.resize !== undefined)
+        await turn.prepareResize(serverId, { serverType: change.resize.to, location: node.location });
+      else if (change.readdress) await turn.prepareStop(serverId);
+      else return "over";
+      return "goes on"; // while the provider resizes it, or gives it its addresses
     });
   }
 
@@ -81,7 +87,7 @@ export class Roll {
     if (!this.#turns.holds(node.name)) return;
     try {
       const turn = new NodeTurn(this.#tools, node);
-      await turn.undoResize(serverId);
+      await turn.undoStop(serverId);
       await turn.comeBack(serverId);
     } finally {
       this.#turns.end(node.name, "failed");
@@ -139,7 +145,7 @@ export class Roll {
     // A replacement is made with the inputs that the engine remembers where it is told to ignore their changes.
     const outdated = usedUserData !== undefined && !usedUserData.startsWith(wanted.userData);
     const work = async (): Promise<void> => {
-      if (outdated) await this.#tools.cloud.rebuild(serverId, wanted.image, wanted.userData);
+      if (outdated) await this.#tools.cloud.rebuild(serverId, wanted);
     };
     if (!this.#turns.holds(node.name)) return work();
     await this.#endTurn(node, async () => {
@@ -244,6 +250,20 @@ export class Roll {
     await Promise.all(this.#asking);
   }
 
+  /**
+   * The engine deletes records at the end of a run, when all servers have long lost their addresses: until then half of Cloudflare's
+   * connections would go nowhere.
+   */
+  async #checkUnnamed(node: ClusterNode, serverId: number): Promise<void> {
+    const address = await this.#tools.cloud.ipv6AddressOf(serverId);
+    const names = address === undefined ? [] : await this.#tools.namesLeadingTo(address);
+    if (names.length > 0)
+      throw new Refused(
+        `node ${node.name} stays as it is (IPv6 on -> off): ${[...names].sort().join(", ")} lead to its address ${address}. To do: take the names away ` +
+          "first, `pulumi up --target '**:DnsRecord::*-ipv6'`, and then `pulumi up`",
+      );
+  }
+
   /** Everything begins anew, at once: there is nothing to guard, and no node can come up before the others do. */
   async #rebuildEverything(restore: boolean): Promise<void> {
     const { nodes, cloud, cluster, consent, say } = this.#tools;
@@ -263,9 +283,13 @@ export class Roll {
   }
 
   async #rebuildUnguarded(node: ClusterNode, serverId: number): Promise<void> {
-    const { image, userData } = await this.#tools.wanted(node);
-    await this.#tools.cloud.rebuild(serverId, image, userData);
+    await this.#tools.cloud.rebuild(serverId, await this.#tools.wanted(node));
     this.#unawaited.add(node.name);
+  }
+
+  /** A single server has no other way to be made anew than a generation or a restore. */
+  get #isAlone(): boolean {
+    return this.#tools.nodes.filter(({ role }) => role === "server").length === 1;
   }
 
   get #isRestoring(): boolean {
@@ -416,5 +440,6 @@ const refusedMove = ({ name, role }: ClusterNode, { impossible, resize, reasons 
   );
 };
 
-const refusedMixture = ({ name }: ClusterNode, { reasons }: Change): string =>
-  `node ${name} stays as it is (${reasons.join(", ")}): a resize would switch it off while it boots anew. Change the server type in a run of its own`;
+const refusedMixture = ({ name }: ClusterNode, { reasons, resize }: Change): string =>
+  `node ${name} stays as it is (${reasons.join(", ")}): ${resize === undefined ? "other addresses" : "a resize"} would switch it off while it boots anew. ` +
+  `Change ${resize === undefined ? "the addresses" : "the server type"} in a run of its own`;

@@ -34,6 +34,8 @@ export interface RollingArgs {
   readonly hetzner: pulumi.Input<CloudApi>;
   readonly installation: pulumi.Input<string>;
   readonly credentials: pulumi.Input<Credentials>;
+  /** Names that lead to an address. */
+  readonly namesLeadingTo: (address: string) => Promise<readonly string[]>;
   /** The ways to the servers' APIs, and to agents that boot, where there are any. */
   readonly doors: pulumi.Input<readonly ApiDoor[]>;
 }
@@ -247,7 +249,9 @@ export class Rolling {
     const ways = { servers: to(cluster.servers), agents: to(cluster.agents) };
     return new Roll({
       nodes: cluster.nodes,
-      access: new KubernetesAccess(new ApiServers(ways, secrets, limits.answer)),
+      access: new KubernetesAccess(
+        new ApiServers(ways, secrets, limits.answer),
+      ),
       cloud: new HetznerServers(api, systemClock, limits),
       clock: systemClock,
       limits,
@@ -262,6 +266,7 @@ export class Rolling {
       cluster,
       installation: known,
       consent: readConsent(),
+      namesLeadingTo: this.#args.namesLeadingTo,
       wanted: (node) => {
         const found = [...this.#nodes.values()].find(({ node: { name } }) => name === node.name);
         if (found === undefined) throw new Error(`nobody knows what node ${node.name} is to be`);

@@ -3,7 +3,7 @@ import { NoApiServer } from "./api-servers";
 import type { Clock } from "./clock";
 import type { ClusterAccess } from "./cluster-access";
 import { apiReason, gate, type Refusal, reportRefusals, type TurnKind } from "./gate";
-import type { HetznerServers } from "./hetzner-servers";
+import type { HetznerServers, NewDisk } from "./hetzner-servers";
 import type { TimeLimits } from "./limits";
 import { patience, type Say } from "./patience";
 import type { ClusterView, NodeLoad, NodeView, PodView } from "./view";
@@ -12,12 +12,9 @@ import type { ClusterView, NodeLoad, NodeView, PodView } from "./view";
 export type TurnNode = Pick<ClusterNode, "name" | "hostname" | "role" | "pool">;
 
 /** What a node is to become. */
-export interface Wanted {
+export interface Wanted extends NewDisk {
   readonly node: ClusterNode;
   readonly definition: string;
-  readonly image: string;
-  /** Secret. */
-  readonly userData: string;
 }
 
 export interface TurnTools {
@@ -60,27 +57,33 @@ export class NodeTurn {
     await cloud.finishRebuild(serverId);
     if (await this.#runs(wanted.definition)) {
       this.#say("runs the new definition already");
+      await cloud.powerOn(serverId); // the run that made it anew may have switched it off again, for the provider's change
     } else {
       await this.passGate("rebuild");
       await this.leave(serverId);
       this.#say("rebuild of its server");
-      await cloud.rebuild(serverId, wanted.image, wanted.userData);
+      await cloud.rebuild(serverId, wanted);
       await this.#forgetPods();
     }
     await this.#carefully(() => this.awaitWell(wanted.definition));
     this.#say(`is well again after ${Math.round(clock.now() - begun)} s`);
   }
 
-  /**
-   * Gate, drain and shutdown before the provider resizes the server, by a power cut if it ran. A server stays a member and keeps
-   * its disk. An agent's Node goes, so that it shows when the agent is back: it has no API to ask, and its Node stays Ready for a
-   * while after a power cut.
-   */
+  /** Before the provider resizes the server: what cannot be had is refused, and then as for everything that needs it off. */
   async prepareResize(
     serverId: number,
     { serverType, location }: Pick<ClusterNode, "serverType" | "location">,
   ): Promise<void> {
     await this.#tools.cloud.checkAvailable(serverType, location);
+    await this.prepareStop(serverId);
+  }
+
+  /**
+   * Gate, drain and shutdown before the provider does what needs the server off, by a power cut if it ran. A server stays a member and
+   * keeps its disk. An agent's Node goes, so that it shows when the agent is back: it has no API to ask, and its Node stays Ready for
+   * a while after a power cut.
+   */
+  async prepareStop(serverId: number): Promise<void> {
     // The only server takes its cluster with it for a minute and comes back with its disk: there is nowhere to drain to.
     if (this.#tools.nodes.length > 1) {
       await this.passGate("resize");
@@ -91,16 +94,16 @@ export class NodeTurn {
   }
 
   /**
-   * After a resize, one that failed, or a run that ended with the server off: it is on again, its disk as it was. Waits until the node
-   * is well, and gives it back to the scheduler.
+   * After a resize or other addresses, a failure of either, or a run that ended with the server off: it is on again, its disk as it
+   * was. Waits until the node is well, and gives it back to the scheduler.
    */
   async comeBack(serverId: number): Promise<void> {
     await this.#tools.cloud.powerOn(serverId);
     await this.awaitWell(undefined);
   }
 
-  /** The provider could not resize it: an agent without a Node makes itself known at its next start only. */
-  async undoResize(serverId: number): Promise<void> {
+  /** The provider could not change it: an agent without a Node makes itself known at its next start only. */
+  async undoStop(serverId: number): Promise<void> {
     const { access, cloud } = this.#tools;
     if (this.#node.role === "agent" && !(await access.nodes()).has(this.#node.hostname)) await cloud.restart(serverId);
   }

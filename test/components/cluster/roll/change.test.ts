@@ -25,6 +25,8 @@ describe("what an update of a server means", () => {
     expect(change).toEqual({
       rebuild: true,
       resize: { from: "cx33", to: "cx43" },
+      readdress: false,
+      losesIpv6: false,
       generation: undefined,
       restore: undefined,
       impossible: [],
@@ -41,6 +43,25 @@ describe("what an update of a server means", () => {
   test("is nothing when a label comes back that somebody removed", () => {
     expect(touchesNode(changeOf({ serverType: "cx33", labels: { cluster: "honeydue" } }, inputs()))).toBe(false);
     expect(touchesNode(changeOf({ serverType: "cx33" }, inputs()))).toBe(false);
+  });
+
+  test("is a turn when the public addresses become others, in a preview also those that are yet to be made", () => {
+    const net = (block: object) => ({ ...inputs(), publicNets: [{ ipv4Enabled: true, ipv4: 501, ...block }] });
+    const [off, on] = [net({ ipv6Enabled: false }), net({ ipv6Enabled: true, ipv6: 502 })];
+    const change = (before: object, after: object) => {
+      const { readdress, losesIpv6, reasons, ...rest } = changeOf(before as never, after as never);
+      expect(touchesNode({ readdress, losesIpv6, reasons, ...rest })).toBe(readdress);
+      return [readdress, losesIpv6, ...reasons];
+    };
+    expect(change(off, on)).toEqual([true, false, "IPv6 off -> on"]);
+    expect(change(on, off)).toEqual([true, true, "IPv6 on -> off"]);
+    expect(change(on, on)).toEqual([false, false]);
+    expect(change(off, net({ ipv6Enabled: true, ipv6: undefined }))).toEqual([true, false, "IPv6 off -> on"]);
+    expect(change(on, net({ ipv4: undefined, ipv6Enabled: true, ipv6: 502 }))).toEqual([
+      true,
+      false,
+      "another IPv4 address",
+    ]);
   });
 
   test("cannot be another place or another architecture while it stays the same server", () => {

@@ -41,6 +41,11 @@ const CATCH_UP_SECONDS = 6;
  */
 const LONGEST_SECONDS = 24 * 3600;
 
+/** Ids of Primary IPs: a server's own and this. */
+const IPV4_IDS = 1_000;
+const IPV6_IDS = 2_000;
+const FAMILY_OF = (ip: number): "ipv4" | "ipv6" => (ip >= IPV6_IDS ? "ipv6" : "ipv4");
+
 interface Machine {
   readonly node: ClusterNode;
   readonly id: number;
@@ -49,6 +54,10 @@ interface Machine {
   /** What its disk was made with. */
   disk: { definition: string; hasData: boolean };
   rebuildingUntil: number;
+  /** Primary IPs. */
+  addresses: { ipv4?: number; ipv6?: number };
+  /** Those that the disk was first booted with: it knows no others. */
+  configured: readonly number[];
   /** When its boot script starts K3s; before it answers as booting. */
   k3sAt: number;
   rebuilds: number;
@@ -106,6 +115,10 @@ export class FakeCluster {
   fewestVoters = Number.POSITIVE_INFINITY;
   /** How often etcd's leader left without handing its office over: requests that others had passed on to it are lost. */
   leadersLost = 0;
+  /** Whether the definition gives nodes an IPv6 address. */
+  ipv6 = false;
+  /** That lead to the servers' IPv6 addresses. */
+  names: readonly string[] = [];
   /** etcd refuses to let members go. */
   keepsMembers = false;
   available = true;
@@ -125,6 +138,8 @@ export class FakeCluster {
         labels: { generation: "1", definition: "old", role: node.role, node: node.name, location: node.location },
         disk: { definition: "old", hasData: true },
         rebuildingUntil: 0,
+        addresses: { ipv4: IPV4_IDS + index },
+        configured: [IPV4_IDS + index],
         k3sAt: 0,
         rebuilds: 0,
       };
@@ -175,6 +190,8 @@ export class FakeCluster {
       labels: { generation: "1", definition, role: node.role, node: name, ...labels },
       disk: { definition, hasData: false },
       rebuildingUntil: 0,
+      addresses: {},
+      configured: [],
       k3sAt: this.#now + BOOT_SECONDS,
       rebuilds: 0,
     };
@@ -237,8 +254,15 @@ export class FakeCluster {
       cluster: options.cluster ?? { generation: 1, restore: undefined },
       installation: "i",
       consent: options.consent ?? { rebuild: undefined, restore: undefined },
+      namesLeadingTo: () => Promise.resolve(this.names),
       wanted: (node) =>
-        Promise.resolve({ node, definition: wanted, image: "ubuntu-24.04", userData: `definition=${wanted}` }),
+        Promise.resolve({
+          node,
+          definition: wanted,
+          image: "ubuntu-24.04",
+          userData: `definition=${wanted}`,
+          addresses: this.addressesOf(node),
+        }),
     });
   }
 
@@ -261,6 +285,8 @@ export class FakeCluster {
   readonly cloud: CloudApi = {
     get: async <T>(path: string) => (await this.#get(path)) as T | undefined,
     send: <T>(method: string, path: string, body?: unknown) => {
+      const [, ip, change] = /^\/primary_ips\/(\d+)\/actions\/(\w+)$/.exec(path) ?? [];
+      if (ip !== undefined) return Promise.resolve(this.#changeAddress(Number(ip), change!, body) as T);
       const [, id, action] = /^\/servers\/(\d+)\/actions\/(\w+)$/.exec(path) ?? [];
       const machine = [...this.machines.values()].find((one) => one.id === Number(id));
       if (machine === undefined) return Promise.resolve(undefined);
@@ -280,6 +306,7 @@ export class FakeCluster {
         const definition = /definition=(\w+)/.exec((body as { user_data: string }).user_data)![1]!;
         machine.rebuilds++;
         machine.disk = { definition, hasData: false };
+        machine.configured = Object.values(machine.addresses);
         machine.rebuildingUntil = this.#now + REBUILD_SECONDS;
         machine.k3sAt = machine.rebuildingUntil + BOOT_SECONDS;
         delete machine.broken;
@@ -383,8 +410,39 @@ export class FakeCluster {
     return { actions: [{ id: machine.id, command, status, progress: 0, error: null }] };
   }
 
-  #view({ id, node, status, labels }: Machine): object {
-    return { id, name: node.hostname, status, labels, created: "2026-11-21T10:00:00Z" };
+  #view({ id, node, status, labels, addresses }: Machine): object {
+    const net = (ip: number | undefined) => (ip === undefined ? null : { id: ip, ip: `2001:db8:0:${ip}::/64` });
+    return {
+      id,
+      name: node.hostname,
+      status,
+      labels,
+      created: "2026-11-21T10:00:00Z",
+      public_net: { ipv4: net(addresses.ipv4), ipv6: net(addresses.ipv6) },
+    };
+  }
+
+  /** As Hetzner has it: only a server that is off takes and gives addresses, and one of each kind. */
+  #changeAddress(ip: number, action: string, body: unknown): object {
+    const machines = [...this.machines.values()];
+    const owner = machines.find(({ addresses }) => addresses.ipv4 === ip || addresses.ipv6 === ip);
+    const machine =
+      action === "unassign" ? owner : machines.find(({ id }) => id === (body as { assignee_id: number }).assignee_id);
+    if (machine === undefined) throw new Error(`nobody to ${action} ${ip}`);
+    if (machine.status !== "off") throw new Error("server must be stopped before a primary IP can be changed");
+    const family = FAMILY_OF(ip);
+    if (action === "assign" && (owner !== undefined || machine.addresses[family] !== undefined))
+      throw new Error(`server ${machine.node.name} has an ${family} address, or ${ip} is somebody's`);
+    this.journal.push(`${action} ${family} ${machine.node.name}`);
+    if (action === "assign") machine.addresses[family] = ip;
+    else delete machine.addresses[family];
+    return { action: { id: ip, command: `${action}_primary_ip`, status: "success", progress: 100, error: null } };
+  }
+
+  /** The Primary IPs that a node is to have. */
+  addressesOf({ name }: Pick<ClusterNode, "name">): { ipv4: number; ipv6: number | undefined } {
+    const index = this.platform.cluster.nodes.findIndex((node) => node.name === name);
+    return { ipv4: IPV4_IDS + index, ipv6: this.ipv6 ? IPV6_IDS + index : undefined };
   }
 
   /** Lets time do its work: K3s starts where it may, pods end, and the voters are counted. */

@@ -375,6 +375,140 @@ describe("a resize", () => {
   });
 });
 
+describe("IPv6", () => {
+  const NAMES = ["a", "b", "c"] as const;
+
+  /** The inputs of a node's server. */
+  const inputs = (cluster: FakeCluster, name: string, definition: string) => {
+    const { ipv4, ipv6 } = cluster.addressesOf({ name });
+    return {
+      labels: { ...cluster.machine(name).labels, definition },
+      publicNets: [
+        { ipv4Enabled: true, ipv4, ipv6Enabled: ipv6 !== undefined, ...(ipv6 === undefined ? {} : { ipv6 }) },
+      ],
+    };
+  };
+
+  /** A platform and what the engine knows of it from run to run. Gives the errors of each. */
+  const platform = (cluster: FakeCluster) => {
+    const remembered = new Map<string, ReturnType<typeof inputs>>(
+      NAMES.map((name) => [name, inputs(cluster, name, "old")]),
+    );
+    return async (to: string, options: Parameters<FakeCluster["run"]>[1] = {}): Promise<readonly string[]> => {
+      const roll = cluster.run(to, options);
+      const errors: string[] = [];
+      const one = async (name: string): Promise<void> => {
+        const [machine, before, after] = [cluster.machine(name), remembered.get(name)!, inputs(cluster, name, to)];
+        if (JSON.stringify(before) === JSON.stringify(after)) return;
+        await roll.beforeUpdate(machine.node, machine.id, changeOf(before, after));
+        // The provider cuts the power, whatever the server does, takes its addresses and gives it those that are wanted.
+        expect([name, machine.status]).toEqual([name, "off"]);
+        const { ipv4, ipv6 } = cluster.addressesOf({ name });
+        machine.addresses = { ipv4, ...(ipv6 === undefined ? {} : { ipv6 }) };
+        machine.labels = after.labels;
+        await cluster.cloud.send("POST", `/servers/${machine.id}/actions/poweron`);
+        remembered.set(name, after);
+        await roll.afterUpdate(machine.node, machine.id);
+      };
+      const noted = async (work: Promise<void>): Promise<void> => {
+        try {
+          await work;
+        } catch (error) {
+          errors.push(error instanceof Killed ? "killed" : (error as Error).message);
+        }
+      };
+      await Promise.all(NAMES.map((name) => noted(one(name))));
+      if (errors.length === 0) await noted(roll.settle());
+      return errors;
+    };
+  };
+  const addresses = (cluster: FakeCluster) =>
+    NAMES.map((name) => {
+      const { configured, addresses: has } = cluster.machine(name);
+      return [name, Object.keys(has), [...configured].sort().join() === Object.values(has).sort().join()];
+    });
+  const BOTH = NAMES.map((name) => [name, ["ipv4", "ipv6"], true]);
+  const IPV4 = NAMES.map((name) => [name, ["ipv4"], true]);
+
+  test("that is switched on is there at the first boot of each new disk, one node at a time; and off the same way", async () => {
+    const cluster = new FakeCluster();
+    const run = platform(cluster);
+    cluster.ipv6 = true;
+    expect(await run("new")).toEqual([]);
+    expect(addresses(cluster)).toEqual(BOTH);
+    expect([state(cluster), rebuilds(cluster)]).toEqual([NEW, [1, 1, 1]]);
+    cluster.ipv6 = false;
+    expect(await run("old")).toEqual([]);
+    expect(addresses(cluster)).toEqual(IPV4);
+    expect([state(cluster), rebuilds(cluster)]).toEqual([OLD, [2, 2, 2]]);
+    expect([cluster.fewestVoters, cluster.leadersLost]).toEqual([2, 0]);
+    expect(await run("old")).toEqual([]);
+    expect(rebuilds(cluster)).toEqual([2, 2, 2]);
+  });
+
+  test("comes to an end after a run that ended anywhere, without a disk made anew a second time", async () => {
+    const whole = new FakeCluster();
+    const wholeRun = platform(whole);
+    whole.ipv6 = true;
+    expect(await wholeRun("new")).toEqual([]);
+    for (let calls = 0; calls < whole.calls; calls += 5) {
+      const cluster = new FakeCluster();
+      const run = platform(cluster);
+      cluster.ipv6 = true;
+      expect(await run("new", { killAfter: calls })).toContain("killed");
+      await cluster.clock.sleep(30); // what it asked for is done meanwhile: a server is off
+      expect([calls, await run("new")]).toEqual([calls, []]);
+      expect([calls, ...addresses(cluster)]).toEqual([calls, ...BOTH]);
+      expect([calls, ...state(cluster), ...rebuilds(cluster)]).toEqual([calls, ...NEW, 1, 1, 1]);
+      expect([calls, cluster.fewestVoters]).toEqual([calls, 2]);
+    }
+  });
+
+  test("is not taken from a server that names lead to", async () => {
+    const cluster = new FakeCluster();
+    const run = platform(cluster);
+    cluster.ipv6 = true;
+    expect(await run("new")).toEqual([]);
+    const before = cluster.journal.length;
+    cluster.ipv6 = false;
+    cluster.names = ["www.honeydue.example", "honeydue.example"];
+    expect((await run("old"))[0]).toContain(
+      "node a stays as it is (IPv6 on -> off): honeydue.example, www.honeydue.example lead to its address 2001:db8:0:2000::1. To do: take",
+    );
+    expect(cluster.journal.slice(before)).toEqual([]);
+    cluster.names = [];
+    expect(await run("old")).toEqual([]);
+    expect(addresses(cluster)).toEqual(IPV4);
+  });
+
+  test("of several servers is not changed together with the generation; of a single one it is, as it has no other way", async () => {
+    const options = {
+      cluster: { generation: 2, restore: undefined },
+      consent: { rebuild: "2", restore: undefined },
+    };
+    const changed = (cluster: FakeCluster) => {
+      const before = inputs(cluster, "a", "old");
+      cluster.ipv6 = true;
+      const after = inputs(cluster, "a", "new");
+      return changeOf(before, { ...after, labels: { ...after.labels, generation: "2" } });
+    };
+    const three = new FakeCluster();
+    await expect(three.run("new", options).beforeUpdate(three.node("a"), 101, changed(three))).rejects.toThrow(
+      "other addresses would switch it off while it boots anew. Change the addresses in a run of its own",
+    );
+    expect(three.journal).toEqual([]);
+    const { cluster: shape, ...rest } = honeyduePlatform();
+    const one = new FakeCluster({
+      ...rest,
+      cluster: { ...shape, nodes: shape.nodes.slice(0, 1), servers: shape.servers.slice(0, 1) },
+    });
+    await one.run("new", options).beforeUpdate(one.node("a"), 101, changed(one));
+    const { addresses: has, configured } = one.machine("a");
+    expect([Object.values(has), one.machine("a").rebuilds]).toEqual([configured, 1]);
+    expect(Object.keys(has)).toEqual(["ipv4", "ipv6"]);
+  });
+});
+
 describe("a server that is gone", () => {
   test("is made again after its stale member and Node were taken out", async () => {
     const cluster = new FakeCluster();
