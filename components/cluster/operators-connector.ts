@@ -1,18 +1,12 @@
 import { k8s } from "cdk8s-plus-28";
-import { image } from "../../model/image-reference";
-import { IMAGES } from "../../model/images";
 import type { Platform, Tunnel } from "../../model/platform";
-import { CONNECTOR } from "../../model/sizes";
 import {
-  CONNECTOR_METRICS_PORT,
-  CONNECTOR_STOPS_WITHIN_SECONDS,
-  CONNECTOR_TOKEN_FOLDER,
-  CONNECTOR_USER,
-  connectorArgs,
+  connectorContainer,
   connectorName,
-  connectorProbes,
+  CONNECTOR_STOPS_WITHIN_SECONDS,
+  CONNECTOR_USER,
 } from "../pods/charts/connector";
-import { containerResources, containerSecurity, podSecurity } from "../pods/charts/hardening";
+import { podSecurity } from "../pods/charts/hardening";
 import { labelsOf } from "../pods/charts/labels";
 
 /** K3s gives this folder to its kubelet (k3s-io/k3s, pull request 1691). */
@@ -65,20 +59,7 @@ export const operatorsConnector = (platform: Platform, tunnel: Tunnel): object =
       securityContext: podSecurity({ user: CONNECTOR_USER, group: CONNECTOR_USER }),
       // Whatever taints the node gets.
       tolerations: [{ operator: "Exists" }],
-      containers: [
-        {
-          name: "cloudflared",
-          image: image(IMAGES.cloudflared).reference,
-          imagePullPolicy: "IfNotPresent",
-          args: connectorArgs,
-          env: [{ name: "TUNNEL_TOKEN_FILE", value: `${CONNECTOR_TOKEN_FOLDER}/token` }],
-          ports: [{ name: "metrics", containerPort: CONNECTOR_METRICS_PORT, protocol: "TCP" }],
-          resources: containerResources(CONNECTOR),
-          securityContext: containerSecurity,
-          ...connectorProbes,
-          volumeMounts: [{ name: "token", mountPath: CONNECTOR_TOKEN_FOLDER, readOnly: true }],
-        },
-      ],
+      containers: [connectorContainer],
       volumes: [{ name: "token", hostPath: { path: TOKEN_FOLDER, type: "Directory" } }],
     },
   }) as object;

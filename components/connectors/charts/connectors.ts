@@ -4,25 +4,14 @@ import type { Construct } from "constructs";
 import { image } from "../../../model/image-reference";
 import { IMAGES } from "../../../model/images";
 import type { Platform, Tunnel } from "../../../model/platform";
-import { CONNECTOR } from "../../../model/sizes";
 import {
-  CONNECTOR_METRICS_PORT,
-  connectorArgs,
+  connectorContainer,
   connectorName,
-  connectorProbes,
   CONNECTOR_STOPS_WITHIN_SECONDS,
-  CONNECTOR_TOKEN_FOLDER,
   CONNECTOR_USER,
   deployedTunnels,
 } from "../../pods/charts/connector";
-import {
-  containerResources,
-  containerSecurity,
-  newBeforeOld,
-  oneAway,
-  podBasics,
-  spreadOverNodes,
-} from "../../pods/charts/hardening";
+import { newBeforeOld, oneAway, podBasics, spreadOverNodes } from "../../pods/charts/hardening";
 import { labelsOf, restricted, selectorOf, sharedLabels } from "../../pods/charts/labels";
 
 /**
@@ -70,20 +59,7 @@ export class ConnectorsChart extends Chart {
                 graceSeconds: CONNECTOR_STOPS_WITHIN_SECONDS,
               }),
               topologySpreadConstraints: [spreadOverNodes(selector, nodes)],
-              containers: [
-                {
-                  name: "cloudflared",
-                  image: image(IMAGES.cloudflared).reference,
-                  imagePullPolicy: "IfNotPresent",
-                  args: connectorArgs,
-                  env: [{ name: "TUNNEL_TOKEN_FILE", value: `${CONNECTOR_TOKEN_FOLDER}/token` }],
-                  ports: [{ name: "metrics", containerPort: CONNECTOR_METRICS_PORT, protocol: "TCP" }],
-                  resources: containerResources(CONNECTOR),
-                  securityContext: containerSecurity,
-                  ...connectorProbes,
-                  volumeMounts: [{ name: "token", mountPath: CONNECTOR_TOKEN_FOLDER, readOnly: true }],
-                },
-              ],
+              containers: [connectorContainer],
               volumes: [
                 {
                   name: "token",
