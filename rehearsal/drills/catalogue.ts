@@ -1,5 +1,6 @@
 import { closest } from "../../model/closest";
 import { aAlone, bootFails, bootNever, bootOrder, clockSkew, wrongToken } from "./stories/boot";
+import { certificate } from "./stories/certificate";
 import { byCommand } from "./stories/commands";
 import { gateRefuses } from "./stories/gate";
 import { interruptedRoll } from "./stories/interruption";
@@ -33,6 +34,7 @@ export const STORIES: readonly Story[] = [
   pool,
   destroyProtected,
   metadata,
+  certificate,
 ];
 
 export class UnknownDrill extends Error {

@@ -151,7 +151,7 @@ describe("an order", () => {
       const before = performance.now();
       const { error } = await order({ onSay: (text, stop) => text.startsWith(step) && stop() });
       expect(error).toBe("interrupted");
-      expect(performance.now() - before).toBeLessThan(5_000);
+      expect(performance.now() - before).toBeLessThan(20_000);
       expect(texts()).toEqual([]);
     },
   );
@@ -289,7 +289,7 @@ describe("an authority that refuses", () => {
       "refuses: too many orders, or too many that failed: too many certificates (5) already issued",
     );
     expect(text).toContain("It takes the next try from 2026-11-22T20:04Z on. Do: wait until then");
-    expect(performance.now() - begin).toBeLessThan(5_000);
+    expect(performance.now() - begin).toBeLessThan(20_000);
   });
 
   test("for CAA records, names or reasons of its own is quoted, with what to do", async () => {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { parse } from "yaml";
 import { SETTING_NAMES } from "../../model/settings";
+import { EdgeAuthority } from "../../rehearsal/emulators/cloudflare/door/edge-authority";
 import honeydue from "../../stacks/honeydue";
 import { parsed, readSettings } from "../../stacks/settings";
 import { valueOf } from "../support/mocks";
@@ -13,7 +14,11 @@ const asText = (value: unknown): string => (typeof value === "string" ? value : 
 /** Reads settings as the program does, from what the engine hands over: text, and the names of the secrets. */
 async function read(
   changes: Readonly<Record<string, unknown>> = {},
-  { stack = "honeydue", secrets = HONEYDUE_SECRETS }: { stack?: string; secrets?: readonly string[] } = {},
+  {
+    stack = "honeydue",
+    secrets = HONEYDUE_SECRETS,
+    plain = {},
+  }: { stack?: string; secrets?: readonly string[]; plain?: Readonly<Record<string, string>> } = {},
 ) {
   const values = { ...honeydueConfig(), ...changes };
   await pulumi.runtime.setMocks(
@@ -29,7 +34,7 @@ async function read(
           .filter(([, value]) => value !== undefined)
           .map(([key, value]) => [`trivet:${key}`, asText(value)]),
       ),
-      ...Object.fromEntries(secrets.map((name) => [`trivet:${name}`, `sentinel-${name}`])),
+      ...Object.fromEntries(secrets.map((name) => [`trivet:${name}`, plain[name] ?? `sentinel-${name}`])),
     },
     ["hcloud:token", ...secrets.map((name) => `trivet:${name}`)],
   );
@@ -110,6 +115,26 @@ describe("the stack's settings", () => {
     expect(await problems({ serverType: "nope" }, { secrets: [...HONEYDUE_SECRETS, "surplus"] })).not.toContain(
       "sentinel-",
     );
+  });
+
+  test("are refused in an emergency whose certificate would not serve (CF031), and not otherwise", async () => {
+    const authority = await EdgeAuthority.make("an authority");
+    const names = ["honeydue.example", "*.honeydue.example"];
+    const [mine, other] = [await authority.issue("x", names), await authority.issue("x", names)];
+    const secrets = [...HONEYDUE_SECRETS, "publicCertificate", "publicCertificateKey"];
+    const report = (emergency: string, keyPem: string): Promise<string> =>
+      problems(
+        { emergency },
+        { secrets, plain: { publicCertificate: mine.certificate, publicCertificateKey: keyPem } },
+      );
+    expect(await report("direct", mine.key)).toBe("none");
+    expect(await report("off", other.key)).toBe("none");
+    const refused = await report("direct", other.key);
+    expect(refused).toMatch(/^stacks\/Pulumi\.honeydue\.yaml: 1 problem, nothing was created or changed\n/);
+    expect(refused).toContain(
+      "trivet:publicCertificateKey  CF031  it is not the certificate's key. Do: trivet certificate.",
+    );
+    expect(refused).not.toMatch(/BEGIN|KEY-----/);
   });
 
   test("refuse a plain setting that was stored as a secret, and say so", async () => {
