@@ -1,11 +1,7 @@
-import { execFile } from "node:child_process";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { promisify } from "node:util";
+import { bundle } from "../processes/bundle";
 import { TOOLS_FOLDER } from "./booted-server";
-import { commandPath } from "./requirements";
-
-const run = promisify(execFile);
 
 /** A release of K3s is another file; the stand-in is one file for all, and passes for the release that the user-data asks for. */
 const TAKE_VERSION = `
@@ -22,19 +18,10 @@ try {
  */
 export async function buildK3s(folder: string): Promise<string> {
   await mkdir(folder, { recursive: true });
-  const bundle = join(folder, "k3s.cjs");
-  // Its own command instead of its API, which refuses to run in a test's global scope.
-  await run(
-    require.resolve("esbuild/bin/esbuild"),
-    [
-      resolve(__dirname, "../k3s/main.ts"),
-      ...["--bundle", "--platform=node", "--target=node22", "--format=cjs", "--log-level=warning"],
-      `--outfile=${bundle}`,
-    ],
-    { env: { PATH: commandPath() } },
-  );
+  const file = join(folder, "k3s.cjs");
+  await bundle(resolve(__dirname, "../k3s/main.ts"), file);
   const executable = join(folder, "k3s");
-  await writeFile(executable, `#!${TOOLS_FOLDER}/node\n${TAKE_VERSION}\n${await readFile(bundle, "utf8")}`);
+  await writeFile(executable, `#!${TOOLS_FOLDER}/node\n${TAKE_VERSION}\n${await readFile(file, "utf8")}`);
   await chmod(executable, 0o755);
   return executable;
 }

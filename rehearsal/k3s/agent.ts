@@ -54,10 +54,13 @@ export class K3sAgent {
       const found = await SupervisorClient.connect(supervisorUrl(hostname), "node", token);
       try {
         const servers = await found.client.get<string[]>("/v1-k3s/apiservers");
-        const leaves = await found.client.get<{ kubelet: Leaf; simulated: Leaf }>("/v1-k3s/client-kubelet.crt", {
-          "k3s-node-name": nodeName,
-          "k3s-node-password": password,
-        });
+        const leaves = await found.client.get<{ kubelet: Leaf; simulated: Leaf; proxy: Leaf }>(
+          "/v1-k3s/client-kubelet.crt",
+          {
+            "k3s-node-name": nodeName,
+            "k3s-node-password": password,
+          },
+        );
         return { ...found, servers, leaves };
       } catch (error) {
         await found.client.close();
@@ -90,7 +93,7 @@ export class K3sAgent {
       this.#kubelet = process;
       this.#pods = await startPodPlayer(definition, this.#host, {
         servesApi: false,
-        api: { url, authorityPem, client: leaves.kubelet },
+        api: { url, authorityPem, client: leaves.kubelet, proxy: leaves.proxy },
       });
       void process.exited.then((exit) => {
         if (!this.#stopping.signal.aborted) this.#end(lastWords(process, exit));

@@ -94,8 +94,8 @@ export interface PlayedNode {
   serviceAddress: string;
   /** Whether kube-apiserver runs on it. */
   servesApi: boolean;
-  /** For a kubelet of this node. */
-  api: { url: string; authorityPem: string; client: ClientCertificate };
+  /** For a kubelet of this node, and for what kube-proxy does on it. */
+  api: { url: string; authorityPem: string; client: ClientCertificate; proxy: ClientCertificate };
 }
 
 /** Plays some of a node's pods with processes, beside kwok, which simulates the others. */

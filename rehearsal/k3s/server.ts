@@ -21,7 +21,7 @@ import { markServer, registerNode, whenNodeReady } from "./nodes/node";
 import { acceptNodePassword, NODE_PASSWORD_FILE, NODE_PASSWORD_REJECTED } from "./nodes/node-password";
 import { checkCanListen } from "./ports";
 import type { RunningProcess } from "./processes";
-import { kubeletIdentity, Supervisor } from "./supervisor";
+import { KUBE_PROXY, kubeletIdentity, Supervisor } from "./supervisor";
 import { Snapshots } from "./snapshots/snapshots";
 import { SupervisorClient } from "./supervisor-client";
 
@@ -261,9 +261,10 @@ export class K3sServer {
     this.#onProgress({ type: "node registered", node: nodeName });
     this.#kubelet = await startKubelet(definition, this.#host, files.at(`${CREDENTIALS}/supervisor.kubeconfig`));
     const authorityPem = authorities.byName["server-ca"].pem;
+    const proxy = await issueLeaf(authorities.byName["client-ca"], KUBE_PROXY);
     this.#pods = await startPodPlayer(definition, this.#host, {
       servesApi: true,
-      api: { url, authorityPem, client: leaf },
+      api: { url, authorityPem, client: leaf, proxy },
     });
     const process = this.#kubelet;
     void process.exited.then((exit) => {

@@ -160,13 +160,17 @@ export class Supervisor {
     if (!(await acceptNodePassword(this.#controlPlane.api, nodeName, password)))
       return send(403, NODE_PASSWORD_REJECTED);
     const authority = this.#controlPlane.definition.authorities.byName["client-ca"];
-    const [kubelet, simulated] = await Promise.all([
+    const [kubelet, simulated, proxy] = await Promise.all([
       issueLeaf(authority, kubeletIdentity(nodeName)),
       issueLeaf(authority, { ...SIMULATED_KUBELET, usage: "client" }),
+      issueLeaf(authority, KUBE_PROXY),
     ]);
-    return send(200, { kubelet, simulated });
+    return send(200, { kubelet, simulated, proxy });
   }
 }
+
+/** Who kube-proxy is to the API server, on whatever node. */
+export const KUBE_PROXY = { commonName: "system:kube-proxy", usage: "client" } as const;
 
 /** Who a kubelet is to the API server. */
 export const kubeletIdentity = (nodeName: string) =>

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { findCommand } from "../boot/requirements";
 import type { Play, PlayedProcess, Stage } from "./play";
@@ -8,11 +8,22 @@ import type { Container, Pod } from "./pod";
 /** What making the container's own root takes, beside what the manifest gives. They are the program's only in a user's own namespace. */
 const CAPABILITIES_OF_ROOT = ["sys_chroot", "setuid", "setgid"];
 
+/** A program of this machine that takes the place of an image's. */
+export interface Program {
+  path: string;
+  /** What stands before the manifest's arguments. Default: nothing. */
+  args?: readonly string[];
+  /** Files and folders of this machine that it needs, by the path at which it finds them. Default: none. */
+  beside?: Readonly<Record<string, string>>;
+  /** Beside the manifest's. Default: none. */
+  variables?: Readonly<Record<string, string>>;
+}
+
 /**
  * A program of this machine in the place of an image: in the pod's network, with the manifest's arguments, variables, files at the
  * manifest's paths, user and capabilities, and a root of its own in which nothing else is.
  */
-export function programPlay(program: string, matches: (pod: Pod) => boolean): Play {
+export function programPlay(program: Program, matches: (pod: Pod) => boolean): Play {
   return {
     matches,
     start: async (stage) => {
@@ -25,18 +36,24 @@ export function programPlay(program: string, matches: (pod: Pod) => boolean): Pl
       mkdirSync(root, { recursive: true, mode: 0o755 });
       const script = join(stage.folder, "start.sh");
       writeFileSync(script, startScript(program, root, container, stage), { mode: 0o700 });
-      const process = stage.register.start({
-        name: `${stage.pod.metadata.name} (${basename(program)})`,
-        path: stage.place.enter[0]!,
+      const { pod, place, podIP, register, logFile } = stage;
+      const own = pod.spec.hostNetwork ? undefined : await place.plugInPod(podIP, register, logFile);
+      const [enter = "", ...how] = (own ?? place).enter;
+      const process = register.start({
+        name: `${pod.metadata.name} (${basename(program.path)})`,
+        path: enter,
         args: [
-          ...stage.place.enter.slice(1),
+          ...how,
           ...[findCommand("unshare") ?? "unshare", "--mount", "--propagation", "private", "--", "sh", script],
         ],
         cwd: stage.folder,
-        logFile: stage.logFile,
+        logFile,
       });
       return {
-        ended: process.exited.then(({ code, signal }) => code ?? (signal === "SIGKILL" ? 137 : 143)),
+        ended: process.exited.then(async ({ code, signal }) => {
+          await own?.unplug();
+          return code ?? (signal === "SIGKILL" ? 137 : 143);
+        }),
         lastWords: () => process.logTail(3),
         stop: async (graceSeconds) => {
           if (process.hasExited) return;
@@ -68,15 +85,15 @@ export const expand = (text: string, variables: Readonly<Record<string, string>>
   );
 
 function startScript(
-  program: string,
+  program: Program,
   root: string,
   container: Container,
   { pod, volumes, environment }: Stage,
 ): string {
-  const variables = environment.get(container.name) ?? {};
+  const variables = { ...environment.get(container.name), ...program.variables };
   const at = (path: string): string => quote(`${root}${path}`);
-  const own = `/bin/${basename(program)}`;
-  const command = (container.command ?? [own]).map((word) => expand(word, variables));
+  const own = `/bin/${basename(program.path)}`;
+  const command = (container.command ?? [own, ...(program.args ?? [])]).map((word) => expand(word, variables));
   const args = (container.args ?? []).map((word) => expand(word, variables));
   const mounts = [...(container.volumeMounts ?? [])].sort((a, b) => a.mountPath.length - b.mountPath.length);
   const security = { ...pod.spec.securityContext, ...container.securityContext };
@@ -100,8 +117,10 @@ function startScript(
       `: > ${at(`/dev/${name}`)}`,
       `mount --bind /dev/${name} ${at(`/dev/${name}`)}`,
     ]),
-    `: > ${at(own)}`,
-    `mount --bind ${quote(program)} ${at(own)}`,
+    ...Object.entries({ ...program.beside, [own]: program.path }).flatMap(([path, source]) => [
+      statSync(source).isDirectory() ? `mkdir -p ${at(path)}` : `mkdir -p ${at(dirname(path))}; : > ${at(path)}`,
+      `mount --bind ${quote(source)} ${at(path)}`,
+    ]),
     ...mounts.flatMap(({ name, mountPath, subPath, readOnly }) => {
       const source = join(volumes.at(name), subPath ?? "");
       const target = at(mountPath.replace(/^\/var\/run\//, "/run/"));

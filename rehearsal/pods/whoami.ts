@@ -1,8 +1,11 @@
 import { createServer, type Server } from "node:http";
-import { setTimeout as delay } from "node:timers/promises";
+import { serveInProcess } from "./in-process";
 import type { Play } from "./play";
 
-/** What a stand-in for a service's image answers: who it is and what it was asked. With `?kib=N` in the path, that much more. */
+/**
+ * What a stand-in for a service's image answers: who it is and what it was asked. With `kib=N` in the query, that much more;
+ * with `wait=N` so many milliseconds later.
+ */
 export interface WhoamiAnswer {
   pod: string;
   node: string;
@@ -34,38 +37,22 @@ const listOf = (path: string): Pick<WhoamiAnswer, "list"> => {
 
 /**
  * Stands in for any image that listens: on each port of the pod, at the pod's own address, a small HTTP server that tells what it was
- * asked. It ends as a well-built container does: it accepts nothing more and finishes what is under way.
+ * asked.
  */
 export const whoamiPlay: Play = {
   matches: ({ spec }) => spec.hostNetwork !== true,
-  start: async ({ pod, place, podIP }) => {
+  start: ({ pod, place, podIP }) => {
     const ports = pod.spec.containers.flatMap(({ ports = [] }) => ports).filter(({ protocol }) => protocol !== "UDP");
-    let end!: (code: number) => void;
-    const ended = new Promise<number>((resolve) => (end = resolve));
-    const servers = await Promise.all(
-      ports.map(({ containerPort }) => listen(podIP, containerPort, { pod: pod.metadata.name, node: place.name })),
+    const who = { pod: pod.metadata.name, node: place.name };
+    return serveInProcess(
+      ports.map(({ containerPort }) => [whoami(who, containerPort), containerPort] as const),
+      podIP,
     );
-    return {
-      ended,
-      lastWords: () => [],
-      stop: async (graceSeconds) => {
-        const closed = Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-        const bound = new AbortController();
-        await Promise.race([
-          closed,
-          delay(graceSeconds * 1000, undefined, { signal: bound.signal }).catch(() => undefined),
-        ]);
-        bound.abort();
-        for (const server of servers) server.closeAllConnections();
-        await closed;
-        end(0);
-      },
-    };
   },
 };
 
-async function listen(host: string, port: number, who: { pod: string; node: string }): Promise<Server> {
-  const server = createServer((request, response) => {
+const whoami = (who: { pod: string; node: string }, port: number): Server =>
+  createServer((request, response) => {
     const answer: WhoamiAnswer = {
       ...who,
       port,
@@ -77,16 +64,12 @@ async function listen(host: string, port: number, who: { pod: string; node: stri
       ),
       ...listOf(request.url ?? ""),
     };
-    // The body is read to its end first: who closes before that loses the answer.
-    request.resume();
-    request.once("end", () => {
+    const wait = Number(/[?&]wait=(\d+)/.exec(answer.path)?.[1] ?? 0);
+    const reply = (): void => {
       response.writeHead(200, { "content-type": "application/json", "x-rehearsal-pod": who.pod });
       response.end(`${JSON.stringify(answer)}\n`);
-    });
+    };
+    // The body is read to its end first: who closes before that loses the answer.
+    request.resume();
+    request.once("end", () => (wait === 0 ? reply() : void setTimeout(reply, wait)));
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, host, resolve);
-  });
-  return server;
-}

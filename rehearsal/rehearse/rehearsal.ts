@@ -1,7 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { copyFileSync, cpSync, mkdirSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { parse } from "yaml";
+import type { Platform } from "../../model/platform";
 import { type BaseTreeProgress, type BootedMachines, buildK3s, createBootedMachines } from "../boot";
+import { cloudflaredProgram } from "../cloudflared/program";
 import { type CloudflareEmulator, startCloudflareEmulator } from "../emulators/cloudflare";
 import { type FrontDoor, openFrontDoor } from "../emulators/cloudflare/door";
 import { type HetznerEmulator, type MachineHost, startHetznerEmulator } from "../emulators/hetzner";
@@ -27,9 +30,14 @@ import { readEdge } from "./edge-view";
 import { Engine, type EngineEvent, type EngineRun, type Operation, type RunOptions } from "./engine";
 import { countPods, isNodeReady, readCluster } from "./inspection";
 import { routes } from "./routes";
-import { answeredRoute, type Visit, type VisitOptions, visitThrough } from "./requests";
-import { type RehearsalStack, writeStackConfig } from "./stack";
+import { askRoutes, type AskedRoute } from "./requests";
+import { platformOf, type RehearsalStack, writeStackConfig } from "./stack";
 import { type ApiCalls, changedNothing, countResources, type RunSummary, type Summary } from "./summary";
+import { visit, type Visit, type VisitOptions } from "./visit";
+import { Visitors, type VisitorsOptions } from "./visitors";
+
+/** Where Cloudflare takes connectors. */
+const TUNNEL_PORT = 7844;
 
 /** What a rehearsal runs for real. */
 export const REHEARSAL_TOOLS = [
@@ -178,7 +186,18 @@ export class Rehearsal {
       const booted = boot
         ? await createBootedMachines({ ...machineOptions, ...(onBootProgress ? { onProgress: onBootProgress } : {}) })
         : undefined;
-      const pods = wire && podPlayer(wire, traefik.path);
+      const pods =
+        wire &&
+        podPlayer(wire, {
+          traefik: { path: traefik.path },
+          cloudflared: {
+            ...(await cloudflaredProgram(folder("cloudflared"))),
+            variables: {
+              TUNNEL_EDGE: `${EDGE_ADDRESS}:${TUNNEL_PORT}`,
+              REHEARSAL_ACCESS_CERTS: `http://${EDGE_ADDRESS}:80`,
+            },
+          },
+        });
       const machines = booted ?? createMachines({ ...machineOptions, pods, delays });
       started.push(machines);
       hetzner = await startHetznerEmulator({
@@ -212,6 +231,7 @@ export class Rehearsal {
           host: EDGE_ADDRESS,
           httpPort: 80,
           httpsPort: 443,
+          tunnelPort: TUNNEL_PORT,
           from: wire.fromCloudflare,
         }));
       if (door) started.push(door);
@@ -338,10 +358,36 @@ export class Rehearsal {
       : new CloudClient(this.cloudflare.baseUrl, this.#tokens.cloudflareOwner);
   }
 
-  /** A request as a visitor's, through the front door: real TLS, the real Traefik, the service's stand-in. */
+  /** The platform as the settings of this moment describe it. */
+  get platform(): Platform {
+    const { projectDirectory, stack } = this.#options;
+    const { config = {} } = parse(readFileSync(this.engine.configFile, "utf8")) as { config?: Record<string, unknown> };
+    const platform = platformOf(projectDirectory, stack.name, config);
+    if (platform === undefined) throw new Error("the settings describe no platform: pulumi preview says why");
+    return platform;
+  }
+
+  /** A request as a visitor's, where its resolver leads: real TLS, the real Traefik, the service's stand-in. */
   visit(url: string, options: VisitOptions = {}): Promise<Visit> {
     if (!this.door) throw new Error("there is nothing to visit: the rehearsal runs without the real Traefik");
-    return visitThrough(this.door, url, options);
+    return visit(this.door, url, options);
+  }
+
+  /** Visitors of this URL come at a steady rate until they are told to end. */
+  startVisitors(url: string, options: VisitorsOptions = {}): Visitors {
+    return new Visitors((asked, how) => this.visit(asked, how), url, options);
+  }
+
+  /** Every way into the platform, asked for real: those that are guarded without a token and with one. */
+  askRoutes(): Promise<AskedRoute[]> {
+    return askRoutes({
+      platform: this.platform,
+      visit: (url, options) => this.visit(url, options),
+      serviceTokens: async () => {
+        const { serviceTokens = {} } = await this.engine.outputs();
+        return serviceTokens as Record<string, { clientId: string; clientSecret: string }>;
+      },
+    });
   }
 
   /** Looks at both clouds and the cluster, and judges every hop of every route. */
@@ -370,7 +416,8 @@ export class Rehearsal {
       cloudflareRanges: [...ranges.result.ipv4_cidrs, ...ranges.result.ipv6_cidrs],
       cluster,
     });
-    const walked = this.door ? await Promise.all(found.map((route) => answeredRoute(this.door!, route))) : found;
+    // A request on a way that is broken by its objects already would wait for nothing.
+    const requests = this.door && found.every(({ ok }) => ok) ? await this.askRoutes() : [];
     const pods = countPods(cluster);
     const nodes = cluster.nodes.map((node) => ({ name: node.metadata?.name ?? "", ready: isNodeReady(node) }));
     const [first, second] = this.#runs;
@@ -381,19 +428,22 @@ export class Rehearsal {
       ...(second && !changedNothing(second.resources) ? ["the second run changed something"] : []),
     ];
     return {
-      schemaVersion: 1,
+      schemaVersion: 2,
       stack: this.#options.stack.name,
       ok:
         this.#runs.every(({ ok }) => ok) &&
         problems.length === 0 &&
         nodes.every(({ ready }) => ready) &&
         pods.running === pods.wanted &&
-        walked.length > 0 &&
-        walked.every(({ ok }) => ok),
+        found.length > 0 &&
+        found.every(({ ok }) => ok) &&
+        (!this.door || requests.length > 0) &&
+        requests.every(({ ok }) => ok),
       resources: first?.resources ?? countResources({ changes: {} }),
       nodes,
       pods,
-      routes: walked,
+      routes: found,
+      requests,
       costPerMonth: monthlyCost(servers.servers, primaryIps.primary_ips, pricing),
       apiCalls,
       seconds: { setup: seconds.setup, up: this.#upSeconds, total: seconds.total },
@@ -449,6 +499,8 @@ function namesOfStandIns(
       ? [
           "Cloudflare's edge (emulated front door)",
           "services (answering stand-ins at the pods' addresses; Traefik itself is real)",
+          "cloudflared (a stand-in, with the manifest's arguments)",
+          "nginx of the maintenance page (a stand-in that reads its files)",
           "all other pods (simulated by kwok, no container runs)",
           "NetworkPolicies (nobody enforces them here)",
         ]

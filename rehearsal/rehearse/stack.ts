@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
 import type { PlatformDefinition } from "../../model/definition";
+import type { Platform } from "../../model/platform";
 import { resolve } from "../../model/resolve";
 import { scopes } from "../../model/scopes";
 import { secretNames } from "../../model/secret-names";
@@ -84,20 +85,15 @@ export function readStack(
       accountId: text(config, "trivet:cloudflareAccountId", name),
       zoneId: text(config, "trivet:cloudflareZoneId", name),
       zoneName: definition.domain,
-      ...bought(definition, name, config),
+      ...bought(platformOf(projectDirectory, name, config)),
     },
   };
 }
 
 /** What a person has arranged at Cloudflare for this platform. Where the settings are wrong nothing is known, and the program says so itself. */
 function bought(
-  definition: PlatformDefinition,
-  stack: string,
-  config: Readonly<Record<string, unknown>>,
+  platform: Platform | undefined,
 ): Pick<RehearsalStack["cloudflare"], "plan" | "accessTeam" | "permissions"> {
-  const { values, ...settings } = settingsFromStackFile(stack, `stacks/Pulumi.${stack}.yaml`, config);
-  const { platform: _, ...rest } = values;
-  const { platform } = resolve(definition, { ...settings, values: rest, secretNames: secretNames(definition) });
   if (platform === undefined) return { plan: "free", accessTeam: undefined, permissions: "all" };
   const { zone, operators } = platform.edge;
   return {
@@ -105,6 +101,19 @@ function bought(
     accessTeam: operators?.team,
     permissions: scopes(platform).map(({ permission }) => permission),
   };
+}
+
+/** The platform that a stack's configuration describes, whose secrets may be missing in it. Undefined where the settings are wrong. */
+export function platformOf(
+  projectDirectory: string,
+  stack: string,
+  config: Readonly<Record<string, unknown>>,
+): Platform | undefined {
+  const definition = loadDefinition(projectDirectory, String(config["trivet:platform"] ?? stack));
+  const settings = settingsFromStackFile(stack, `stacks/Pulumi.${stack}.yaml`, config);
+  const { platform: _, ...values } = settings.values;
+  const known = new Set([...settings.secretNames, ...secretNames(definition)]);
+  return resolve(definition, { ...settings, values, secretNames: [...known] }).platform;
 }
 
 /** Writes the configuration file of the rehearsal: the stack's plain values, pointed at the emulated clouds. */

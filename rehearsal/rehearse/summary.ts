@@ -1,17 +1,21 @@
 import { styleText } from "node:util";
 import type { EngineRun } from "./engine";
+import type { AskedRoute } from "./requests";
 import type { Route } from "./routes";
 
 /** What `--json FILE` holds. A field is added or renamed only with a new `schemaVersion`. */
 export interface Summary {
-  schemaVersion: 1;
+  schemaVersion: 2;
   stack: string;
-  /** All nodes Ready, all pods running, all routes whole, every run of the engine well. */
+  /** All nodes Ready, all pods running, all routes whole, all requests answered as the model has it, every run of the engine well. */
   ok: boolean;
   resources: ResourceCounts;
   nodes: { name: string; ready: boolean }[];
   pods: { wanted: number; running: number };
+  /** By the objects of both clouds and the cluster. */
   routes: Route[];
+  /** By real requests; none without the real Traefik. */
+  requests: AskedRoute[];
   costPerMonth: { amount: number; currency: string };
   apiCalls: ApiCalls;
   seconds: { setup: number; up: number; total: number };
@@ -74,6 +78,12 @@ export function renderSummary(summary: Summary): string {
     ...summary.routes.flatMap(({ host, path, ok, problems }) => [
       line(ok, `https://${host}`),
       `          ${path.join(" -> ")}`,
+      ...problems.map((problem) => `          ${styleText("red", problem)}`),
+    ]),
+    ...summary.requests.flatMap(({ url, ok, hops, answers, problems }) => [
+      line(ok, `a request   ${url}`),
+      `          ${hops.join(" -> ")}`,
+      ...answers.map((answer) => `          ${answer}`),
       ...problems.map((problem) => `          ${styleText("red", problem)}`),
     ]),
     `        cost        ${costPerMonth.amount.toFixed(2)} ${costPerMonth.currency} a month, net (servers and addresses, by the emulated price list)`,

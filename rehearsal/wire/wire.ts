@@ -56,6 +56,28 @@ nsenter --target $process --net -- sh -euc '
 ' sh $public $private
 `;
 
+/** A pod's own network: one interface, by which everything goes through the main namespace, as through the node of a real one. */
+const PLUG_IN_POD = `
+process=$1; number=$2; address=$3
+ip link add pod-$number type veth peer name eth0 netns $process
+echo 1 > /proc/sys/net/ipv4/conf/pod-$number/accept_local
+echo 0 > /proc/sys/net/ipv4/conf/pod-$number/rp_filter
+ip link set pod-$number up
+ip route add $address/32 dev pod-$number src ${ROUTER_ADDRESS} table $((1000 + number))
+ip rule add pref 50 to $address lookup $((1000 + number))
+nsenter --target $process --net -- sh -euc '
+  for link in lo eth0; do ip link set $link up; done
+  ip address add $1/32 dev eth0
+  ip route add default via ${ROUTER_ADDRESS} dev eth0 onlink src $1
+' sh $address
+`;
+
+const UNPLUG_POD = `
+number=$1; address=$2
+ip link delete pod-$number 2>/dev/null || true
+ip rule del pref 50 to $address lookup $((1000 + number)) || true
+`;
+
 const UNPLUG = `
 number=$1; public=$2
 for name in public private; do ip link delete $name-$number 2>/dev/null || true; done
@@ -74,11 +96,17 @@ export interface PluggedNode {
   servesApi: boolean;
 }
 
-/** The network of one server. */
-export interface NodePlace extends PluggedNode {
+/** A network of its own. */
+export interface Network {
   /** What stands before a command that is to run in it. */
   readonly enter: readonly string[];
   unplug(): Promise<void>;
+}
+
+/** The network of one server. */
+export interface NodePlace extends PluggedNode, Network {
+  /** A network of its own for a pod with this address. Pods that are played within this process need none: all addresses are its own. */
+  plugInPod(address: string, register: ProcessRegister, log: string): Promise<Network>;
 }
 
 /**
@@ -105,14 +133,7 @@ export class Wire {
 
   async plugIn(node: PluggedNode, register: ProcessRegister, log: string): Promise<NodePlace> {
     await this.#openApi(node.serviceAddress);
-    const holder = register.start({
-      name: `network of ${node.name}`,
-      path: findCommand("unshare") ?? "unshare",
-      args: ["--net", "--", "sleep", "infinity"],
-      cwd: "/",
-      logFile: log,
-    });
-    await whenApart(holder);
+    const holder = await newNetwork(node.name, register, log);
     const number = ++this.#numbers;
     const { publicAddress, privateAddress, podCidr, serviceAddress } = node;
     const place = {
@@ -120,8 +141,9 @@ export class Wire {
       holder,
       number,
       rules: "",
-      enter: [findCommand("nsenter") ?? "nsenter", `--target=${holder.pid}`, "--net", "--"],
+      enter: enterNetwork(holder),
       unplug: () => this.#unplug(node.name),
+      plugInPod: (address: string, register: ProcessRegister, log: string) => this.#plugInPod(address, register, log),
     };
     await script(PLUG_IN, holder.pid, number, publicAddress, privateAddress, podCidr, serviceAddress);
     // Before anything listens: no moment without a firewall.
@@ -135,6 +157,19 @@ export class Wire {
     await this.#guarding;
     for (const opening of this.#doors.values()) (await opening).close();
     await Promise.all([...this.#places.keys()].map((name) => this.#unplug(name)));
+  }
+
+  async #plugInPod(address: string, register: ProcessRegister, log: string): Promise<Network> {
+    const holder = await newNetwork(address, register, log);
+    const number = ++this.#numbers;
+    await script(PLUG_IN_POD, holder.pid, number, address);
+    return {
+      enter: enterNetwork(holder),
+      unplug: async () => {
+        await script(UNPLUG_POD, number, address);
+        await holder.stop("at once");
+      },
+    };
   }
 
   async #unplug(name: string): Promise<void> {
@@ -206,6 +241,26 @@ const dial = (host: string): Promise<Socket | undefined> =>
     socket.once("connect", () => resolve(socket.setTimeout(0)));
     for (const event of ["error", "timeout"]) socket.once(event, () => resolve((socket.destroy(), undefined)));
   });
+
+/** A process that does nothing but hold a network. */
+async function newNetwork(of: string, register: ProcessRegister, logFile: string): Promise<RunningProcess> {
+  const holder = register.start({
+    name: `network of ${of}`,
+    path: findCommand("unshare") ?? "unshare",
+    args: ["--net", "--", "sleep", "infinity"],
+    cwd: "/",
+    logFile,
+  });
+  await whenApart(holder);
+  return holder;
+}
+
+const enterNetwork = ({ pid }: RunningProcess): string[] => [
+  findCommand("nsenter") ?? "nsenter",
+  `--target=${pid}`,
+  "--net",
+  "--",
+];
 
 /** unshare becomes `sleep`; until then the process is still in our own network. */
 async function whenApart(holder: RunningProcess): Promise<void> {

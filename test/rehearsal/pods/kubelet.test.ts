@@ -78,6 +78,7 @@ beforeAll(async () => {
       servesApi: true,
       enter: [],
       unplug: async () => undefined,
+      plugInPod: () => Promise.reject(new Error("played in this process: it has every address")),
     },
     plays: [play],
     components: ["ingress"],

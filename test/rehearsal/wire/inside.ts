@@ -99,7 +99,7 @@ async function main(): Promise<void> {
     const addresses = { podIP: PRIVATE, hostIP: PRIVATE };
     const volumes = new PodVolumes({} as KubernetesApi, pod, join(folder, "volumes"), addresses);
     await volumes.refresh();
-    const started = await programPlay(etcd.path, () => true).start({
+    const started = await programPlay({ path: etcd.path }, () => true).start({
       pod,
       place,
       podIP: PRIVATE,
