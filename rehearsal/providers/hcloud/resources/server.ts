@@ -395,7 +395,10 @@ async function updateFirewalls(
     if (!applied.includes(firewall)) await change(firewall, "apply_to_resources", { apply_to: target });
 }
 
-/** Addresses change only on a server that is off. */
+/**
+ * Addresses change only on a server that is off. As the real provider has it (internal/server/resource.go, updatePublicNet): whatever differs,
+ * the power is cut, and an address that is named is taken away and given again, also where it stays the same.
+ */
 async function updatePublicNet(
   context: Context,
   id: string,
@@ -405,40 +408,44 @@ async function updatePublicNet(
 ): Promise<void> {
   const { client, signal } = context;
   const body = publicNetBody(wanted) ?? { enable_ipv4: true, enable_ipv6: true };
-  const named = blocksOf(before)[0] ?? {};
+  const old = blocksOf(before)[0] ?? {};
   const ipAction = async (ip: number, action: string, assign?: object) => {
     const answer = await client.post<{ action: Action }>(`/primary_ips/${ip}/actions/${action}`, assign, signal);
     await client.waitFor([answer.action], signal);
   };
-  await act(context, id, "poweroff");
-  for (const kind of ["ipv4", "ipv6"] as const) {
+  const change = async (kind: "ipv4" | "ipv6") => {
     const has = current.public_net[kind]?.id;
     const isEnabled = kind === "ipv4" ? body.enable_ipv4 : body.enable_ipv6;
-    const asked = kind in body ? (body as Record<string, number | boolean>)[kind] : undefined;
-    const isWanted =
-      has !== undefined && (asked === has || (asked === undefined && isEnabled && numberOf(named[kind]) !== has));
-    if (isWanted || (has === undefined && !isEnabled)) continue;
-    if (has !== undefined) {
+    const named = body[kind];
+    const namedBefore = numberOf(old[kind]);
+    if (has !== undefined && (named !== undefined || !isEnabled || namedBefore !== 0)) {
       await ipAction(has, "unassign");
       // An address that the API made for this server goes with it.
-      if (numberOf(named[kind]) !== has) await client.delete(`/primary_ips/${has}`, signal);
+      if (namedBefore === 0) await client.delete(`/primary_ips/${has}`, signal);
     }
-    if (!isEnabled) continue;
-    if (asked !== undefined)
-      await ipAction(Number(asked), "assign", { assignee_id: Number(id), assignee_type: "server" });
-    else {
-      const create = {
+    if (named !== undefined) return ipAction(named, "assign", { assignee_id: Number(id), assignee_type: "server" });
+    const wasEnabled = old[`${kind}Enabled`] !== false;
+    if (!isEnabled || wasEnabled !== (namedBefore !== 0)) return;
+    const { action } = await client.post<{ action: Action | null }>(
+      "/primary_ips",
+      {
         name: `primary_ip-${id}-${kind}`,
         type: kind,
         assignee_type: "server",
         assignee_id: Number(id),
         auto_delete: true,
-      };
-      const { action } = await client.post<{ action: Action | null }>("/primary_ips", create, signal);
-      await client.waitFor([action], signal);
-    }
+      },
+      signal,
+    );
+    await client.waitFor([action], signal);
+  };
+  await act(context, id, "poweroff");
+  try {
+    await change("ipv4");
+    await change("ipv6");
+  } finally {
+    await powerOn(context, id);
   }
-  await powerOn(context, id);
 }
 
 async function deleteServer(context: Context, id: string, state: PropertyMap): Promise<void> {

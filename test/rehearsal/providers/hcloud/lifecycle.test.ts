@@ -248,6 +248,54 @@ describe("changes of a server in place", () => {
     ]);
   });
 
+  describe("a named IPv6 address", () => {
+    const ipv6 = (location = "nbg1") => world.create("PrimaryIp", { name: "ipv6", type: "ipv6", location });
+    const both = (inputs: PropertyMap, id: string): PropertyMap => {
+      const [publicNet] = inputs["publicNets"] as PropertyMap[];
+      return { ...inputs, publicNets: [{ ...publicNet, ipv6Enabled: true, ipv6: Number(id) }] };
+    };
+    const posts = () =>
+      world
+        .calls()
+        .filter((call) => call.startsWith("POST") || call.startsWith("DELETE"))
+        .map((call) => call.replace("/actions", ""));
+    const CUT = "POST /servers/{id}/poweroff";
+    const [TAKE, GIVE, ON] = [
+      "POST /primary_ips/{id}/unassign",
+      "POST /primary_ips/{id}/assign",
+      "POST /servers/{id}/poweron",
+    ];
+
+    test("is given with the power cut, and the IPv4 address taken and given again; taken away it is kept", async () => {
+      const { inputs, made } = await server();
+      const ip = await ipv6();
+      expect([ip.state["ipAddress"], ip.state["ipNetwork"]]).toEqual(["2001:db8:0:1::", "2001:db8:0:1::/64"]);
+      world.calls();
+      const on = await world.update("Server", made, both(inputs, ip.id));
+      expect(posts()).toEqual([CUT, TAKE, GIVE, GIVE, ON]);
+      expect([on.state["ipv4Address"], on.state["ipv6Address"], on.state["status"]]).toEqual([
+        "203.0.113.11",
+        "2001:db8:0:1::1",
+        "running",
+      ]);
+      const off = await world.update("Server", on, inputs);
+      expect(posts()).toEqual([CUT, TAKE, GIVE, TAKE, ON]);
+      expect([off.state["ipv4Address"], off.state["ipv6Address"], off.state["status"]]).toEqual([
+        "203.0.113.11",
+        "",
+        "running",
+      ]);
+      expect((await world.read("PrimaryIp", ip))?.state["ipAddress"]).toBe("2001:db8:0:1::");
+    });
+
+    test("of another place is refused, and the server on again", async () => {
+      const { inputs, made } = await server();
+      const ip = await ipv6("fsn1");
+      await expect(world.update("Server", made, both(inputs, ip.id))).rejects.toThrow("primary_ip_datacenter_mismatch");
+      expect((await world.read("Server", made))?.state["status"]).toBe("running");
+    });
+  });
+
   test("a running server does not leave its placement group: the API's placement_error comes through", async () => {
     const { inputs, made } = await server();
     await expect(world.update("Server", made, { ...inputs, placementGroupId: null })).rejects.toThrow(
