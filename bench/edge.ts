@@ -45,10 +45,19 @@ const MANY = 32;
 /** A list as an API answers it; without one an answer has half a KiB. */
 const LIST = "/?kib=16";
 
-/** Ports of the Traefiks to compare with, and of their checks. */
-const BARE = { name: "bare", plainPort: 8081, tlsPort: 8443, statusPort: 9281 } as const;
-const WATCHED = { name: "watched", plainPort: 8082, tlsPort: 8444, statusPort: 9282 } as const;
-type Compared = typeof BARE | typeof WATCHED;
+/** A Traefik to compare with: one that has of our arguments only these. */
+interface Compared {
+  name: string;
+  plainPort: number;
+  tlsPort: number;
+  statusPort: number;
+  ours?: RegExp;
+}
+
+const BARE: Compared = { name: "bare", plainPort: 8081, tlsPort: 8443, statusPort: 9281 };
+/** What is an option of the whole process takes a process of its own. */
+const LOGGING: Compared = { name: "logging", plainPort: 8082, tlsPort: 8444, statusPort: 9282, ours: /^--accessLog/ };
+const COUNTING: Compared = { name: "counting", plainPort: 8083, tlsPort: 8445, statusPort: 9283, ours: /^--metrics/ };
 
 /** A way to the pods. */
 interface Way {
@@ -59,7 +68,7 @@ interface Way {
 }
 
 interface Measured extends LoadResult {
-  /** Processor time of Traefik for one request, of all its threads. */
+  /** Processor time of Traefik for one request, of all its threads; undefined where there is none, or where not every request counts. */
   cpuMicroseconds: number | undefined;
 }
 
@@ -74,7 +83,7 @@ interface Scene {
   against: string;
 }
 
-export interface SceneResult extends Pick<Scene, "title" | "against"> {
+export interface SceneResult extends Pick<Scene, "title" | "against" | "fresh"> {
   /** By the name of the way, one a round. */
   measured: ReadonlyMap<string, readonly Measured[]>;
 }
@@ -95,7 +104,10 @@ export async function edgeHops(options: EdgeBenchOptions): Promise<readonly Scen
     const up = await rehearsal.run("up");
     if (!up.ok) throw new Error(up.errors.join("\n") || up.output);
     const scenes = scenesOf(await stage(rehearsal));
-    const results = scenes.map(({ title, against }) => ({ title, against, measured: new Map<string, Measured[]>() }));
+    const results = scenes.map(({ title, against, fresh }) => ({
+      ...{ title, against, fresh },
+      measured: new Map<string, Measured[]>(),
+    }));
     for (let round = 0; round < rounds; round++) {
       for (const [index, scene] of scenes.entries()) {
         // Every way goes first once: what comes after another meets a warmer machine.
@@ -139,7 +151,7 @@ async function stage(rehearsal: Rehearsal): Promise<Stage> {
   const addresses = pods.items.map(({ status }) => `${status!.podIP!}:8000`);
 
   const middlewares = await passed(rehearsal, kubeconfig, ours);
-  for (const compared of [BARE, WATCHED]) {
+  for (const compared of [BARE, LOGGING, COUNTING]) {
     await core.createNamespacedConfigMap({ namespace, body: bareConfig(compared, file, middlewares, addresses) });
     await core.createNamespacedPod({ namespace, body: barePod(compared, ours) });
     for (const firewall of rehearsal.hetzner.project.firewalls.values())
@@ -221,8 +233,7 @@ function bareConfig(
   return { metadata: { name }, data: { "dynamic.yaml": stringify(dynamic) } };
 }
 
-/** Its log of requests and its metrics are options of the whole process: the one that is watched has them. */
-function barePod({ name, plainPort, tlsPort, statusPort }: Compared, ours: V1DaemonSet): V1Pod {
+function barePod({ name, plainPort, tlsPort, statusPort, ours: kept }: Compared, ours: V1DaemonSet): V1Pod {
   const { spec } = ours.spec!.template;
   const [container] = spec!.containers;
   const status = `$(SERVER_ADDRESS):${statusPort}`;
@@ -243,7 +254,7 @@ function barePod({ name, plainPort, tlsPort, statusPort }: Compared, ours: V1Dae
             "--ping.entryPoint=status",
             "--providers.file.filename=/etc/traefik/dynamic.yaml",
             "--providers.file.watch=false",
-            ...(name === WATCHED.name ? container!.args!.filter((one) => /^--(accessLog|metrics)/.test(one)) : []),
+            ...container!.args!.filter((one) => kept?.test(one)),
           ],
           ports: [plainPort, tlsPort, statusPort].map((port) => ({ containerPort: port, hostPort: port })),
           startupProbe: probe,
@@ -310,7 +321,8 @@ function scenesOf({ server, pod, client, middlewares }: Stage): readonly Scene[]
       ways: [
         bareTls,
         ...middlewares.map((one) => tls(one, BARE, hostOf(one))),
-        tls("access log and metrics", WATCHED),
+        tls("access log", LOGGING),
+        tls("metrics", COUNTING),
         ours,
       ],
       ...kept,
@@ -333,7 +345,7 @@ async function measure({ request, mark }: Way, scene: Scene, seconds: number): P
         else if (result)
           resolve({
             ...result,
-            cpuMicroseconds: pid === undefined ? undefined : (1e6 * (now - before)) / result.requests,
+            cpuMicroseconds: pid === undefined || fresh ? undefined : (1e6 * (now - before)) / result.requests,
           });
       });
       const url = new URL(path, request.url).href;
@@ -384,12 +396,14 @@ const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) 
 /** Medians over the rounds; ratios are taken within a round, so that what slows the machine for a while slows both sides. */
 export function renderHops(results: readonly SceneResult[]): string {
   return results
-    .flatMap(({ title, against, measured }) => {
+    .flatMap(({ title, against, fresh, measured }) => {
       const base = measured.get(against)!;
       const ratio = (rounds: readonly Measured[], of: (one: Measured) => number): string => {
         const ratios = rounds.map((one, round) => of(one) / of(base[round]!));
         return `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`;
       };
+      const perSecond = (rounds: readonly Measured[]): string =>
+        fresh ? "–" : middle(rounds, (one) => one.perSecond).toFixed(0);
       const middle = (rounds: readonly Measured[], of: (one: Measured) => number): number => median(rounds.map(of));
       return [
         `| ${title} | p50 ms | p95 ms | p99 ms | requests/s | Traefik's CPU µs | p50 ratio | p99 ratio | CPU ratio |`,
@@ -399,7 +413,7 @@ export function renderHops(results: readonly SceneResult[]): string {
             middle(rounds, (one) => one.p50Milliseconds).toFixed(3),
             middle(rounds, (one) => one.p95Milliseconds).toFixed(3),
             middle(rounds, (one) => one.p99Milliseconds).toFixed(3),
-            middle(rounds, (one) => one.perSecond).toFixed(0),
+            perSecond(rounds),
             rounds[0]?.cpuMicroseconds === undefined
               ? "–"
               : middle(rounds, (one) => one.cpuMicroseconds ?? NaN).toFixed(0),
