@@ -159,7 +159,7 @@ export class CertificateAuthority {
     let now = await this.#client.finalizeOrder(order, request);
     await this.#until("issues the certificate", async () => {
       if (now.status === "processing" || now.status === "ready") now = await this.#client.getOrder(now);
-      if (now.status === "invalid") throw new AcmeProblem((now.error ?? {}) as ProblemDocument);
+      if (now.status === "invalid") throw new AcmeProblem(now.error ?? {});
       return now.status === "valid";
     });
     return this.#client.getCertificate(now);

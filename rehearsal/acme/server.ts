@@ -112,7 +112,9 @@ export async function startAcmeServer(options: AcmeOptions): Promise<AcmeServer>
     } catch (error) {
       if (running.hasExited || performance.now() > deadline) {
         await close();
-        throw new Error(`pebble does not answer: ${(error as Error).message}\n${running.logTail().join("\n")}`);
+        throw new Error(`pebble does not answer: ${(error as Error).message}\n${running.logTail().join("\n")}`, {
+          cause: error,
+        });
       }
       await delay(50);
     }
