@@ -3,7 +3,8 @@ module.exports = {
   forbidden: [
     {
       name: "model-is-pure",
-      comment: "model/ says what a platform is: no Pulumi, no cdk8s, no input or output, nothing above it. `crypto` reads certificates.",
+      comment:
+        "model/ says what a platform is: no Pulumi, no cdk8s, no input or output, nothing above it. `crypto` reads certificates.",
       severity: "error",
       from: { path: "^model/" },
       to: { pathNot: "^model/|^node_modules/(zod|ipaddr\\.js)/|^crypto$" },

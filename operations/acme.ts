@@ -22,6 +22,9 @@ export class AcmeProblem extends Error {
   }
 }
 
+/** What it says of a name after it has looked at its records. */
+export class ProofProblem extends AcmeProblem {}
+
 interface ProblemDocument {
   readonly type?: string;
   readonly detail?: string;
@@ -147,7 +150,7 @@ export class CertificateAuthority {
       for (const { status, challenges, identifier } of all)
         if (status !== "pending" && status !== "valid") {
           const error = challenges.find((one) => one.error !== undefined)?.error as ProblemDocument | undefined;
-          throw new AcmeProblem({ ...error, detail: `${identifier.value}: ${error?.detail ?? status}` });
+          throw new ProofProblem({ ...error, detail: `${identifier.value}: ${error?.detail ?? status}` });
         }
       return all.every(({ status }) => status === "valid");
     });

@@ -1,6 +1,6 @@
 import type { Platform } from "../model/platform";
 import { certificateNames, certificateProblems, type PublicCertificate } from "../model/public-certificate";
-import { AcmeProblem, type AcmeDirectory, type CertificateAuthority, freshKey } from "./acme";
+import { AcmeProblem, type AcmeDirectory, type CertificateAuthority, freshKey, ProofProblem } from "./acme";
 import type { ChallengeRecords } from "./challenge-records";
 import { caaRefusal, NameServers } from "./name-servers";
 import { Refusal } from "./refusal";
@@ -96,8 +96,9 @@ async function explained<T>(host: string, step: () => Promise<T>): Promise<T> {
 }
 
 /** Pure: an authority's refusal for people, and what to do. */
-export function explanation(host: string, { kind, message, retryAt }: AcmeProblem): string {
-  const known = ADVICE[kind];
+export function explanation(host: string, problem: AcmeProblem): string {
+  const { kind, message, retryAt } = problem;
+  const known = (problem instanceof ProofProblem ? PROOF_ADVICE[kind] : undefined) ?? ADVICE[kind];
   const again =
     retryAt === undefined
       ? ""
@@ -110,7 +111,26 @@ export function explanation(host: string, { kind, message, retryAt }: AcmeProble
     .replaceAll("..", ".");
 }
 
-const ADVICE: Readonly<Record<string, { readonly means: string; readonly action: string }>> = {
+interface Advice {
+  readonly means: string;
+  readonly action: string;
+}
+
+/** The same kinds mean something else where an account is refused. */
+const PROOF_ADVICE: Readonly<Record<string, Advice>> = {
+  unauthorized: {
+    means: "it does not see the right TXT record",
+    action:
+      "look for a CNAME or an NS record at _acme-challenge that leads elsewhere, and for another run at the same time; then the same command again",
+  },
+  dns: {
+    means: "it cannot ask the domain's name servers",
+    action:
+      "look at the delegation and at DNSSEC (trivet doctor says what the registrar lacks), then the same command again",
+  },
+};
+
+const ADVICE: Readonly<Record<string, Advice>> = {
   rateLimited: {
     means: "too many orders, or too many that failed",
     action: "wait until then; try with --directory of its staging server, whose limits are wide",
@@ -122,16 +142,6 @@ const ADVICE: Readonly<Record<string, { readonly means: string; readonly action:
   rejectedIdentifier: {
     means: "it issues no certificates for these names",
     action: "look whether the domain is a public one; another authority by --directory may take it",
-  },
-  unauthorized: {
-    means: "it does not see the right TXT record",
-    action:
-      "look for a CNAME or an NS record at _acme-challenge that leads elsewhere, and for another run at the same time; then the same command again",
-  },
-  dns: {
-    means: "it cannot ask the domain's name servers",
-    action:
-      "look at the delegation and at DNSSEC (trivet doctor says what the registrar lacks), then the same command again",
   },
   externalAccountRequired: {
     means: "it takes only accounts that were opened with it beforehand",

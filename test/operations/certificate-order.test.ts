@@ -299,6 +299,10 @@ describe("an authority that refuses", () => {
     expect(await refused("rejectedIdentifier", "example is a reserved name")).toContain(
       "it issues no certificates for these names",
     );
+    // Of an account, not of a record.
+    expect(await refused("unauthorized", "account is deactivated")).toMatch(
+      / refuses \(unauthorized\): account is deactivated\.$/,
+    );
     expect(await refused("unsupportedContact", "no such address")).toMatch(
       / refuses \(unsupportedContact\): no such address\.$/,
     );
