@@ -6,12 +6,13 @@ import { bundle } from "../processes/bundle";
 const LIBRARIES = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
 const FILE = "/opt/cloudflared.cjs";
 
-/** The stand-in as a program that runs in a root of its own: Node, its libraries, and one file. `folder` keeps the file. */
+/** The stand-in as a program that runs in a root of its own: Node, its libraries, and one file (`file`, in `folder`). */
 export async function cloudflaredProgram(folder: string) {
   const file = join(folder, "cloudflared.cjs");
   await bundle(resolve(__dirname, "main.ts"), file);
   return {
     path: process.execPath,
+    file,
     args: [FILE],
     beside: { [FILE]: file, ...Object.fromEntries(LIBRARIES.filter(existsSync).map((path) => [path, path])) },
   };

@@ -1,6 +1,7 @@
 import { chmod, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ClientCertificate } from "./kubernetes-api";
+import type { StaticPodPlayer } from "./nodes/static-pods";
 import type { ProcessRegister } from "./processes";
 
 /** Paths of the real binaries that the stand-in runs. */
@@ -114,6 +115,8 @@ export interface K3sHost {
   readonly processes: ProcessRegister;
   /** Default: kwok simulates all pods. */
   readonly pods?: PodPlayer | undefined;
+  /** Default: static pods are simulated as all others. */
+  readonly staticPods?: StaticPodPlayer | undefined;
   /** For example `v1.36.4+k3s1`: what the node says it runs. The real control plane below it is of the toolchain's version. */
   readonly version: string;
   /** The machine's name, K3s' default for `node-name`. */

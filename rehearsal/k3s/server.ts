@@ -19,6 +19,7 @@ import { issueLeaf } from "./leaf-certificates";
 import { startKubelet, startPodPlayer } from "./nodes/kubelet";
 import { markServer, registerNode, whenNodeReady } from "./nodes/node";
 import { acceptNodePassword, NODE_PASSWORD_FILE, NODE_PASSWORD_REJECTED } from "./nodes/node-password";
+import { startStaticPods } from "./nodes/static-pods";
 import { checkCanListen } from "./ports";
 import type { RunningProcess } from "./processes";
 import { KUBE_PROXY, kubeletIdentity, Supervisor } from "./supervisor";
@@ -52,6 +53,7 @@ export class K3sServer {
   #snapshots: Snapshots | undefined;
   #kubelet: RunningProcess | undefined;
   #pods: { close(): Promise<void> } | undefined;
+  #staticPods: { stop(how: "gently" | "at once"): Promise<void> } | undefined;
 
   constructor(host: K3sHost, onProgress: (progress: K3sProgress) => void = () => undefined, flags: Flags = {}) {
     this.#host = host;
@@ -126,9 +128,9 @@ export class K3sServer {
   /** Ends everything. What a start under way still brings up is ended by a second call, once that start has settled. */
   async stop(how: "gently" | "at once"): Promise<void> {
     this.#stopping.abort();
-    const pods = this.#pods;
-    this.#pods = undefined;
-    await Promise.all([pods?.close(), this.#kubelet?.stop(how), this.#supervisor?.close()]);
+    const [pods, staticPods] = [this.#pods, this.#staticPods];
+    this.#pods = this.#staticPods = undefined;
+    await Promise.all([pods?.close(), staticPods?.stop(how), this.#kubelet?.stop(how), this.#supervisor?.close()]);
     // The duties call the API until they notice: not after it has gone, which would take them longer.
     if (how === "gently") await Promise.all(this.#background);
     await this.#controlPlane?.stop(how);
@@ -253,6 +255,7 @@ export class K3sServer {
     const kubelet = new KubernetesApi(url, authorities.byName["server-ca"].pem, leaf);
     try {
       await registerNode(definition, hardware, kubelet, signal);
+      this.#staticPods = await startStaticPods(this.#host, nodeName, kubelet);
     } finally {
       await kubelet.close();
     }

@@ -29,10 +29,10 @@ export class BootStatus {
   /** `isFresh` tells whether K3s has no data on this server yet. */
   static async listen(
     definition: ServerDefinition,
-    port: number,
+    { host, port }: { host: string; port: number },
     isFresh: () => Promise<boolean>,
   ): Promise<BootStatus> {
-    const { node, publicAddress, clientAuthorityPem } = definition;
+    const { node, clientAuthorityPem } = definition;
     const leaf = await certificateOf(definition);
     const server = createServer({
       cert: leaf.certificatePem,
@@ -69,8 +69,8 @@ export class BootStatus {
     };
     server.on("request", (request, response) => void answer(request, response));
     await new Promise<void>((resolve, reject) => {
-      server.once("error", (error) => reject(explainListenError(error, publicAddress, port)));
-      server.listen(port, publicAddress, resolve);
+      server.once("error", (error) => reject(explainListenError(error, host, port)));
+      server.listen(port, host, resolve);
     });
     // A port scan is no news.
     server.on("tlsClientError", () => undefined);

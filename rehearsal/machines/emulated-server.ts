@@ -7,6 +7,7 @@ import {
   K3sServer,
   type K3sTools,
   type PodPlayer,
+  type StaticPodPlayer,
   resetCluster,
 } from "../k3s";
 import { BootFailure, throwIfAny } from "../k3s/boot-failure";
@@ -76,6 +77,8 @@ export class EmulatedServer {
   readonly #delays: MachineDelays;
   readonly #onEvent: (event: MachineEvent) => void;
   readonly #pods: PodPlayer | undefined;
+  readonly #staticPods: StaticPodPlayer | undefined;
+  readonly #listensAt: (publicAddress: string) => string;
   #power: AbortController | undefined;
   #ending: "gently" | "at once" = "at once";
   #life: Promise<void> = Promise.resolve();
@@ -92,6 +95,9 @@ export class EmulatedServer {
     delays: MachineDelays;
     onEvent: (event: MachineEvent) => void;
     pods: PodPlayer | undefined;
+    staticPods: StaticPodPlayer | undefined;
+    /** Where a server with this public address really listens. */
+    listensAt: (publicAddress: string) => string;
   }) {
     this.machine = options.machine;
     this.disk = options.disk;
@@ -101,6 +107,8 @@ export class EmulatedServer {
     this.#delays = options.delays;
     this.#onEvent = options.onEvent;
     this.#pods = options.pods;
+    this.#staticPods = options.staticPods;
+    this.#listensAt = options.listensAt;
   }
 
   get isOn(): boolean {
@@ -222,7 +230,7 @@ export class EmulatedServer {
   #listen(definition: ServerDefinition): Promise<BootStatus> {
     return BootStatus.listen(
       definition,
-      apiPort(definition.config),
+      { host: this.#listensAt(definition.publicAddress), port: apiPort(definition.config) },
       async () => !(await this.disk.hasData(definition.node.role)),
     );
   }
@@ -427,7 +435,8 @@ export class EmulatedServer {
   }
 
   #k3sHost(definition: ServerDefinition): K3sHost {
-    const { config, publicAddress, release } = definition;
+    const { config, release } = definition;
+    const address = this.#listensAt(definition.publicAddress);
     const startsAt = Date.now() + this.#delays.k3sStartSeconds * 1000;
     return {
       files: this.disk.files,
@@ -435,15 +444,19 @@ export class EmulatedServer {
       tools: this.#tools,
       processes: this.#register,
       pods: this.#pods,
+      staticPods: this.#staticPods,
       version: release.version,
       hostname: definition.nodeName,
       say: (line) => this.#say(line),
       untilItWould: (signal) => pause((startsAt - Date.now()) / 1000, signal),
       network: {
-        address: publicAddress,
-        api: { address: publicAddress, port: apiPort(config) },
-        supervisor: { address: publicAddress, port: SUPERVISOR_PORT, place: "beside" },
-        reach: (address) => this.#neighbour(address)?.machine.publicIpv4 ?? NOWHERE,
+        address,
+        api: { address, port: apiPort(config) },
+        supervisor: { address, port: SUPERVISOR_PORT, place: "beside" },
+        reach: (asked) => {
+          const found = this.#neighbour(asked)?.machine.publicIpv4;
+          return found === undefined ? NOWHERE : this.#listensAt(found);
+        },
         supervisorPort: () => SUPERVISOR_PORT,
         loadBalancerPort: 0,
       },

@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { MachineHost } from "../emulators/hetzner/machine-host";
-import type { K3sTools, PodPlayer } from "../k3s";
+import type { K3sTools, PodPlayer, StaticPodPlayer } from "../k3s";
 import { endOrphans, ProcessRegister } from "../k3s/processes";
 import { type BootFault, EmulatedServer, type MachineDelays, type MachineEvent } from "./emulated-server";
 import { Fleet } from "./fleet";
@@ -20,6 +20,10 @@ export interface MachinesOptions {
   onEvent?: (event: MachineEvent) => void;
   /** Plays some pods with processes. Default: kwok simulates all. */
   pods?: PodPlayer | undefined;
+  /** Runs static pods as processes. Default: kwok simulates them, too. */
+  staticPods?: StaticPodPlayer | undefined;
+  /** Where a server with this public address listens, for the others and for whoever may connect. Default: there. */
+  listensAt?: (publicAddress: string) => string;
   /** Default 0. */
   delays?: Partial<MachineDelays>;
   /** Aborting does what `close` does. */
@@ -52,6 +56,8 @@ export function createMachines({
   onEvent = () => undefined,
   delays = {},
   pods,
+  staticPods,
+  listensAt = (publicAddress) => publicAddress,
   signal,
 }: MachinesOptions): Machines {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -69,6 +75,8 @@ export function createMachines({
         neighbourhood: { servers: () => fleet.all },
         delays: { bootSeconds: 0, k3sStartSeconds: 0, ...delays },
         pods,
+        staticPods,
+        listensAt,
         onEvent,
       }),
   );

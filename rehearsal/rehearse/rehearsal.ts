@@ -1,10 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { copyFileSync, cpSync, mkdirSync, readFileSync } from "node:fs";
-import { resolve } from "node:path";
-import { parse } from "yaml";
+import { delimiter, resolve } from "node:path";
+import { parse, stringify } from "yaml";
 import type { Platform } from "../../model/platform";
 import { type BaseTreeProgress, type BootedMachines, buildK3s, createBootedMachines } from "../boot";
+import { cloudflaredCommand } from "../cloudflared/command";
 import { cloudflaredProgram } from "../cloudflared/program";
+import { staticConnectors } from "../cloudflared/static-connectors";
 import { type CloudflareEmulator, startCloudflareEmulator } from "../emulators/cloudflare";
 import { type FrontDoor, openFrontDoor } from "../emulators/cloudflare/door";
 import { type HetznerEmulator, type MachineHost, startHetznerEmulator } from "../emulators/hetzner";
@@ -17,6 +19,7 @@ import { cacheRoot } from "../toolchain/cache";
 import { EDGE_ADDRESS, PUBLIC_PREFIX } from "../wire/addresses";
 import { isInPrivateNetwork } from "../wire/private-network";
 import { Wire } from "../wire/wire";
+import { ApiFirewall } from "./api-firewall";
 import {
   CloudClient,
   type DnsRecordView,
@@ -28,6 +31,7 @@ import {
 } from "./cloud-client";
 import { readEdge } from "./edge-view";
 import { Engine, type EngineEvent, type EngineRun, type Operation, type RunOptions } from "./engine";
+import { freePorts } from "./free-ports";
 import { countPods, isNodeReady, readCluster } from "./inspection";
 import { routes } from "./routes";
 import { askRoutes, type AskedRoute } from "./requests";
@@ -115,7 +119,7 @@ export class Rehearsal {
   readonly machines: Machines;
   /** What visitors meet, where Traefik is real. */
   readonly door: FrontDoor | undefined;
-  readonly #wire: Wire | undefined;
+  readonly #parts: readonly { close(): Promise<void> }[];
   /** The machines again, where servers really boot. */
   readonly booted: BootedMachines | undefined;
   readonly engine: Engine;
@@ -135,8 +139,8 @@ export class Rehearsal {
     s3: S3Emulator | undefined;
     machines: Machines;
     booted: BootedMachines | undefined;
-    wire: Wire | undefined;
     door: FrontDoor | undefined;
+    parts: readonly { close(): Promise<void> }[];
     engine: Engine;
     deadMachines: Set<string>;
     tokens: CloudTokens;
@@ -148,8 +152,8 @@ export class Rehearsal {
     this.s3 = parts.s3;
     this.machines = parts.machines;
     this.booted = parts.booted;
-    this.#wire = parts.wire;
     this.door = parts.door;
+    this.#parts = parts.parts;
     this.engine = parts.engine;
     this.deadMachines = parts.deadMachines;
     this.#tokens = parts.tokens;
@@ -176,6 +180,7 @@ export class Rehearsal {
     const started: { close(): Promise<void> }[] = [];
     const wire = traefik && new Wire(() => hetzner.project);
     let hetzner: HetznerEmulator;
+    let door: FrontDoor | undefined;
     if (wire) started.push(wire);
     try {
       const machineOptions = {
@@ -186,24 +191,47 @@ export class Rehearsal {
       const booted = boot
         ? await createBootedMachines({ ...machineOptions, ...(onBootProgress ? { onProgress: onBootProgress } : {}) })
         : undefined;
+      const { apiDoors } = stack.cloudflare;
+      if (apiDoors > 0 && boot)
+        throw new Error(
+          "--boot and an API behind Cloudflare Access do not go together yet: booted servers run no static pods",
+        );
+      const cloudflared = wire || apiDoors > 0 ? await cloudflaredProgram(folder("cloudflared")) : undefined;
+      const apiFirewall =
+        apiDoors > 0 && !wire ? new ApiFirewall(() => hetzner.project, folder("api-firewall")) : undefined;
+      if (apiFirewall) started.push(apiFirewall);
       const pods =
         wire &&
         podPlayer(wire, {
           traefik: { path: traefik.path },
           cloudflared: {
-            ...(await cloudflaredProgram(folder("cloudflared"))),
+            ...cloudflared!,
             variables: {
               TUNNEL_EDGE: `${EDGE_ADDRESS}:${TUNNEL_PORT}`,
               REHEARSAL_ACCESS_CERTS: `http://${EDGE_ADDRESS}:80`,
             },
           },
         });
-      const machines = booted ?? createMachines({ ...machineOptions, pods, delays });
+      const machines =
+        booted ??
+        createMachines({
+          ...machineOptions,
+          pods,
+          delays,
+          ...(apiFirewall && {
+            listensAt: (address: string) => ApiFirewall.listensAt(address),
+            staticPods: staticConnectors({ path: process.execPath, file: cloudflared!.file }, () => ({
+              TUNNEL_EDGE: door!.tunnel,
+              REHEARSAL_ACCESS_CERTS: door!.http,
+              REHEARSAL_SERVICES: apiFirewall.servicesFile,
+            })),
+          }),
+        });
       started.push(machines);
       hetzner = await startHetznerEmulator({
         token: tokens.hetzner,
         publicIpv4Pool: { first: `${loopbackPrefix}.11`, last: `${loopbackPrefix}.254` },
-        machineHost: powered(machines, deadMachines, onPower),
+        machineHost: powered(apiFirewall ? apiFirewall.before(machines) : machines, deadMachines, onPower),
         serverCreateSeconds: delays.serverCreateSeconds ?? 0,
         rebuildSeconds: delays.rebuildSeconds ?? 0,
       });
@@ -225,16 +253,20 @@ export class Rehearsal {
         publicRanges: [`${loopbackPrefix}.0/24`],
       });
       started.push(cloudflare);
-      const door =
-        wire &&
-        (await openFrontDoor(cloudflare, {
-          host: EDGE_ADDRESS,
-          httpPort: 80,
-          httpsPort: 443,
-          tunnelPort: TUNNEL_PORT,
-          from: wire.fromCloudflare,
-        }));
+      door = wire
+        ? await openFrontDoor(cloudflare, {
+            host: EDGE_ADDRESS,
+            httpPort: 80,
+            httpsPort: 443,
+            tunnelPort: TUNNEL_PORT,
+            from: wire.fromCloudflare,
+          })
+        : apiDoors > 0
+          ? await openFrontDoor(cloudflare)
+          : undefined;
       if (door) started.push(door);
+      const operatorsBin =
+        cloudflared && door && apiDoors > 0 ? cloudflaredCommand(cloudflared.file, door, folder("bin")) : undefined;
       const s3 = stack.snapshots && (await startS3Emulator(snapshotService(stack.snapshots)));
       if (s3) started.push(s3);
       const k3s = booted && booted.publish("k3s", await buildK3s(folder("k3s")));
@@ -247,6 +279,8 @@ export class Rehearsal {
         "hcloud:endpoint": `${hetzner.url}/v1`,
         "hcloud:pollInterval": "100ms", // the default of 500 ms suits a cloud, whose actions take longer
         "cloudflare:baseUrl": cloudflare.baseUrl,
+        // Of its own, so that two rehearsals at once do not meet on this computer.
+        ...(apiDoors > 0 ? { "trivet:apiPort": await freePorts(apiDoors) } : {}),
         // One stand-in for every release: it says of itself what the user-data says.
         ...(k3s ? { "trivet:k3sBinaries": { x86: k3s, arm: k3s } } : {}),
         ...(s3 && stack.snapshots
@@ -274,6 +308,7 @@ export class Rehearsal {
             // Kept between rehearsals: with a cold one, every start of the program and the plug-ins takes twice as long.
             compileCache: resolve(cacheRoot(), "compile-cache"),
           }),
+          ...(operatorsBin ? { PATH: [operatorsBin, process.env["PATH"] ?? ""].join(delimiter) } : {}),
           ...options.environment,
         },
         projectDirectory,
@@ -298,8 +333,8 @@ export class Rehearsal {
         s3,
         machines,
         booted,
-        wire,
-        door,
+        door: wire && door,
+        parts: started,
         engine,
         deadMachines,
         tokens,
@@ -332,7 +367,16 @@ export class Rehearsal {
   async kubeconfig(): Promise<string> {
     const { kubeconfig } = await this.engine.outputs();
     if (typeof kubeconfig !== "string") throw new Error("the program has no output named kubeconfig");
-    return kubeconfig;
+    return this.#options.stack.cloudflare.apiDoors > 0 ? this.#fromInside(kubeconfig) : kubeconfig;
+  }
+
+  /** The ways through Access are open as long as a run goes on: whoever looks at the cluster beside it asks a server itself. */
+  #fromInside(kubeconfig: string): string {
+    const config = parse(kubeconfig) as { clusters: [{ cluster: Record<string, string> }] };
+    const [server] = this.machines.controlPlanes();
+    const { "tls-server-name": _, ...cluster } = config.clusters[0].cluster;
+    config.clusters[0].cluster = { ...cluster, ...(server && { server: server.url }) };
+    return stringify(config);
   }
 
   /** Folder of this rehearsal. */
@@ -461,14 +505,7 @@ export class Rehearsal {
   }
 
   async close(): Promise<void> {
-    await closeAll([
-      ...(this.#wire ? [this.#wire] : []),
-      this.machines,
-      this.hetzner,
-      this.cloudflare,
-      ...(this.door ? [this.door] : []),
-      ...(this.s3 ? [this.s3] : []),
-    ]);
+    await closeAll(this.#parts);
   }
 
   #apiCalls(): ApiCalls {
@@ -509,7 +546,7 @@ function namesOfStandIns(
 }
 
 /** The same machines, but for those that are broken; somebody else hears of their power first. */
-function powered(machines: Machines, dead: ReadonlySet<string>, onPower: (event: PowerEvent) => void): MachineHost {
+function powered(machines: MachineHost, dead: ReadonlySet<string>, onPower: (event: PowerEvent) => void): MachineHost {
   // A deleted server is forgotten by the cloud before its machine is.
   const names = new Map<number, string>();
   const off = ({ id }: { id: number }): void => {

@@ -24,6 +24,8 @@ export interface RehearsalStack {
     plan: Plan;
     /** Team of Zero Trust in the account; undefined where the platform needs none. */
     accessTeam: string | undefined;
+    /** Servers whose Kubernetes API is behind Access; 0 where it is reached by addresses. */
+    apiDoors: number;
     /** What the program's token may do. */
     permissions: readonly Permission[] | "all";
   };
@@ -93,12 +95,13 @@ export function readStack(
 /** What a person has arranged at Cloudflare for this platform. Where the settings are wrong nothing is known, and the program says so itself. */
 function bought(
   platform: Platform | undefined,
-): Pick<RehearsalStack["cloudflare"], "plan" | "accessTeam" | "permissions"> {
-  if (platform === undefined) return { plan: "free", accessTeam: undefined, permissions: "all" };
+): Pick<RehearsalStack["cloudflare"], "plan" | "accessTeam" | "apiDoors" | "permissions"> {
+  if (platform === undefined) return { plan: "free", accessTeam: undefined, apiDoors: 0, permissions: "all" };
   const { zone, operators } = platform.edge;
   return {
     plan: zone.plan,
     accessTeam: operators?.team,
+    apiDoors: operators?.apiDoors.length ?? 0,
     permissions: scopes(platform).map(({ permission }) => permission),
   };
 }

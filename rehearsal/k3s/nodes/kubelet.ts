@@ -48,7 +48,7 @@ export async function startPodPlayer(
     {
       ...node,
       name: nodeName,
-      publicAddress: network.address,
+      publicAddress: definition.publicAddress ?? network.address,
       privateAddress,
       podCidr: config.listOr("cluster-cidr", ["10.42.0.0/16"])[0]!,
       serviceAddress: firstAddress(serviceRanges(definition)[0]!),
