@@ -79,8 +79,7 @@ export async function orderCertificate(options: OrderOptions): Promise<PublicCer
 /** Says what could not be removed, beside the reason for which the run ends. */
 async function clearUp(records: ChallengeRecords, say: (text: string) => void): Promise<void> {
   try {
-    await records.removeAll();
-    say("The TXT records are removed.");
+    if ((await records.removeAll()) > 0) say("The TXT records are removed.");
   } catch (error) {
     say(`TXT records ${records.name} are left; the next run removes them. ${(error as Error).message}`);
   }
