@@ -52,6 +52,19 @@ interface Clouds {
 /** `mine` is the platform's mark, for what cannot carry it but is known to be ours by something that only this state has. */
 type Find = (clouds: Clouds, inputs: Record<string, unknown>, mine: string) => Promise<Left | undefined>;
 
+/** Why it is not removed by itself; undefined where it is. */
+function reasonToLeave({ title, mark, inUse, explanation, otherwise }: Left, type: string, mine: string) {
+  if (explanation !== undefined) return `${title}: ${explanation}`;
+  if (mark !== mine)
+    return `${title} exists already and is not of this stack. ${otherwise ?? `Rename the platform, or take it into the state: pulumi import ${type}`}`;
+  if (inUse !== undefined)
+    return (
+      `${title} carries this platform's mark but is not in the state, and ${inUse}. ` +
+      "If the state was restored from an older copy, import it; if an interrupted run made it, delete it at the provider."
+    );
+  return undefined;
+}
+
 /** Options for resources whose create may leave something behind. Both belong together: see `deleteBeforeReplace` below. */
 export interface LostAnswerOptions {
   /** Without it a replacement would be created beside its predecessor, and the hook could not tell the two apart. */
@@ -83,24 +96,12 @@ export function lostAnswerOptions({ hetzner, cloudflare, installation }: LostAns
     try {
       left = await find({ hetzner: hetznerApi, cloudflare: cloudflareApi }, newInputs, mark);
       if (!left) return false;
-      if (left.explanation !== undefined) {
-        void pulumi.log.error(`${left.title}: ${left.explanation}`);
+      const reason = reasonToLeave(left, type, mark);
+      if (reason !== undefined) {
+        void pulumi.log.error(reason);
         return false;
       }
-      if (left.mark !== mark) {
-        void pulumi.log.error(
-          `${left.title} exists already and is not of this stack. ${left.otherwise ?? `Rename the platform, or take it into the state: pulumi import ${type}`}`,
-        );
-        return false;
-      }
-      if (left.inUse !== undefined) {
-        void pulumi.log.error(
-          `${left.title} carries this platform's mark but is not in the state, and ${left.inUse}. ` +
-            "If the state was restored from an older copy, import it; if an interrupted run made it, delete it at the provider.",
-        );
-        return false;
-      }
-      void pulumi.log.info(`${left.title} was made by a run that lost its answer; it is removed and made again`);
+      sayRemoved(left);
       await left.remove();
       return true;
     } catch (error) {
@@ -109,8 +110,27 @@ export function lostAnswerOptions({ hetzner, cloudflare, installation }: LostAns
       return false;
     }
   });
-  return { deleteBeforeReplace: true, hooks: { onError: [hook] } };
+  const beforehand = new pulumi.ResourceHook("trivet-taken-name", async ({ type, newInputs }) => {
+    const find = TOLD_LATE.has(type) ? FINDERS[type] : undefined;
+    if (!find || !newInputs) return;
+    const [[hetznerApi, cloudflareApi], mark] = await Promise.all([outputValue(clouds), outputValue(needed)]);
+    let left: Left | undefined;
+    try {
+      left = await find({ hetzner: hetznerApi, cloudflare: cloudflareApi }, newInputs, mark);
+    } catch (error) {
+      void pulumi.log.debug(`looking for what has the name already: ${String(error)}`);
+    }
+    if (!left) return;
+    const reason = reasonToLeave(left, type, mark);
+    if (reason !== undefined) throw new Error(reason);
+    sayRemoved(left);
+    await left.remove();
+  });
+  return { deleteBeforeReplace: true, hooks: { beforeCreate: [beforehand], onError: [hook] } };
 }
+
+const sayRemoved = ({ title }: Left): void =>
+  void pulumi.log.info(`${title} was made by a run that lost its answer; it is removed and made again`);
 
 interface HetznerObject {
   id: number;
@@ -142,6 +162,17 @@ const namedObject =
   };
 
 const TUNNEL = "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared";
+
+/**
+ * For these a taken name is a 409, which Cloudflare's provider takes for a collision that passes: it tries again for three minutes
+ * before it tells. So what has the name is looked for beforehand, too.
+ */
+const TOLD_LATE: ReadonlySet<string> = new Set([
+  TUNNEL,
+  "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication",
+  "cloudflare:index/pagesProject:PagesProject",
+  "cloudflare:index/pagesDomain:PagesDomain",
+]);
 
 /** A value that the hook may have got as a secret. */
 const plain = (value: unknown): Promise<unknown> => outputValue(pulumi.output(value));

@@ -49,14 +49,22 @@ async function afterFailedCreate(hetzner: CloudApi, failedOperation = "create"):
   });
 }
 
-async function hookOf(clouds: { hetzner?: CloudApi; cloudflare?: CloudApi }): Promise<pulumi.ErrorHook> {
-  let hook: pulumi.ErrorHook | undefined;
+async function hooksOf(clouds: { hetzner?: CloudApi; cloudflare?: CloudApi }): Promise<pulumi.ResourceHookBinding> {
+  let hooks: pulumi.ResourceHookBinding = {};
   await registered(() => {
-    const { hooks } = lostAnswerOptions({ hetzner: cloud({}), cloudflare: cloud({}), ...clouds, installation: MINE });
-    [hook] = hooks.onError ?? [];
+    ({ hooks } = lostAnswerOptions({ hetzner: cloud({}), cloudflare: cloud({}), ...clouds, installation: MINE }));
     return [];
   });
-  return hook as pulumi.ErrorHook;
+  return hooks;
+}
+
+const hookOf = async (clouds: Parameters<typeof hooksOf>[0]): Promise<pulumi.ErrorHook> =>
+  (await hooksOf(clouds)).onError![0]!;
+
+/** The hook that looks before a create, called as the engine calls it. */
+async function beforeCreateAt(cloudflare: CloudApi, type: string, newInputs: Record<string, unknown>): Promise<void> {
+  const [hook] = (await hooksOf({ cloudflare })).beforeCreate as pulumi.ResourceHook[];
+  await hook!.callback({ urn: `urn:pulumi:s::p::${type}::n`, id: "", name: "n", type, newInputs });
 }
 
 /** The same for a resource at Cloudflare. */
@@ -190,6 +198,24 @@ describe("a tunnel that is there already", () => {
     expect(cloudflare.writes).toEqual([]);
     expect(said[0]).toContain("pulumi config set --path trivet:adoptTunnels.users t1");
     expect(said[0]).not.toContain("VEhFSVJT");
+  });
+
+  test("is told before the create, which would be tried for minutes", async () => {
+    const theirs = there("VEhFSVJT");
+    await expect(beforeCreateAt(theirs, type, inputs)).rejects.toThrow(
+      "tunnel honeydue (id t1) exists already and is not of this stack. Take it over: pulumi config set --path trivet:adoptTunnels.users t1",
+    );
+    expect(theirs.writes).toEqual([]);
+    await beforeCreateAt(cloud({}), type, inputs);
+    const ours = there("T1VSUw==");
+    await beforeCreateAt(ours, type, inputs);
+    expect(ours.writes).toEqual(["DELETE /accounts/acc/cfd_tunnel/t1"]);
+  });
+
+  test("does not stop a create when Cloudflare cannot be asked: that has an error of its own", async () => {
+    jest.spyOn(pulumi.log, "debug").mockResolvedValue();
+    const away = { get: () => Promise.reject(new Error("ECONNREFUSED")), send: () => Promise.resolve(undefined) };
+    await beforeCreateAt(away, type, inputs);
   });
 
   test("is left alone when connectors are connected to it", async () => {
