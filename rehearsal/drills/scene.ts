@@ -71,7 +71,8 @@ export class Scene {
   }
 
   note(text: string): void {
-    for (const line of text.split("\n")) this.#say(`        ${line}`);
+    // A folder of this machine tells nobody anything, and transcripts go into the documents.
+    for (const line of text.replaceAll(this.rehearsal.directory, "…").split("\n")) this.#say(`        ${line}`);
   }
 
   /** Notes a check. `detail` is shown where it fails. */
