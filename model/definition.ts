@@ -180,6 +180,12 @@ export interface HttpArgs {
   readonly maxBody?: MiB;
   /** Of one visitor (IPv6: of one /64), for each Traefik; above it 429. `burst` at once. @default none; `burst` as `perSecond` */
   readonly rateLimit?: { readonly perSecond: number; readonly burst?: number };
+  /**
+   * `"operators"`: Traefik answers 403 to every visitor whose address the stack's `operators` does not have. An address is no
+   * person, and whoever shares it passes; what must be closed takes `guard`. Only on a way through Traefik (CF018).
+   * @default everybody
+   */
+  readonly onlyFrom?: "operators";
   /** For requests that may be repeated (GET, HEAD, ...) and whose connection failed, 0 to 5. @default 2 */
   readonly retries?: number;
   /** @default true */
@@ -190,7 +196,7 @@ export interface HttpArgs {
   readonly contentSecurityPolicy?: string;
   /**
    * What Cloudflare may keep: `"assets"` are files with an extension of static content, `"nothing"` is right for an API.
-   * @default "assets"; "nothing" for what is guarded or speaks gRPC
+   * @default "assets"; "nothing" for what is guarded, has `onlyFrom` or speaks gRPC
    */
   readonly cache?: "assets" | "nothing";
 }
@@ -211,8 +217,12 @@ export interface ServiceArgs<Uses extends string = string, Service extends strin
   /** What holds for every request that comes in by `hosts`. */
   readonly http?: HttpArgs;
   /**
-   * Who may reach the hosts: `"operators"` lets in those that `edge.operators` names, through Cloudflare Access and a tunnel of
-   * their own; without `edge.operators` the addresses of the stack's `operators`. Nobody else either way. @default everybody
+   * Who may reach the hosts. `"operators"` lets in those that `edge.operators` names and nobody else: Cloudflare Access asks who
+   * comes, a tunnel of the operators' own leads past Traefik to the Service, and its connectors check the token of Access again.
+   * Without `edge.operators` it is refused, whatever the kind of edge (CF012). Traefik could let in addresses instead, but that is a
+   * weaker thing and gets no share of this name: taking `edge.operators` away would then turn one into the other without a word.
+   * Who wants the addresses asks for them: `http.onlyFrom`.
+   * @default everybody
    */
   readonly guard?: "operators";
   readonly health: HealthArgs;
@@ -476,7 +486,7 @@ export interface OperatorsArgs {
 interface EdgeArgs {
   /** @default a free zone: TLS 1.2 and up, always HTTPS, HSTS of 30 days, HTTP/3 */
   readonly zone?: ZoneArgs;
-  /** @default the addresses of the setting `operators`, for the Kubernetes API and for what is guarded */
+  /** Needed by `guard: "operators"`. @default none - the Kubernetes API is reached from the addresses of the setting `operators` */
   readonly operators?: OperatorsArgs;
   /** What the emergency (`trivet:emergency`) needs beforehand. @default made when the switch is thrown, which takes longer */
   readonly direct?: { readonly prepared: boolean };

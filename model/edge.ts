@@ -38,7 +38,7 @@ export const resolveEdge = (definition: PlatformDefinition, around: Surroundings
   const { edge, domain, name } = definition;
   const { settings, unbuilt } = around;
   const routes = resolveRoutes(definition, {
-    accessGuards: edge.operators !== undefined,
+    operators: settings.operators,
     isDirect: settings.emergency === "direct",
   });
   const shared = {

@@ -74,8 +74,8 @@ export interface Cluster {
   readonly restore: string | undefined;
   readonly network: Network;
   /**
-   * Addresses from which operators reach the Kubernetes API; also who passes `guard: "operators"` where `edge.operators` is
-   * undefined. Never the whole internet; empty where the API is reached another way.
+   * Addresses from which operators reach the Kubernetes API. Never the whole internet; empty where the API is reached another
+   * way.
    */
   readonly kubernetesApiAllowedCidrs: readonly string[];
   /** Names and addresses in the API certificate beside those the program knows itself. */
@@ -191,7 +191,7 @@ interface EdgeBase {
   readonly sites: readonly Site[];
   /** Declared ones, and those of mail and CAA; never those that hosts, redirects and sites need. */
   readonly records: readonly ZoneRecord[];
-  /** Undefined where addresses alone tell operators from others. */
+  /** Undefined where nobody comes through Cloudflare Access. */
   readonly operators: Operators | undefined;
   /** `direct` while Cloudflare is bypassed (`trivet:emergency`). */
   readonly mode: "cloudflare" | "direct";
@@ -271,6 +271,8 @@ export interface Http {
   /** Undefined leaves it to the plan, without a buffer. */
   readonly maxBody: MiB | undefined;
   readonly rateLimit: { readonly perSecond: number; readonly burst: number } | undefined;
+  /** Visitors' addresses that Traefik lets in; undefined for everybody. */
+  readonly onlyFrom: readonly string[] | undefined;
   readonly retries: number;
   readonly compress: boolean;
   readonly frames: "deny" | "same-origin" | "any";

@@ -25,8 +25,8 @@ const RENEWED_PART = 1 / 3;
 export const certificateNames = ({ zone: { name } }: Pick<Edge, "zone">): readonly string[] => [name, `*.${name}`];
 
 /** What visitors reach directly while Cloudflare is bypassed. Guarded hosts stay behind Access, sites with Cloudflare Pages. */
-export const directHosts = ({ hosts, operators, zone }: Edge): readonly string[] => [
-  ...hosts.filter(({ guard }) => guard === undefined || operators?.tunnel === undefined).map(({ fqdn }) => fqdn),
+export const directHosts = ({ hosts, zone }: Edge): readonly string[] => [
+  ...hosts.filter(({ guard }) => guard === undefined).map(({ fqdn }) => fqdn),
   ...zone.redirects.map(({ fromFqdn }) => fromFqdn),
 ];
 

@@ -34,11 +34,11 @@ const trimmed = (path: string): string => (path.length > 1 ? path.replace(/\/+$/
 
 /**
  * In the order in which they are matched: the named hosts as the definition has them, `*` after all of them; of one host the
- * longer path first, and one very path before all that lies below it.
+ * longer path first, and one very path before all that lies below it. `operators` are the addresses of the setting.
  */
 export const resolveRoutes = (
   definition: PlatformDefinition,
-  { accessGuards, isDirect = false }: { readonly accessGuards: boolean; readonly isDirect?: boolean },
+  { operators = [], isDirect = false }: { readonly operators?: readonly string[]; readonly isDirect?: boolean } = {},
 ): Route[] => {
   const declared = declaredRoutes(definition);
   const labels = [...new Set(declared.map(({ host }) => host))];
@@ -54,9 +54,9 @@ export const resolveRoutes = (
         service,
         port,
         // Past Cloudflare there is no tunnel to go straight from.
-        via: guard !== undefined && accessGuards ? "operators" : isDirect ? "traefik" : via,
+        via: guard !== undefined ? "operators" : isDirect ? "traefik" : via,
         guard,
-        http: resolveHttp(http, guard),
+        http: resolveHttp(http, guard, operators),
         definedAt,
       }))
       .sort(byPrecedence),
@@ -66,18 +66,20 @@ export const resolveRoutes = (
 const byPrecedence = (one: Route, other: Route): number =>
   other.path.length - one.path.length || Number(other.exact) - Number(one.exact);
 
-const resolveHttp = (http: HttpArgs = {}, guard: "operators" | undefined): Http => {
-  const { protocol = "http", rateLimit } = http;
+const resolveHttp = (http: HttpArgs = {}, guard: "operators" | undefined, operators: readonly string[]): Http => {
+  const { protocol = "http", rateLimit, onlyFrom } = http;
+  const isOpen = guard === undefined && onlyFrom === undefined;
   return {
     protocol,
     answersWithinSeconds: http.answersWithinSeconds ?? 60,
     maxBody: http.maxBody,
     rateLimit: rateLimit && { perSecond: rateLimit.perSecond, burst: rateLimit.burst ?? rateLimit.perSecond },
+    onlyFrom: onlyFrom && operators,
     retries: http.retries ?? 2,
     compress: http.compress ?? true,
     frames: http.frames ?? "same-origin",
     contentSecurityPolicy: http.contentSecurityPolicy,
-    cache: http.cache ?? (guard === undefined && protocol === "http" ? "assets" : "nothing"),
+    cache: http.cache ?? (isOpen && protocol === "http" ? "assets" : "nothing"),
   };
 };
 

@@ -16,8 +16,8 @@ export const settingsSchema = z.strictObject({
   /** Raised by one to rebuild the whole cluster with new authorities. */
   generation: z.int("a whole number from 1 to 9999").min(1).max(9999).default(1),
   /**
-   * Addresses of the people who operate it, as CIDR. They reach the Kubernetes API, and every host with `guard: "operators"` where
-   * the definition has no `edge.operators`. Needed unless the API is reached another way.
+   * Addresses of the people who operate it, as CIDR. They reach the Kubernetes API, and what has `http.onlyFrom`. Needed unless
+   * the API is reached another way.
    */
   operators: z.array(z.string()).default([]),
   /** Who logs in at Cloudflare Access, over the definition's: people are not for a repository. */

@@ -312,18 +312,13 @@ const throughTraefik = (platform: Platform, url: URL, from: Endpoint): Hop[] => 
         "pulumi config rm maintenance, when it is over",
       ),
     ];
-  const guard: Hop[] =
-    route.guard === undefined
-      ? []
-      : [
-          {
-            place: "access",
-            says: `Traefik lets in ${platform.cluster.kubernetesApiAllowedCidrs.join(", ")} by the visitor's address`,
-          },
-        ];
+  const { onlyFrom } = route.http;
   return [
-    { place: "traefik", says, definedAt: route.definedAt },
-    ...guard,
+    {
+      place: "traefik",
+      says: `${says}${onlyFrom === undefined ? "" : `, for visitors from ${onlyFrom.join(", ")} alone`}`,
+      definedAt: route.definedAt,
+    },
     ...toWorkload(platform, from, route.service, route.port, route.definedAt),
   ];
 };

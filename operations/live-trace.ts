@@ -221,17 +221,13 @@ function answerSighting(platform: Platform, way: Walk, answer: Told<Answer>): Si
   if (way.hops.some(({ place }) => place === "access")) {
     const isAsked = status === 401 || status === 403 || (status === 302 && isLogin(platform, location));
     if (isAsked) return { verdict: "ok", says: `${said}: a stranger does not pass` };
-    // Who asks from an operator's address passes where addresses decide.
-    const byAddress = platform.edge.operators === undefined && status < 400;
-    return byAddress
-      ? { verdict: "unknown", says: `${said}: this machine passes, as an operator's address does` }
-      : status < 400
-        ? {
-            verdict: "fail",
-            says: `${said}: a stranger passes where only operators should`,
-            action: "trivet doctor, at once",
-          }
-        : { verdict: "unknown", says: said };
+    return status < 400
+      ? {
+          verdict: "fail",
+          says: `${said}: a stranger passes where only operators should`,
+          action: "trivet doctor, at once",
+        }
+      : { verdict: "unknown", says: said };
   }
   if (status >= 500) return { verdict: "fail", says: said, action: "look at the service, and at Traefik's log" };
   return { verdict: "ok", says: said };

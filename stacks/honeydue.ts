@@ -34,7 +34,12 @@ export default definePlatform({
       secretAccessKey: secret("snapshotsKey"),
     },
   },
-  edge: { kind: "proxied", tls: "strict" },
+  edge: {
+    kind: "proxied",
+    tls: "strict",
+    zone: { redirects: [{ from: "www", to: "@" }] },
+    operators: { team: "honeydue", emailDomains: ["honeydue.example"], machines: ["uptime"] }, // `uptime` asks the admin whether it is well
+  },
   registry: {
     server: "git.honeydue.example",
     username: config("registryUsername"),

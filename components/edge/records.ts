@@ -64,7 +64,7 @@ export function wantedRecords({ edge, cluster, domain }: Platform): readonly Wan
   const hosts = edge.hosts.flatMap(({ fqdn, label, guard }): WantedRecord[] => {
     const role = roleOf(label);
     // What is guarded stays behind Access, also while everything else bypasses Cloudflare.
-    if (guard !== undefined && edge.operators?.tunnel !== undefined)
+    if (guard !== undefined)
       return [{ role, fqdn, type: "CNAME", destination: { kind: "tunnel", tunnel: "operators" }, ...PROXIED }];
     if (edge.kind === "proxied") return toNodes(role, fqdn, cloud);
     const destination: Destination = isDirect

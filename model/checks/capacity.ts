@@ -79,9 +79,7 @@ const connectorsOf = ({ edge, services }: PlatformDefinition): Demand[] => {
     ...(edge.kind === "tunnel"
       ? [{ path: "edge.connectors", copies: edge.connectors ?? CONNECTORS, resources: CONNECTOR }]
       : []),
-    ...(edge.operators !== undefined && guards
-      ? [{ path: "edge.operators", copies: CONNECTORS, resources: CONNECTOR }]
-      : []),
+    ...(guards ? [{ path: "edge.operators", copies: CONNECTORS, resources: CONNECTOR }] : []),
   ];
 };
 

@@ -155,15 +155,13 @@ export const checkEdgeOperators: Check = (draft) => {
     ([, one]) => one.kind === "service" && one.guard === "operators" && (one.hosts ?? []).length > 0,
   );
   if (operators === undefined)
-    // Addresses are what Traefik can tell operators by; behind a tunnel nobody but Cloudflare knows them.
-    return edge.kind === "tunnel"
-      ? guarded.map(([name]) => ({
-          code: "CF012",
-          path: `services.${name}.guard`,
-          reason: "the edge says nothing of operators, so there is nobody to let in",
-          action: "name edge.operators with a team and emails or machines, or take the guard away",
-        }))
-      : [];
+    return guarded.map(([name]) => ({
+      code: "CF012",
+      path: `services.${name}.guard`,
+      reason: "the edge says nothing of operators, so there is nobody to let in",
+      action:
+        'name edge.operators with a team and emails or machines; or take the guard away, and http.onlyFrom: "operators" if addresses are enough',
+    }));
 
   const problems: Problem[] = [];
   const team = textOf(operators.team, raw);

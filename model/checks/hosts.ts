@@ -58,7 +58,7 @@ export const checkHosts: Check = (draft) => {
   return [
     ...routes.flatMap((route) => routeProblems(route, draft)),
     ...twiceProblems(routes),
-    ...mixedProblems(routes, draft),
+    ...mixedProblems(routes),
     ...guardProblems(draft),
     ...(routes.length > 0
       ? []
@@ -107,7 +107,7 @@ const routeProblems = (route: DeclaredRoute, { definition: { domain, edge } }: D
       allowed: ["traefik"],
       action: 'take it away, or take edge.kind "tunnel"',
     });
-  const guarded = definition.guard !== undefined && edge.operators !== undefined;
+  const guarded = definition.guard !== undefined;
   if (stripPrefix && (via === "service" || guarded))
     problems.push({
       code: "CF018",
@@ -150,9 +150,8 @@ const twiceProblems = (routes: readonly DeclaredRoute[]): Problem[] => {
 };
 
 /** One name leads one way: to the users' edge or to the operators'. */
-const mixedProblems = (routes: readonly DeclaredRoute[], { definition }: Draft): Problem[] => {
-  if (definition.edge.operators === undefined) return [];
-  return routes.flatMap(({ host, definition: { guard }, definedAt }): Problem[] => {
+const mixedProblems = (routes: readonly DeclaredRoute[]): Problem[] =>
+  routes.flatMap(({ host, definition: { guard }, definedAt }): Problem[] => {
     const open = routes.find((other) => other.host === host && other.definition.guard === undefined);
     return guard === undefined || open === undefined
       ? []
@@ -166,7 +165,6 @@ const mixedProblems = (routes: readonly DeclaredRoute[], { definition }: Draft):
           },
         ];
   });
-};
 
 const guardProblems: Check = ({ definition }) =>
   workloadsOf(definition).flatMap(([name, workload]): Problem[] => {
@@ -189,6 +187,7 @@ const guardProblems: Check = ({ definition }) =>
 
 const CHOICES = {
   protocol: ["http", "grpc"],
+  onlyFrom: ["operators"],
   frames: ["deny", "same-origin", "any"],
   cache: ["assets", "nothing"],
 } as const satisfies Partial<Record<keyof HttpArgs, readonly string[]>>;
@@ -269,6 +268,7 @@ const OF_TRAEFIK = [
   "answersWithinSeconds",
   "maxBody",
   "rateLimit",
+  "onlyFrom",
   "retries",
   "compress",
   "frames",
@@ -276,10 +276,10 @@ const OF_TRAEFIK = [
 ] as const satisfies readonly (keyof HttpArgs)[];
 
 /** What would not hold on the way that the requests take. */
-const wayProblems = (http: HttpArgs, name: string, { definition }: Draft): Problem[] => {
+const wayProblems = (http: HttpArgs, name: string, { definition, settings }: Draft): Problem[] => {
   const { edge } = definition;
   const routes = declaredRoutes(definition).filter(({ service }) => service === name);
-  const guarded = routes.some(({ definition: { guard } }) => guard !== undefined) && edge.operators !== undefined;
+  const guarded = routes.some(({ definition: { guard } }) => guard !== undefined);
   const straight = routes.find(({ via }) => via === "service");
   const path = `services.${name}.http`;
   return [
@@ -292,6 +292,28 @@ const wayProblems = (http: HttpArgs, name: string, { definition }: Draft): Probl
             ? "let the service see to it itself"
             : 'take via: "traefik", or let the service see to it itself',
         }))
+      : []),
+    ...(http.onlyFrom !== undefined && http.cache === "assets"
+      ? [
+          {
+            code: "CF018",
+            path: `${path}.cache`,
+            got: http.cache,
+            reason: "onlyFrom would not hold: what Cloudflare keeps it gives to everybody, and Traefik is not asked",
+            allowed: ["nothing"],
+          } as const,
+        ]
+      : []),
+    ...(http.onlyFrom !== undefined && settings.operators?.length === 0
+      ? [
+          {
+            code: "CF012",
+            path: `${path}.onlyFrom`,
+            got: http.onlyFrom,
+            reason: "the setting operators has no address, so Traefik would let nobody in",
+            action: "pulumi config set --path 'trivet:operators[0]' <your address>/32, or take it away",
+          } as const,
+        ]
       : []),
     ...(http.protocol === "grpc" && (edge.kind === "tunnel" || guarded)
       ? [

@@ -140,6 +140,7 @@ const http = z.strictObject({
   answersWithinSeconds: plain.optional(),
   maxBody: plain.optional(),
   rateLimit: z.strictObject({ perSecond: plain, burst: plain.optional() }).optional(),
+  onlyFrom: plain.optional(),
   retries: plain.optional(),
   compress: z.boolean().optional(),
   frames: plain.optional(),

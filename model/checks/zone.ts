@@ -48,7 +48,7 @@ const planProblems: Check = (draft) => {
     };
   };
   const { rateLimits = [], redirects = [] } = zone;
-  const cacheRules = cacheRulesOf(resolveRoutes(definition, { accessGuards: definition.edge.operators !== undefined }));
+  const cacheRules = cacheRulesOf(resolveRoutes(definition));
   const rules = (one: number): string => (one === 1 ? "1 rule" : `${one} rules`);
   return [
     ...(rateLimits.length > limits.rateLimits

@@ -42,6 +42,7 @@ describe("the life of the honeyDue platform", () => {
       ["api.honeydue.example", []],
       ["app.honeydue.example", []],
       ["honeydue.example", []],
+      ["www.honeydue.example", []],
     ]);
     expect(summary.ok).toBe(true);
     // Three cx33 at 8.49 and three Primary IPv4 at 0.50 EUR net.

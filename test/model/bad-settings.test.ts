@@ -65,6 +65,7 @@ const MISTAKES: readonly Mistake[] = [
       ["HZ006", "stores.cache.maxMemory"],
       ["HZ006", "stores.queue.maxMemory"],
       ["HZ006", "metrics"],
+      ["HZ006", "edge.operators"],
     ],
   },
   {
@@ -687,6 +688,7 @@ const MISTAKES: readonly Mistake[] = [
       for (const name of ["web", "admin"]) d.services[name].env = { API_URL: d.services[name].env.API_URL };
       delete d.services.api.env.PUBLIC_URL;
       d.services.api.uses.push("web", "admin");
+      delete d.edge.zone;
     },
     problems: [["CF008", "services", "no service has a host"]],
   },
@@ -796,11 +798,11 @@ const MISTAKES: readonly Mistake[] = [
   },
   {
     mistake: "what Traefik does, for what is guarded",
-    definition: (d) => {
-      d.edge.operators = OPERATORS;
-      d.services.admin.http = { compress: false };
-    },
-    problems: [["CF018", "services.admin.http.compress", "no Traefik on the way of what is guarded"]],
+    definition: (d) => (d.services.admin.http = { compress: false, onlyFrom: "operators" }),
+    problems: [
+      ["CF018", "services.admin.http.compress", "no Traefik on the way of what is guarded"],
+      ["CF018", "services.admin.http.onlyFrom", "no Traefik on the way of what is guarded"],
+    ],
   },
   {
     mistake: "gRPC through a tunnel",
@@ -1042,7 +1044,7 @@ const MISTAKES: readonly Mistake[] = [
   {
     mistake: "a site with a service's host, twice",
     definition: (d) =>
-      (d.sites = { brand: { kind: "site", hosts: ["@", "www", "www"] }, Help: { kind: "site", hosts: ["help"] } }),
+      (d.sites = { brand: { kind: "site", hosts: ["@", "blog", "blog"] }, Help: { kind: "site", hosts: ["help"] } }),
     problems: [
       ["CF023", "sites.brand.hosts[0]", "services.api has it already", "paths cannot part"],
       ["CF023", "sites.brand.hosts[2]", "it stands there twice"],
@@ -1058,9 +1060,28 @@ const MISTAKES: readonly Mistake[] = [
     ],
   },
   {
+    mistake: "a guard with an edge that knows no operators, though addresses of theirs are set",
+    definition: (d) => delete d.edge.operators,
+    problems: [["CF012", "services.admin.guard", "nobody to let in", "name edge.operators", "http.onlyFrom"]],
+  },
+  {
     mistake: "a guard behind a tunnel that knows no operators",
     definition: (d) => (d.edge = { kind: "tunnel" }),
     problems: [["CF012", "services.admin.guard", "nobody to let in", "name edge.operators"]],
+  },
+  {
+    mistake: "a host for the operators' addresses, which nobody has set",
+    definition: (d) => {
+      d.edge = { ...TUNNEL, operators: { ...OPERATORS, kubernetesApi: "access" } };
+      d.services.web.http = { onlyFrom: "operators" };
+    },
+    settings: (s) => delete s.values.operators,
+    problems: [["CF012", "services.web.http.onlyFrom", "Traefik would let nobody in", "trivet:operators[0]"]],
+  },
+  {
+    mistake: "files that Cloudflare keeps of what only operators' addresses may see",
+    definition: (d) => (d.services.web.http = { onlyFrom: "operators", cache: "assets" }),
+    problems: [["CF018", "services.web.http.cache", "gives to everybody", "allowed: nothing"]],
   },
   {
     mistake: "operators with slips",

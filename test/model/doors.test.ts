@@ -6,15 +6,20 @@ import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "./honeydue.fixture";
 
+const team = { team: "honeydue", emails: ["ops@honeydue.example"] };
+
 const doorsOf = (edge: PlatformDefinition["edge"], settings: Readonly<Record<string, unknown>> = {}) => {
   const values = { ...honeydueSettings.values, ...settings };
-  const { platform, problems } = resolve({ ...honeydue, edge }, { ...honeydueSettings, values }, NOTHING_UNBUILT);
+  const { platform, problems } = resolve(
+    { ...honeydue, edge: { operators: team, ...edge } },
+    { ...honeydueSettings, values },
+    NOTHING_UNBUILT,
+  );
   if (problems) throw new Error(JSON.stringify(problems));
   return doors(platform).map(({ role, port, from, cidrs }) => `${role}:${port} ${from} ${cidrs.length}`);
 };
 
 const RANGES = CLOUDFLARE_IPV4.length + CLOUDFLARE_IPV6.length;
-const team = { team: "honeydue", emails: ["ops@honeydue.example"] };
 
 test("a proxied platform is open on 443 to Cloudflare's ranges, and to operators for the Kubernetes API", () => {
   expect(doorsOf({ kind: "proxied", tls: "strict" })).toEqual([

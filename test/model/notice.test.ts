@@ -3,6 +3,9 @@ import type { PlatformDefinition } from "../../model/definition";
 import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import { REFERENCE, stackSettings } from "./platforms.fixture";
 
+/** What a zone says about mail and signatures, so that no notice is about them. */
+const quiet = { zone: { dnssec: false, mail: "none" } } as const;
+
 const noticesOf = (
   name: keyof typeof REFERENCE,
   change: { edge?: Partial<PlatformDefinition["edge"]>; values?: Record<string, unknown>; secrets?: string[] } = {},
@@ -23,7 +26,7 @@ test("reminds of a zone that is not signed, and of a domain in whose name anybod
 });
 
 test("is quiet about what somebody has decided", () => {
-  expect(noticesOf("honeydue", { edge: { zone: { dnssec: false, mail: "none" } } })).toEqual([]);
+  expect(noticesOf("honeydue", { edge: quiet })).toEqual([]);
 });
 
 test("says that the DS record must go to the registrar, for Cloudflare cannot do that", () => {
@@ -31,18 +34,19 @@ test("says that the DS record must go to the registrar, for Cloudflare cannot do
 });
 
 test("says beforehand that an emergency has no certificate, and then what visitors will see", () => {
-  const quiet = { zone: { dnssec: false, mail: "none" } } as const;
+  const staying = "NT005 warning trivet:emergency"; // the guarded host
   expect(noticesOf("honeydue", { edge: { ...quiet, direct: { prepared: true } } })).toEqual([
     "NT001 reminder trivet:publicCertificate",
   ]);
   expect(noticesOf("honeydue", { edge: quiet, values: { emergency: "direct" } })).toEqual([
     "NT001 warning trivet:emergency",
+    staying,
   ]);
   const secrets = ["publicCertificate", "publicCertificateKey"];
-  expect(noticesOf("honeydue", { edge: quiet, values: { emergency: "direct" }, secrets })).toEqual([]);
+  expect(noticesOf("honeydue", { edge: quiet, values: { emergency: "direct" }, secrets })).toEqual([staying]);
   // Half of it is none.
   expect(noticesOf("honeydue", { edge: quiet, values: { emergency: "direct" }, secrets: secrets.slice(0, 1) })).toEqual(
-    ["NT001 warning trivet:emergency"],
+    ["NT001 warning trivet:emergency", staying],
   );
 });
 

@@ -149,6 +149,7 @@ test("a worker's jobs count as used", () => {
 test("names where each secret comes from, and holds no value", () => {
   const { secrets } = platformOf();
   expect(secrets.map(({ namespace, name, type }) => `${namespace}/${name} ${type}`)).toEqual([
+    "edge/operators-tunnel-token Opaque",
     "ingress/origin-certificate kubernetes.io/tls",
     "ingress/origin-pulls-authority Opaque",
     "honeydue/registry-login kubernetes.io/dockerconfigjson",

@@ -15,8 +15,8 @@ const platform = (services: Parameters<typeof definePlatform>[0]["services"]) =>
     services,
   });
 
-const routesOf = (definition: ReturnType<typeof platform>, accessGuards = true) =>
-  resolveRoutes(definition, { accessGuards });
+const routesOf = (definition: ReturnType<typeof platform>) =>
+  resolveRoutes(definition, { operators: ["203.0.113.7/32"] });
 const names = { namespace: "p", ingressNamespace: "ingress" };
 
 test("longer paths come first, one very path before what lies below it, and the wildcard after every name", () => {
@@ -45,10 +45,15 @@ test("a host belongs to the service that has its root, and stands there once", (
   ]);
 });
 
-test("what is guarded takes the operators' way, unless addresses are all there is to tell them by", () => {
-  const definition = platform({ admin: one(["admin"], { guard: "operators" }) });
-  expect(routesOf(definition).map(({ via }) => via)).toEqual(["operators"]);
-  expect(routesOf(definition, false).map(({ via }) => via)).toEqual(["traefik"]);
+test("what is guarded takes the operators' way; what only takes their addresses stays on the visitors'", () => {
+  const definition = platform({
+    admin: one(["admin"], { guard: "operators" }),
+    wiki: one(["wiki"], { http: { onlyFrom: "operators" } }),
+  });
+  expect(routesOf(definition).map(({ via, http }) => [via, http.onlyFrom])).toEqual([
+    ["operators", undefined],
+    ["traefik", ["203.0.113.7/32"]],
+  ]);
 });
 
 test("fills in how a service is served", () => {
@@ -56,13 +61,15 @@ test("fills in how a service is served", () => {
     api: one(["api"], { http: { rateLimit: { perSecond: 5 }, cache: "nothing" } }),
     web: one(["@"]),
     admin: one(["admin"], { guard: "operators" }),
+    wiki: one(["wiki"], { http: { onlyFrom: "operators" } }),
   });
-  const [api, web, admin] = routesOf(definition).map(({ http }) => http);
+  const [api, web, admin, wiki] = routesOf(definition).map(({ http }) => http);
   expect(web).toEqual({
     protocol: "http",
     answersWithinSeconds: 60,
     maxBody: undefined,
     rateLimit: undefined,
+    onlyFrom: undefined,
     retries: 2,
     compress: true,
     frames: "same-origin",
@@ -70,7 +77,8 @@ test("fills in how a service is served", () => {
     cache: "assets",
   });
   expect([api?.rateLimit, api?.cache]).toEqual([{ perSecond: 5, burst: 5 }, "nothing"]);
-  expect(admin?.cache).toBe("nothing"); // Cloudflare must not hand on what only operators may see
+  // Cloudflare must not hand on what only operators may see.
+  expect([admin?.cache, wiki?.cache]).toEqual(["nothing", "nothing"]);
 });
 
 test("of the cache rules the more exact one comes later, for the last one decides", () => {

@@ -1,13 +1,20 @@
-import type { PlatformDefinition } from "../../model/definition";
+import type { PlatformDefinition, ServiceDefinition } from "../../model/definition";
 import { resolve } from "../../model/resolve";
 import { ASKED, type EdgePart, UNBUILT } from "../../model/unbuilt";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "./honeydue.fixture";
 
+/** honeyDue, asking for nothing of the edge that could be left out. */
+const { guard: _, ...admin } = honeydue.services["admin"] as ServiceDefinition;
+const plain: PlatformDefinition = {
+  ...honeydue,
+  edge: { kind: "proxied", tls: "strict" },
+  services: { ...honeydue.services, admin },
+};
 const operators = { team: "honeydue", emails: ["ops@honeydue.example"] };
 const edge = (more: object): Partial<PlatformDefinition> => ({ edge: { kind: "proxied", tls: "strict", ...more } });
 const api = (more: object): Partial<PlatformDefinition> => ({
-  services: { ...honeydue.services, api: { ...honeydue.services["api"]!, ...more } },
+  services: { ...plain.services, api: { ...plain.services["api"]!, ...more } },
 });
 
 interface Asking {
@@ -56,7 +63,7 @@ test.each(Object.entries(ASKING) as [EdgePart, Asking][])(
   (part, { definition, values, path }) => {
     const ask = (unbuilt: readonly EdgePart[]) =>
       resolve(
-        { ...honeydue, ...definition },
+        { ...plain, ...definition },
         { ...honeydueSettings, values: { ...honeydueSettings.values, ...values } },
         new Set(unbuilt),
       );
@@ -74,7 +81,7 @@ test("a setting that says what holds without it asks for nothing, also as the en
     operatorEmails: [],
   };
   const parts = Object.keys(ASKED) as EdgePart[];
-  expect(resolve(honeydue, { ...honeydueSettings, values }, new Set(parts)).problems).toBeUndefined();
+  expect(resolve(plain, { ...honeydueSettings, values }, new Set(parts)).problems).toBeUndefined();
 });
 
 test("what is left out of the list is a part that there is", () => {

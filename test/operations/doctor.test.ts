@@ -306,7 +306,7 @@ describe("the definition and the settings alone", () => {
     );
     if (problems) throw new Error(report(problems, "the fixture"));
     const checks = offlineChecks(platform);
-    expect(lines(checks, "fail").map((line) => line.split(":")[0])).toEqual(["NT001", "emergency"]);
+    expect(lines(checks, "fail").map((line) => line.split(":")[0])).toEqual(["NT001", "NT005", "emergency"]);
     expect(lines(checks, "note")).toEqual(
       expect.arrayContaining([
         "maintenance: the maintenance page answers for web",

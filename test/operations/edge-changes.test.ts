@@ -7,7 +7,7 @@ import { adoption, adoptionEnd, type FoundTunnel, rotation } from "../../operati
 import type { EdgeState } from "../../operations/edge-state";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "../model/honeydue.fixture";
-import { tunnelled, tunnelledSettings } from "../rules/platforms.fixture";
+import { small, smallSettings, tunnelled, tunnelledSettings } from "../rules/platforms.fixture";
 import { EmulatedEdge } from "./support/emulated-edge";
 
 const OTHER = "f70ff985-a4ef-4643-bbbc-4a0ed4fc8415";
@@ -66,11 +66,7 @@ describe("trivet tunnel rotate", () => {
 
   test.each<[string, () => unknown, RegExp]>([
     ["there is no tunnel", () => rotation(resolved(honeydue, honeydueSettings, {}), state, "users"), /proxied records/],
-    [
-      "nothing is guarded",
-      () => rotation(resolved(honeydue, honeydueSettings, {}), state, "operators"),
-      /edge\.operators/,
-    ],
+    ["nothing is guarded", () => rotation(resolved(small, smallSettings, {}), state, "operators"), /edge\.operators/],
     ["it was never made", () => rotation(platformOf(), { ...state, tunnels: [] }, "users"), /does not exist yet/],
     [
       "it is being taken over",

@@ -26,7 +26,7 @@ export const subjectOf = (definition: PlatformDefinition, settings: RawSettings,
 const { operators, cloudflareAccountId, cloudflareZoneId } = honeydueSettings.values;
 
 /** The least there can be: one public service. */
-const small = definePlatform({
+export const small = definePlatform({
   name: "small",
   domain: "small.example",
   cluster: { location: "hel1", serverType: "cax11", k3s: "v1.36.4+k3s1" },
@@ -36,7 +36,7 @@ const small = definePlatform({
   },
 });
 
-const smallSettings: RawSettings = {
+export const smallSettings: RawSettings = {
   stack: "small",
   source: "stacks/Pulumi.small.yaml",
   values: {
@@ -117,7 +117,7 @@ export const subjects: readonly (readonly [string, Subject])[] = [
   [
     "honeyDue on trial, without TLS to the servers",
     subjectOf(
-      { ...honeydue, edge: { kind: "proxied", tls: "flexible" } },
+      { ...honeydue, edge: { ...honeydue.edge, kind: "proxied", tls: "flexible" } },
       { ...honeydueSettings, values: { ...honeydueSettings.values, environment: "staging" } },
     ),
   ],

@@ -5,7 +5,7 @@ import { transportName } from "../../pods/charts/transport";
 import type { Traefik } from "./traefiks";
 
 /**
- * What a service's `http` and `guard` say, as middlewares of Traefik's file and the names by which its Ingress objects ask for
+ * What a service's `http` says, as middlewares of Traefik's file and the names by which its Ingress objects ask for
  * them. Shared where they do not depend on the service, so that people's own Ingress objects can name them, too:
  * `compressed@file`, `frames-same-origin@file`.
  */
@@ -54,25 +54,19 @@ export const isWildcard = (fqdn: string): boolean => fqdn.startsWith("*.");
 const visitor = ({ peers }: Traefik): object => (peers === "everybody" ? {} : { depth: 1 });
 
 /** What a route's requests pass after the entry point's own, from first to last: by name, and what each is. */
-export const chainOf = (
-  platform: Platform,
-  traefik: Traefik,
-  route: Route,
-): readonly (readonly [string, Middleware])[] => {
-  const { service, http, guard } = route;
+export const chainOf = (traefik: Traefik, route: Route): readonly (readonly [string, Middleware])[] => {
+  const { service, http } = route;
   const browsers = http.protocol === "http";
   const chain: (readonly [string, Middleware] | undefined)[] = [
-    guard === "operators"
-      ? [
-          "operators-only",
-          {
-            ipAllowList: {
-              sourceRange: platform.cluster.kubernetesApiAllowedCidrs,
-              ...(traefik.peers === "everybody" ? {} : { ipStrategy: visitor(traefik) }),
-            },
-          },
-        ]
-      : undefined,
+    http.onlyFrom && [
+      "operators-only",
+      {
+        ipAllowList: {
+          sourceRange: http.onlyFrom,
+          ...(traefik.peers === "everybody" ? {} : { ipStrategy: visitor(traefik) }),
+        },
+      },
+    ],
     http.rateLimit && [
       `${service}-rate`,
       {

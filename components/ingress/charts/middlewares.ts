@@ -107,7 +107,7 @@ export const dynamicConfig = (platform: Platform, traefik: Traefik = traefiks(pl
             customResponseHeaders: { Server: "", "X-Powered-By": "" },
           },
         },
-        ...Object.fromEntries(routesOf(platform).flatMap((route) => chainOf(platform, traefik, route))),
+        ...Object.fromEntries(routesOf(platform).flatMap((route) => chainOf(traefik, route))),
         ...(nowhere.length === 0
           ? {}
           : { nowhere: { ipAllowList: { sourceRange: [NOBODY], rejectStatusCode: NOT_FOUND } } }),

@@ -21,7 +21,7 @@ export class RoutesChart extends Chart {
     for (const [object, routes] of grouped(routesOf(platform))) {
       const [{ service }] = routes;
       const resting = underMaintenance(platform, service);
-      const middlewares = resting ? [] : chainOf(platform, traefik, routes[0]).map(([one]) => `${one}@file`);
+      const middlewares = resting ? [] : chainOf(traefik, routes[0]).map(([one]) => `${one}@file`);
       const priority = priorityOf(routes[0]);
       new k8s.KubeIngress(this, object, {
         metadata: {

@@ -2,7 +2,7 @@ import { phaseRules } from "../../../components/edge/rulesets";
 import type { Zone } from "../../../model/platform";
 import { honeyduePlatform } from "../../support/platform";
 
-const zone: Zone = { ...honeyduePlatform().edge.zone, cacheRules: [] };
+const zone: Zone = { ...honeyduePlatform().edge.zone, cacheRules: [], redirects: [] };
 const rulesOf = (changed: Partial<Zone>) => phaseRules({ ...zone, ...changed });
 const only = (changed: Partial<Zone>) => {
   const phases = rulesOf(changed);

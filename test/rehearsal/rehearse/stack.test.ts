@@ -12,7 +12,7 @@ test("the program's token may do what the platform needs, and nothing else", () 
     plan: "free",
     permissions: scopes(referencePlatform("honeydue")).map(({ permission }) => permission),
   });
-  expect(cloudflare.permissions).not.toContain("tunnel:edit");
+  expect(cloudflare.permissions).not.toContain("pages:edit");
 });
 
 test("the zone has the plan that the settings name, and the account the operators' team", () => {

@@ -101,7 +101,7 @@ test("nobody reaches a connector but the metrics agent", () => {
     ]);
 });
 
-test("are a part of their own, and a platform with neither tunnel nor Access has none", () => {
+test("are a part of their own, and a platform with neither tunnel nor guarded host has none", () => {
   expect(
     partsOf(manifests)
       .connectors.map(({ kind, metadata }) => `${kind} ${metadata.name}`)
@@ -111,7 +111,7 @@ test("are a part of their own, and a platform with neither tunnel nor Access has
       ["Deployment", "PodDisruptionBudget", "ServiceAccount"].map((kind) => `${kind} ${name}`),
     ).sort(),
   );
-  const honeydue = subjects[0]![1];
-  expect(partsOf(honeydue.manifests).connectors).toEqual([]);
-  expect(ofKind(honeydue.manifests, "Namespace").map(({ metadata }) => metadata.name)).not.toContain("edge");
+  const [, open] = subjects.find(([subject]) => subject === "the smallest platform")!;
+  expect(partsOf(open.manifests).connectors).toEqual([]);
+  expect(ofKind(open.manifests, "Namespace").map(({ metadata }) => metadata.name)).not.toContain("edge");
 });

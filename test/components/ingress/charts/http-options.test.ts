@@ -19,7 +19,6 @@ const withHttp = (http: HttpArgs, settings = honeydueSettings) => {
 const chain = ({ platform }: ReturnType<typeof withHttp>): Record<string, object> =>
   Object.fromEntries(
     chainOf(
-      platform,
       traefiks(platform)[0],
       platform.edge.routes.find(({ service }) => service === "api")!,
     ),
@@ -30,6 +29,18 @@ test("a service that says nothing may be shown in its own frames, is compressed 
     "frames-same-origin": { headers: { customFrameOptionsValue: "SAMEORIGIN" } },
     compressed: { compress: { encodings: ["gzip", "br"], includedContentTypes: expect.any(Array) } },
     "retries-2": { retry: { attempts: 3, initialInterval: "100ms" } },
+  });
+});
+
+test("the operators' addresses pass first, by the one that Cloudflare wrote, or by the one that connects where nobody stands between", () => {
+  const open = chain(withHttp({ onlyFrom: "operators", rateLimit: { perSecond: 10 } }));
+  // The entry point's middlewares come before a route's own (v3.7: applyModel in pkg/server/aggregator.go).
+  expect(Object.keys(open).slice(0, 2)).toEqual(["operators-only", "api-rate"]);
+  expect(open["operators-only"]).toEqual({
+    ipAllowList: { sourceRange: ["203.0.113.7/32"], ipStrategy: { depth: 1 } },
+  });
+  expect(chain(withHttp({ onlyFrom: "operators" }, emergency))["operators-only"]).toEqual({
+    ipAllowList: { sourceRange: ["203.0.113.7/32"] },
   });
 });
 

@@ -83,7 +83,7 @@ test("a prefix that the service does not see is taken away for its own path alon
 });
 
 test("what goes past Traefik has no object: straight to the Service, or by the operators' tunnel", () => {
-  expect(objectsOf({ ...api, via: "service" }, { ...admin, via: "operators" })).toEqual([]);
+  expect(objectsOf({ ...api, via: "service" }, admin)).toEqual([]);
 });
 
 test("what a host has no route for is nothing, and not what stands for every other name", () => {

@@ -41,6 +41,7 @@ test("scrapes the running api pods every 15 s, on the port that they declare", (
           { source_labels: ["__meta_kubernetes_pod_node_name"], target_label: "node" },
         ],
       },
+      expect.objectContaining({ job_name: "edge/operators" }),
       // In the servers' own network: found by their addresses, which are known.
       {
         job_name: "edge/traefik",

@@ -27,7 +27,7 @@ test("all of the internet is one rule, with the ports of what is used", () => {
 });
 
 test("Traefik has no labels for a policy: its packets' addresses are named, for every pod range that a server may get, and for the three servers", () => {
-  const [fromTraefik] = policy("admin").ingress!;
+  const [fromTraefik] = policy("web").ingress!;
   const blocks = (fromTraefik!.from as { ipBlock: { cidr: string } }[]).map(({ ipBlock }) => ipBlock.cidr);
   expect(blocks).toHaveLength(3 + 256);
   expect(blocks.slice(0, 4)).toEqual(["10.0.1.11/32", "10.0.1.12/32", "10.0.1.13/32", "10.42.0.0/32"]);

@@ -90,7 +90,7 @@ test("a pool of one agent is a single node, too", () => {
   const settings = { ...honeydueSettings, values: { ...honeydueSettings.values, pools: { general: 1 } } };
   const { manifests: placed } = subjectOf(definition, settings);
   const budgets = ofKind(placed, "PodDisruptionBudget").map(({ metadata }) => metadata.name);
-  expect(budgets).toEqual(["web"]);
+  expect(budgets).toEqual(["operators-connector", "web"]);
 });
 
 test("the worker never runs twice: one pod of a StatefulSet, which waits for the old one to be gone", () => {
@@ -101,7 +101,11 @@ test("the worker never runs twice: one pod of a StatefulSet, which waits for the
 });
 
 test("a single pod has no budget, for no server could be drained then", () => {
-  expect(ofKind(manifests, "PodDisruptionBudget").map(({ metadata }) => metadata.name)).toEqual(["api", "web"]);
+  expect(ofKind(manifests, "PodDisruptionBudget").map(({ metadata }) => metadata.name)).toEqual([
+    "operators-connector",
+    "api",
+    "web",
+  ]);
 });
 
 test("passwords arrive as files, other secrets as references", () => {
