@@ -284,15 +284,15 @@ export class Scene {
 
   // ---- what is looked at -----------------------------------------------------------------------------------------------------------
 
-  /** The way into the cluster that the program gives. */
+  /** The way into the cluster that the program gives; behind the firewall where that lets no operator in. */
   async access(): Promise<ApiAccess> {
-    const { kubeconfig, nodeAddresses } = (await this.rehearsal.engine.outputs()) as {
-      kubeconfig: string;
-      nodeAddresses: Record<string, string>;
-    };
+    const { nodeAddresses } = (await this.rehearsal.engine.outputs()) as { nodeAddresses: Record<string, string> };
     const servers = await this.servers();
     const isServer = (node: string): boolean => (servers[node]?.labels["role"] ?? "server") === "server";
-    return accessFrom(kubeconfig, Object.fromEntries(Object.entries(nodeAddresses).filter(([node]) => isServer(node))));
+    const addresses = Object.entries(nodeAddresses)
+      .filter(([node]) => isServer(node))
+      .map(([node, address]) => [node, this.rehearsal.listensAt(address)]);
+    return accessFrom(await this.rehearsal.kubeconfig(), Object.fromEntries(addresses) as Record<string, string>);
   }
 
   /** Asks the Kubernetes API, of whichever server answers. */

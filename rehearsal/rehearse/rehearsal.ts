@@ -379,6 +379,13 @@ export class Rehearsal {
     return stringify(config);
   }
 
+  /** Where what a server runs listens: at its public address, unless a firewall is played in front of that. */
+  listensAt(publicAddress: string): string {
+    return this.#options.stack.cloudflare.apiDoors > 0 && !this.door
+      ? ApiFirewall.listensAt(publicAddress)
+      : publicAddress;
+  }
+
   /** Folder of this rehearsal. */
   get directory(): string {
     return this.#options.directory;
