@@ -33,13 +33,13 @@ interface Ended {
 /** `signal` is sent when `at` is said. */
 const trivet = (
   args: readonly string[],
-  { at, signal }: { at?: string; signal?: NodeJS.Signals } = {},
+  { at, signal, more = {} }: { at?: string; signal?: NodeJS.Signals; more?: NodeJS.ProcessEnv } = {},
 ): Promise<Ended> =>
   new Promise((resolve) => {
     const file = join(PROJECT_DIRECTORY, "operations/trivet.mjs");
     const about = ["--stack", "honeydue", "--config-file", configFile];
     const child = spawn(process.execPath, [file, ...args, ...about], {
-      env: environment,
+      env: { ...environment, ...more },
       cwd: directory,
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -89,7 +89,8 @@ beforeAll(async () => {
   server = await startAcmeServer({ pebble: tools.pebble.path, directory: folder("acme"), zones: cloudflare.state });
   const bin = folder("bin");
   journal = join(directory, "journal");
-  writeFileSync(join(bin, "pulumi"), `#!/bin/sh\necho "$*" >> '${journal}'\nexec '${pulumi}' "$@"\n`);
+  const refusing = 'if [ -n "$FAILS" ]; then case "$*" in *"$FAILS"*) exit 255 ;; esac; fi';
+  writeFileSync(join(bin, "pulumi"), `#!/bin/sh\necho "$*" >> '${journal}'\n${refusing}\nexec '${pulumi}' "$@"\n`);
   chmodSync(join(bin, "pulumi"), 0o755);
   environment = {
     ...engineEnvironment({ home: folder("home"), backend: folder("state"), passphrase: "x" }),
@@ -177,6 +178,10 @@ describe("trivet certificate", () => {
     expect(interrupted).toMatchObject({ code: 130, stdout: "" });
     expect(interrupted.stderr).toMatch(/The TXT records are removed\.\n\nInterrupted\. No certificate was written\./);
     expect(texts()).toEqual([]);
+    expect(settings()).toBe(before);
+    // Not the certificate without its key.
+    const half = await trivet(certificate("--yes"), { more: { FAILS: "trivet:publicCertificateKey" } });
+    expect(half).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining("pulumi config set failed") });
     expect(settings()).toBe(before);
     await trivet(certificate("--yes"), { at: "2 TXT records", signal: "SIGKILL" });
     expect(texts()).toEqual([TXT, TXT]);

@@ -333,6 +333,12 @@ describe("what is looked at before and while", () => {
     } finally {
       server.nameServer.silent = false;
     }
+    // The zone's own, by their names, where none is given.
+    const own = await NameServers.of([], ["localhost"]);
+    await expect(own.waitForTxt(TXT, ["x"], signal, 100)).rejects.toThrow(/: localhost does not answer \(E/);
+    await expect(NameServers.of([], ["ns.invalid"])).rejects.toThrow(
+      "name servers (ns.invalid) are not found from here",
+    );
     await expect(NameServers.of(["ns.example"], [])).rejects.toThrow('"ns.example" is no address of a name server');
   }, 30_000);
 
