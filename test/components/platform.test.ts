@@ -191,6 +191,45 @@ describe("a whole platform behind a tunnel", () => {
   });
 });
 
+describe("the whole honeyDue platform with IPv6", () => {
+  const SERVER = "hcloud:index/server:Server";
+  const RECORD = "cloudflare:index/dnsRecord:DnsRecord";
+  const made = (emergency: string): Promise<Registered[]> => {
+    const { platform, problems } = resolve(honeydue, {
+      stack: "honeydue",
+      source: "stacks/Pulumi.honeydue.yaml",
+      values: { ...honeydueConfig(), ipv6: true, emergency },
+      secretNames: HONEYDUE_SECRETS,
+    });
+    if (problems) throw new Error(report(problems, "the fixture"));
+    const configSecrets = Object.fromEntries(HONEYDUE_SECRETS.map((name) => [name, pulumi.secret("sentinel-4711")]));
+    return registered(() => new Platform("honeydue", { platform, configSecrets, hetzner: noApi, cloudflare: noApi }));
+  };
+
+  test.each(["off", "direct"])(
+    "leads names to both addresses of every server, and lets no server wait for a name that waits for it (emergency %s)",
+    async (emergency) => {
+      const all = await made(emergency);
+      const six = all.filter(({ type, inputs }) => type === RECORD && inputs["type"] === "AAAA");
+      const four = all.filter(
+        ({ type, inputs }) => type === RECORD && inputs["type"] === "A" && inputs["content"] !== "192.0.2.1",
+      );
+      expect(six).toHaveLength(four.length);
+      for (const { name, inputs, options } of six) {
+        expect([name, inputs["content"], inputs["proxied"]]).toEqual([
+          name,
+          expect.stringMatching(/^2001:db8:0:\d+::1$/),
+          emergency === "off",
+        ]);
+        // The engine would make the record anew with the server.
+        expect(options.dependsOn.join(" ")).not.toContain(SERVER);
+      }
+      const firewall = only(all, "hcloud:index/firewall:Firewall", "honeydue-firewall");
+      expect(firewall.options.dependsOn.join(" ")).not.toContain("-ipv6");
+    },
+  );
+});
+
 describe("the whole honeyDue platform while Cloudflare is bypassed", () => {
   const certificate = ["publicCertificate", "publicCertificateKey"];
   const platformOf = (emergency: string) => {

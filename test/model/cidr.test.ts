@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { addressAt, canonicalCidr, contains, overlaps, parseAddress, parseCidr } from "../../model/cidr";
+import { addressAt, canonicalCidr, contains, overlaps, parseAddress, parseCidr, serverAddressIn } from "../../model/cidr";
 
 const cidr = (text: string) => parseCidr(text)!;
 
@@ -45,4 +45,11 @@ test("every range contains its own addresses, counted from its start", () => {
       return contains(range, { address: parseAddress(counted)!, prefix: 32 });
     }),
   );
+});
+
+test("a server takes the first address of the /64 that it is given, and of nothing else", () => {
+  expect(serverAddressIn("2001:db8:0:a::/64")).toBe("2001:db8:0:a::1");
+  expect(serverAddressIn("2001:db8::/64")).toBe("2001:db8::1");
+  for (const other of ["2001:db8::1", "2001:db8::/48", "203.0.113.0/24", ""])
+    expect(() => serverAddressIn(other)).toThrow("is no IPv6 network of a server (a /64)");
 });

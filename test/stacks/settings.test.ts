@@ -98,7 +98,9 @@ describe("the stack's settings", () => {
   });
 
   test("change the cluster: pools, kernel, revisions and snapshots arrive as objects", async () => {
+    expect((await read()).platform.cluster.ipv6).toBe(false);
     const { platform } = await read({
+      ipv6: true,
       pools: { general: 2 },
       kernel: { "vm.swappiness": 10 },
       revisions: { b: 2 },
@@ -109,6 +111,10 @@ describe("the stack's settings", () => {
     expect(agents.map(({ hostname }) => hostname)).toEqual(["honeydue-general-1", "honeydue-general-2"]);
     expect([kernel["vm.swappiness"], servers[1]?.revision, k3s.version]).toEqual(["10", 2, "v1.36.3+k3s1"]);
     expect([snapshots?.endpoint, snapshots?.insecure]).toEqual(["127.0.0.1:9000", true]);
+    expect(platform.cluster.ipv6).toBe(true);
+    expect(await problems({ ipv6: "yes" })).toContain(
+      'trivet:ipv6  SE003  got "yes"; allowed: a value of type boolean',
+    );
   });
 
   test("never print a secret, not even in the report of a mistake", async () => {

@@ -185,7 +185,9 @@ function computed(type: string, name: string, count: number, given: Record<strin
     case "random:index/randomId:RandomId":
       return { hex: "00112233445566ff", b64Std: "ABEiM0RVZv8=", b64Url: "ABEiM0RVZv8" };
     case "hcloud:index/primaryIp:PrimaryIp":
-      return { ipAddress: `${MOCK_ADDRESSES}.${10 + count}` };
+      return given["type"] === "ipv6"
+        ? { ipAddress: `2001:db8:0:${count}::`, ipNetwork: `2001:db8:0:${count}::/64` }
+        : { ipAddress: `${MOCK_ADDRESSES}.${10 + count}`, ipNetwork: "" };
     case "cloudflare:index/originCaCertificate:OriginCaCertificate":
       return { certificate: pem("CERTIFICATE", name, 900) };
     case "cloudflare:index/pagesProject:PagesProject":

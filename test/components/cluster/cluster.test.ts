@@ -145,6 +145,47 @@ describe("the cluster component", () => {
     for (const id of used) expect(Number.isInteger(id)).toBe(true);
   });
 
+  test("gives every node an IPv6 network beside its IPv4 address, kept and protected like that, and makes it anew for it", async () => {
+    const { cluster, ...rest } = honeyduePlatform();
+    const six = build({ ...rest, cluster: { ...cluster, ipv6: true } });
+    const with6 = await six.run();
+    const addresses = ofType(with6, ADDRESS);
+    expect(addresses.map(({ name, inputs }) => [name, inputs["name"], inputs["type"]])).toEqual(
+      ["a", "b", "c"].flatMap((node) => [
+        [`honeydue-${node}`, `honeydue-${node}`, "ipv4"],
+        [`honeydue-${node}-ipv6`, `honeydue-${node}-ipv6`, "ipv6"],
+      ]),
+    );
+    for (const { inputs, options } of addresses)
+      expect([inputs["autoDelete"], inputs["location"], options.protect, options.ignoreChanges]).toEqual([
+        false,
+        "nbg1",
+        true,
+        ["location"],
+      ]);
+    const servers = ofType(with6, SERVER).map(({ inputs }) => inputs);
+    const nets = servers.flatMap(({ publicNets }) => publicNets as Record<string, unknown>[]);
+    expect(nets.map(({ ipv4Enabled, ipv6Enabled }) => [ipv4Enabled, ipv6Enabled])).toEqual(Array(3).fill([true, true]));
+    expect(new Set(nets.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6])).size).toBe(6);
+    // One aspect says so, whose value a preview knows before there is any address.
+    const changed = servers.map(({ labels }, index) => {
+      const [is, was] = [labels, ofType(all, SERVER)[index]!.inputs["labels"]] as Record<string, string>[];
+      return Object.keys(is!)
+        .filter((label) => is![label] !== was![label] && label !== "incarnation")
+        .sort();
+    });
+    expect(changed).toEqual(Array(3).fill(["definition", "names"]));
+    const known = Object.entries(six.made().addressesIpv6).map(async ([node, address]) => [
+      node,
+      await valueOf(address),
+    ]);
+    expect(Object.fromEntries((await Promise.all(known)) as [string, string][])).toEqual({
+      a: expect.stringMatching(/^2001:db8:0:\d+::1$/) as string,
+      b: expect.stringMatching(/^2001:db8:0:\d+::1$/) as string,
+      c: expect.stringMatching(/^2001:db8:0:\d+::1$/) as string,
+    });
+  });
+
   test("shows no definition as a secret, or the preview could not show what changes", () => {
     for (const { inputs } of ofType(all, SERVER)) expect(isSecret(inputs["labels"])).toBe(false);
   });
