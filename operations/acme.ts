@@ -237,12 +237,17 @@ async function ask(url: string, init: RequestInit, signal: AbortSignal): Promise
 
 function problemIn({ status, headers }: Response, text: string): AcmeProblem | undefined {
   if (status < 400) return undefined;
-  const retry = headers.get("retry-after");
-  const seconds = Number(retry);
-  const retryAt = retry === null ? undefined : new Date(Number.isNaN(seconds) ? retry : Date.now() + seconds * 1000);
+  const retryAt = retryTime(headers.get("retry-after"));
   try {
     return new AcmeProblem(JSON.parse(text) as ProblemDocument, retryAt);
   } catch {
     return new AcmeProblem({ detail: `HTTP ${status}` }, retryAt);
   }
+}
+
+/** Of a Retry-After: seconds, or a date. */
+function retryTime(header: string | null): Date | undefined {
+  if (header === null) return undefined;
+  const at = new Date(/^\d+$/.test(header) ? Date.now() + Number(header) * 1000 : header);
+  return Number.isNaN(at.getTime()) ? undefined : at;
 }

@@ -102,12 +102,11 @@ export function explanation(host: string, problem: AcmeProblem): string {
     retryAt === undefined
       ? ""
       : ` It takes the next try from ${retryAt.toISOString().replace(/:\d\d\.\d+Z$/, "Z")} on.`;
+  const words = `${known === undefined ? "" : `${known.means}: `}${message.replace(/\.$/, "")}.`;
   return [
-    `${host} refuses${known === undefined && kind !== "" ? ` (${kind})` : ""}: ${known === undefined ? "" : `${known.means}: `}${message}.${again}`,
+    `${host} refuses${known === undefined && kind !== "" ? ` (${kind})` : ""}: ${words}${again}`,
     ...(known === undefined ? [] : [`Do: ${known.action}`]),
-  ]
-    .join(" ")
-    .replaceAll("..", ".");
+  ].join(" ");
 }
 
 interface Advice {

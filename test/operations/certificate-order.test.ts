@@ -290,6 +290,12 @@ describe("an authority that refuses", () => {
     );
     expect(text).toContain("It takes the next try from 2026-11-22T20:04Z on. Do: wait until then");
     expect(performance.now() - begin).toBeLessThan(20_000);
+    const hourly = await refused("rateLimited", "one an hour.", { "retry-after": "3600" });
+    const [, at = ""] = /one an hour\. It takes the next try from (\S+) on\./.exec(hourly) ?? [];
+    expect(Math.abs(Date.parse(at) - Date.now() - 3_600_000)).toBeLessThan(120_000);
+    expect(await refused("rateLimited", "some day", { "retry-after": "some day" })).toContain(
+      "some day. Do: wait until then",
+    );
   });
 
   test("for CAA records, names or reasons of its own is quoted, with what to do", async () => {
