@@ -4,6 +4,7 @@ import { certificate } from "./stories/certificate";
 import { byCommand } from "./stories/commands";
 import { gateRefuses } from "./stories/gate";
 import { interruptedRoll } from "./stories/interruption";
+import { ipv6 } from "./stories/ipv6";
 import { loseA, loseAll, loseB, loseC, loseTwo, restore } from "./stories/loss";
 import { rollK3s, rollKernel, rollType } from "./stories/roll";
 import { destroyProtected, metadata, outOfStock, pool, singleNode } from "./stories/shape";
@@ -14,6 +15,7 @@ export const STORIES: readonly Story[] = [
   rollK3s,
   rollType,
   rollKernel,
+  ipv6,
   byCommand,
   gateRefuses,
   loseA,

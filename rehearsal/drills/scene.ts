@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parse } from "yaml";
 import { EtcdApi } from "../k3s/etcd/etcd-api";
@@ -317,6 +318,14 @@ export class Scene {
   async versions(): Promise<Record<string, string>> {
     return Object.fromEntries(
       (await this.nodes()).map(({ metadata, status }) => [metadata.name, status?.nodeInfo?.kubeletVersion ?? "?"]),
+    );
+  }
+
+  /** A file of a server's disk; undefined where there is none. */
+  async readFile(node: string, path: string): Promise<string | undefined> {
+    const { id } = await this.server(node);
+    return readFile(join(this.rehearsal.directory, "machines", String(id), "root", path), "utf8").catch(
+      () => undefined,
     );
   }
 

@@ -18,6 +18,7 @@ import { decideAgent, decideBoot, type Peer } from "./boot-decision";
 import { BootStatus, type Stage } from "./boot-status";
 import { hardwareOf } from "./hardware";
 import { type MachineDisk, RESTORE_MARK } from "./machine-disk";
+import { netplan } from "./netplan";
 import { readServerDefinition, type ServerDefinition } from "./server-definition";
 import { parseCloudConfig, USER_DATA_LIMIT_BYTES } from "./user-data/cloud-config";
 import { askCloudInit } from "./user-data/cloud-init";
@@ -208,7 +209,7 @@ export class EmulatedServer {
           ? "cloud-init: its own schema command accepts the user-data as well"
           : `cloud-init: its own schema command did not judge: ${verdict.why}`,
       );
-    if (stored === undefined) await this.disk.install(userData, definition.files);
+    if (stored === undefined) await this.disk.install(userData, definition.files, netplan(this.machine));
     this.#say("boot script: its commands are read, not run; what it decides is decided here by its rules");
     this.definition = definition;
     return definition;

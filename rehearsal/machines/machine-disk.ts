@@ -4,6 +4,7 @@ import { parse, stringify } from "yaml";
 import { AGENT_KUBECONFIG, ETCD_DIRECTORY } from "../k3s/definition";
 import type { FileTree } from "../k3s/file-tree";
 import { ServerFiles } from "../k3s/host";
+import { NETPLAN_PATH } from "./netplan";
 
 /** There from the first step of a restore to its good end. */
 export const RESTORE_MARK = "/var/lib/trivet/restoring";
@@ -39,8 +40,9 @@ export class MachineDisk {
     return (await exists(`${ETCD_DIRECTORY}/member`)) && !(await exists(RESTORE_MARK));
   }
 
-  /** First boot: writes the files of `write_files`, then notes the user-data as applied. */
-  async install(userData: string, files: FileTree): Promise<void> {
+  /** First boot: writes the files of `write_files` and the network's configuration, then notes the user-data as applied. */
+  async install(userData: string, files: FileTree, network: string): Promise<void> {
+    await write(this.files.at(NETPLAN_PATH), network, 0o600);
     for (const [path, { content, mode }] of files.entries())
       // Processes run as this user, so it must be able to read whatever mode the file has on the server.
       await write(this.files.at(path), rewritten(content, path, this.files), mode | 0o400);

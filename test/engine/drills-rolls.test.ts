@@ -5,6 +5,6 @@ describe("a roll", () => {
   testDrills(
     "127.44.1",
     ["roll-k3s", "gate-refuses", "interrupted-roll"],
-    ["roll-type", "roll-kernel", "by-command", "boot-fails"],
+    ["roll-type", "roll-kernel", "ipv6", "by-command", "boot-fails"],
   );
 });

@@ -38,7 +38,7 @@ export function serverActions(
 export const callsSoFar = (scene: Scene): number => scene.rehearsal.hetzner.journal.entries().length;
 
 /** What a preview says about the servers. */
-async function previewed(scene: Scene): Promise<void> {
+export async function previewed(scene: Scene): Promise<EngineRun> {
   const preview = await scene.preview();
   const updates = preview.steps.filter(({ type, op }) => type === UPDATE_SERVER && op === "update");
   scene.then(
@@ -48,6 +48,7 @@ async function previewed(scene: Scene): Promise<void> {
       !preview.steps.some(({ type, op }) => type === UPDATE_SERVER && op !== "update"),
     [...preview.errors, ...preview.steps.map(({ op, urn }) => `${op} ${urn.split("::").pop()}`)].join("; "),
   );
+  return preview;
 }
 
 function endedWell(scene: Scene, run: EngineRun): void {
