@@ -40,6 +40,7 @@ export default definePlatform({
       machines: ["source-watch"], // asks the admin's API whether the public sources are fresh
       kubernetesApi: "access",
     },
+    direct: { prepared: true }, // a Traefik on each server waits for an emergency, behind a firewall without a port
   },
   sites: {
     brand: site({ hosts: ["@"], repository: { owner: "hangangjari", name: "pages", output: "brand" } }),

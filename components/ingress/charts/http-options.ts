@@ -47,6 +47,13 @@ const COMPRESSED_TYPES = [
 /** Routes that Traefik serves. The others go straight from a connector to the Service. */
 export const routesOf = ({ edge }: Platform): readonly Route[] => edge.routes.filter(({ via }) => via === "traefik");
 
+/**
+ * Routes that Traefik serves, or will in an emergency, when there is no connector to go straight from. What it reads at start is made of these,
+ * so that no pod has to be made anew in the moment in which one comes.
+ */
+export const knownRoutes = ({ edge }: Platform): readonly Route[] =>
+  edge.routes.filter(({ via }) => via !== "operators");
+
 /** Whether it stands for every name that has no route of its own. */
 export const isWildcard = (fqdn: string): boolean => fqdn.startsWith("*.");
 
@@ -120,7 +127,7 @@ export const slug = (path: string): string => {
 /** How Traefik speaks to a service's pods; their Service names it in an annotation. */
 export const transports = (platform: Platform): Record<string, object> =>
   Object.fromEntries(
-    routesOf(platform).map(({ http }) => [
+    knownRoutes(platform).map(({ http }) => [
       transportName(http),
       {
         forwardingTimeouts: {

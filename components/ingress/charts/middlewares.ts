@@ -1,5 +1,5 @@
 import type { Platform } from "../../../model/platform";
-import { chainOf, isWildcard, routesOf, transports } from "./http-options";
+import { chainOf, isWildcard, knownRoutes, transports } from "./http-options";
 import { speaksTls, type Traefik, traefiks } from "./traefiks";
 
 /** Where the certificate that Traefik shows is mounted: Origin CA's, or in an emergency the one that browsers trust. */
@@ -107,7 +107,7 @@ export const dynamicConfig = (platform: Platform, traefik: Traefik = traefiks(pl
             customResponseHeaders: { Server: "", "X-Powered-By": "" },
           },
         },
-        ...Object.fromEntries(routesOf(platform).flatMap((route) => chainOf(traefik, route))),
+        ...Object.fromEntries(knownRoutes(platform).flatMap((route) => chainOf(traefik, route))),
         ...(nowhere.length === 0
           ? {}
           : { nowhere: { ipAllowList: { sourceRange: [NOBODY], rejectStatusCode: NOT_FOUND } } }),
@@ -148,7 +148,7 @@ const NOT_FOUND = 404;
 
 /** Names of which not everything has a route: the rest is nothing, and not what `*` has for every *other* name. */
 const hostsWithoutRoot = (platform: Platform): readonly string[] => {
-  const routes = routesOf(platform);
+  const routes = knownRoutes(platform);
   if (!routes.some(({ fqdn }) => isWildcard(fqdn))) return [];
   const named = [...new Set(routes.map(({ fqdn }) => fqdn))].filter((fqdn) => !isWildcard(fqdn));
   return named.filter((host) => !routes.some(({ fqdn, path, exact }) => fqdn === host && path === "/" && !exact));

@@ -1,5 +1,5 @@
 import type { Platform } from "../../../model/platform";
-import { routesOf } from "./http-options";
+import { knownRoutes } from "./http-options";
 import { ENTRY_POINT, onEveryRequest, trustedRanges } from "./middlewares";
 import { speaksTls, type Traefik, traefiks } from "./traefiks";
 
@@ -42,7 +42,7 @@ export const staticArgs = (platform: Platform, traefik: Traefik = traefiks(platf
   const publicPoint = `--entryPoints.${ENTRY_POINT}`;
   const plainPoint = `--entryPoints.${PLAIN_ENTRY_POINT}`;
   const ranges = trustedRanges(platform, traefik);
-  const readingSeconds = routesOf(platform).some(({ http }) => http.protocol === "grpc") ? 0 : READING_SECONDS;
+  const readingSeconds = knownRoutes(platform).some(({ http }) => http.protocol === "grpc") ? 0 : READING_SECONDS;
   return [
     "--global.checkNewVersion=false",
     "--global.sendAnonymousUsage=false",

@@ -18,7 +18,7 @@ import {
   spreadOverNodes,
 } from "../../pods/charts/hardening";
 import { labelsOf, restricted, selectorOf } from "../../pods/charts/labels";
-import { routesOf } from "./http-options";
+import { knownRoutes } from "./http-options";
 import {
   CERTIFICATE_FOLDER,
   certificateSecret,
@@ -294,7 +294,7 @@ const BODIES_AT_ONCE = 20;
 
 /** Bodies of services with `maxBody` are kept whole before a pod sees them, in files from 1 MiB on. */
 const bufferMebibytes = (platform: Platform): number => {
-  const longest = routesOf(platform).map(({ http }) => (http.maxBody === undefined ? 0 : amountOf(http.maxBody)));
+  const longest = knownRoutes(platform).map(({ http }) => (http.maxBody === undefined ? 0 : amountOf(http.maxBody)));
   return Math.ceil(BODIES_AT_ONCE * Math.max(0, ...longest));
 };
 

@@ -167,11 +167,17 @@ describe("behind a tunnel", () => {
       [443, 80, 9180],
     ]);
     expect(option(waiting.args, "entryPoints.public.http.middlewares")).toBe("cleaned@file,answers@file");
-    const thrown = subjectOf(
-      tunnelled,
-      { ...tunnelledSettings, values: { ...tunnelledSettings.values, emergency: "direct" } },
-      NOTHING_UNBUILT,
-    );
-    expect(named(thrown, "traefik-direct").args).toEqual(waiting.args);
+  });
+
+  test.each(["traefik", "traefik-direct"])("no pod of %s is made anew when the emergency comes", (name) => {
+    const { edge } = tunnelled;
+    const in_ = (emergency: string) =>
+      subjectOf(
+        { ...tunnelled, edge: { ...edge, direct: { prepared: true } } },
+        { ...tunnelledSettings, values: { ...tunnelledSettings.values, emergency } },
+        NOTHING_UNBUILT,
+      ).manifests.filter(({ kind, metadata }) => metadata.name === name && !/Role|Account/.test(kind));
+    expect(in_("off").map(({ kind }) => kind)).toEqual(expect.arrayContaining(["ConfigMap"]));
+    expect(in_("direct")).toEqual(in_("off"));
   });
 });
