@@ -81,7 +81,7 @@ test.each<[string, (url: string, options?: VisitOptions) => Visit | undefined, R
   ],
   [
     "a guarded host refuses who has logged in",
-    (url, { headers = {} } = {}) => (headers["cookie"] ? answered(403) : undefined),
+    (_url, { headers = {} } = {}) => (headers["cookie"] ? answered(403) : undefined),
     /grafana\.farm\.example\/: with a login: answers 403, not 200$/,
   ],
   [
