@@ -279,9 +279,16 @@ const placeOf = (platform: Platform, { node, publicAddress }: NodeIdentity) => (
   role: node.role,
   address: node.privateAddress,
   publicAddress,
+  ...apiNameOf(platform, node),
   subnet: platform.cluster.network.subnetCidr,
   peers: platform.cluster.servers.map(({ hostname, privateAddress }) => ({ name: hostname, address: privateAddress })),
 });
+
+/** The name by which operators reach its API, where that is another than its address. */
+const apiNameOf = ({ edge: { operators } }: Platform, { name }: ClusterNode): { apiName?: string } => {
+  const door = operators?.apiDoors.find(({ node }) => node === name);
+  return door === undefined ? {} : { apiName: door.hostname };
+};
 
 /** What is known beside the definition, or left out where the definition itself is asked for. */
 interface Occasion {

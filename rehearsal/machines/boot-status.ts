@@ -107,12 +107,13 @@ async function certificateOf({
   nodeName,
   privateAddress,
   publicAddress,
+  node: { apiName },
 }: ServerDefinition): Promise<{ certificatePem: string; keyPem: string }> {
   if (status) return status;
   return await issueLeaf(authorities!.byName["server-ca"], {
     commonName: nodeName,
     organizations: ["trivet"],
-    names: [privateAddress, publicAddress],
+    names: [privateAddress, publicAddress, ...(apiName === undefined ? [] : [apiName])],
     usage: "server",
   });
 }

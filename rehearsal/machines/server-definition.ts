@@ -24,6 +24,8 @@ const nodeSchema = z.looseObject({
   role: z.enum(["server", "agent"]).default("server"),
   generation: z.int().min(1),
   definition: z.string().min(1),
+  /** The name by which operators reach its API, where that is another than its address. */
+  apiName: z.string().min(1).optional(),
   /** Name of the snapshot that the cluster is to begin with. */
   restore: z.string().min(1).optional(),
   peers: z

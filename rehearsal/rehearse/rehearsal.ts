@@ -325,6 +325,7 @@ export class Rehearsal {
         snapshots: s3 !== undefined,
         boot,
         traefik: traefik !== undefined,
+        access: apiDoors > 0,
       });
       return new Rehearsal({
         options,
@@ -523,7 +524,7 @@ export class Rehearsal {
 /** Named in the output: what is not the real thing in a rehearsal. */
 function namesOfStandIns(
   realPluginNames: readonly string[],
-  { snapshots, boot, traefik }: { snapshots: boolean; boot: boolean; traefik: boolean },
+  { snapshots, boot, traefik, access }: { snapshots: boolean; boot: boolean; traefik: boolean; access: boolean },
 ): string[] {
   const plugins = PLUGIN_NAMES.filter((name) => !realPluginNames.includes(name)).map((name) =>
     name.replace(/^pulumi-(resource|language)-/, ""),
@@ -531,6 +532,7 @@ function namesOfStandIns(
   return [
     "Hetzner Cloud API (emulated)",
     "Cloudflare API (emulated)",
+    ...(access && !traefik ? ["Cloudflare's edge and Access (emulated), cloudflared on both sides (a stand-in)"] : []),
     ...(snapshots ? ["S3 of the etcd snapshots (emulated)"] : []),
     ...(plugins.length > 0 ? [`Pulumi plugins ${plugins.join(", ")} (stand-ins)`] : []),
     ...(boot

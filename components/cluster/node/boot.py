@@ -290,12 +290,13 @@ def serving_certificate(node, directory):
     if node["role"] == "agent":
         return path("/etc/trivet/status.crt"), path("/etc/trivet/status.key")
     key, certificate = os.path.join(directory, "rendezvous.key"), os.path.join(directory, "rendezvous.crt")
-    addresses = ",".join(f"IP:{address}" for address in (node["address"], node.get("publicAddress")) if address)
+    names = [f"IP:{address}" for address in (node["address"], node.get("publicAddress")) if address]
+    names += [f"DNS:{name}" for name in [node.get("apiName")] if name]
     # A file of our own: the distribution's would add CA:TRUE.
     configuration = os.path.join(directory, "openssl.cnf")
     write(configuration, "[req]\ndistinguished_name=dn\nx509_extensions=leaf\n[dn]\n[leaf]\n"
           "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth\n"
-          f"authorityKeyIdentifier=keyid\nsubjectAltName={addresses}\n")
+          f"authorityKeyIdentifier=keyid\nsubjectAltName={','.join(names)}\n")
     run(["openssl", "req", "-x509", "-config", configuration, "-CA", os.path.join(TLS_DIRECTORY, "server-ca.crt"),
          "-CAkey", os.path.join(TLS_DIRECTORY, "server-ca.key"), "-newkey", "ec",
          "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-sha256",

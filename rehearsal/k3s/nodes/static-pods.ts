@@ -41,7 +41,6 @@ export async function startStaticPods(
   nodeName: string,
   api: KubernetesApi,
 ): Promise<{ stop(how: "gently" | "at once"): Promise<void> }> {
-  const node = { name: nodeName, uid: (await api.find(`/api/v1/nodes/${nodeName}`))?.metadata.uid ?? "" };
   const folder = files.at(STATIC_PODS);
   const names = (await readdir(folder).catch(() => [])).filter((name) => /\.(ya?ml|json)$/.test(name)).sort();
   const running: { stop(how: "gently" | "at once"): Promise<void> }[] = [];
@@ -54,8 +53,12 @@ export async function startStaticPods(
       continue;
     }
     if (staticPods) running.push(await staticPods.start(pod, { files, network, processes }));
-    await mirror(pod, createHash("sha256").update(text).digest("hex").slice(0, 32), node, api);
-    say(`k3s: kubelet: static pod ${pod.metadata.namespace}/${pod.metadata.name}-${node.name} runs`);
+    const shown = `${pod.metadata.namespace}/${pod.metadata.name}-${nodeName}`;
+    say(`k3s: kubelet: static pod ${shown} runs`);
+    // It runs, whether the API shows it or not.
+    await mirror(pod, createHash("sha256").update(text).digest("hex").slice(0, 32), nodeName, api).catch(
+      ({ message }: Error) => say(`k3s: kubelet: Failed creating a mirror pod ${shown}: ${message}`),
+    );
   }
   return { stop: async (how) => void (await Promise.all(running.map((one) => one.stop(how)))) };
 }
@@ -72,11 +75,12 @@ function whatIsRefused({ kind, spec }: StaticPod): string | undefined {
 async function mirror(
   { metadata, ...rest }: StaticPod,
   hash: string,
-  node: { name: string; uid: string },
+  nodeName: string,
   api: KubernetesApi,
 ): Promise<void> {
   const { namespace = "default" } = metadata;
-  const name = `${metadata.name}-${node.name}`;
+  const name = `${metadata.name}-${nodeName}`;
+  const { uid } = (await api.call("GET", `/api/v1/nodes/${nodeName}`)).metadata;
   const path = `/api/v1/namespaces/${namespace}/pods`;
   const body = {
     ...rest,
@@ -90,15 +94,19 @@ async function mirror(
         "kubernetes.io/config.mirror": hash,
         "kubernetes.io/config.source": "file",
       },
-      ownerReferences: [{ apiVersion: "v1", kind: "Node", name: node.name, uid: node.uid, controller: true }],
+      ownerReferences: [{ apiVersion: "v1", kind: "Node", name: nodeName, uid, controller: true }],
     },
-    spec: { ...rest.spec, nodeName: node.name },
+    spec: { ...rest.spec, nodeName },
   };
-  const there = await api.find(`${path}/${name}`);
-  if (there?.metadata.annotations?.["kubernetes.io/config.hash"] === hash) return;
-  if (there) await api.call("DELETE", `${path}/${name}`, { body: { gracePeriodSeconds: 0 } });
-  await api.call("POST", path, { body }).catch((error: unknown) => {
-    // Of a namespace that is not there yet, the kubelet thinks again; kube-system always is.
+  // A kubelet may not even look at a pod that is not bound to its node.
+  const make = (): Promise<unknown> => api.call("POST", path, { body });
+  try {
+    await make();
+  } catch (error) {
     if (!(error instanceof KubernetesApiError && error.status === 409)) throw error;
-  });
+    const there = await api.find(`${path}/${name}`);
+    if (there?.metadata.annotations?.["kubernetes.io/config.hash"] === hash) return;
+    await api.call("DELETE", `${path}/${name}`, { body: { gracePeriodSeconds: 0 } });
+    await make();
+  }
 }
