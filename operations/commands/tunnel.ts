@@ -70,7 +70,7 @@ export function rotation(platform: Platform, state: EdgeState, whose: Whose): Ch
         ? `The rotation of the tunnel ${tunnel.name} to revision ${revision} was begun and is not finished. Carrying on.`
         : `The tunnel ${tunnel.name} gets a new secret, as revision ${revision}:`,
       "  its id and its rules stay, no record changes;",
-      "  connectors that run keep their connections, and are restarted one by one with the new token;",
+      restarts(platform, whose),
       "  whoever else has the old token can open no new connection; those that he has, the tunnel's page at Cloudflare ends.",
     ],
     settings: carriedOn ? {} : { [`tunnelRevisions.${whose}`]: revision },
@@ -135,7 +135,7 @@ export function adoptionEnd(platform: Platform, state: EdgeState, whose: Whose):
   return {
     plan: [
       `The tunnel ${applied.name} (${applied.id}) gets the name ${tunnel.name} and a new secret:`,
-      "  connectors in the cluster are restarted one by one with the new token;",
+      restarts(platform, whose),
       "  what still runs elsewhere with the old one keeps its connections until it is restarted, and can then open none.",
     ],
     settings: {},
@@ -144,6 +144,12 @@ export function adoptionEnd(platform: Platform, state: EdgeState, whose: Whose):
     carryOn: "pulumi up carries on.",
   };
 }
+
+/** A static pod can use no Secret: its token is in the server's user-data, so another one is another definition of the server. */
+const restarts = ({ edge }: Platform, whose: Whose): string =>
+  whose === "operators" && edge.operators?.connector === "staticPod"
+    ? "  its connectors run on the servers themselves and get the token by user-data: every server is made anew, one at a time;"
+    : "  connectors that run keep their connections, and are restarted one by one with the new token;";
 
 function whoseOf(text: string): Whose {
   const found = WHOSE.find((one) => one === text);

@@ -52,6 +52,17 @@ describe("trivet tunnel rotate", () => {
     expect(rotation(platformOf(), state, "operators").settings).toEqual({ "tunnelRevisions.operators": 2 });
   });
 
+  test("says that servers are rolled where the operators' connectors run on them", () => {
+    const rolls = /every server is made anew, one at a time/;
+    const access = { team: "tunnelled", emails: ["ada@tunnelled.example"], kubernetesApi: "access" } as const;
+    const there = resolved({ ...tunnelled, edge: { ...tunnelled.edge, operators: access } }, tunnelledSettings, {});
+    const planOf = (platform: Platform, whose: "users" | "operators") =>
+      rotation(platform, state, whose).plan.join("\n");
+    expect(planOf(there, "operators")).toMatch(rolls);
+    expect(planOf(there, "users")).not.toMatch(rolls);
+    expect(planOf(platformOf(), "operators")).not.toMatch(rolls);
+  });
+
   test("that was interrupted is carried on, and changes the secret once", () => {
     const { settings, plan } = rotation(platformOf({ tunnelRevisions: { users: 2 } }), state, "users");
     expect(settings).toEqual({});
