@@ -28,6 +28,8 @@ export function nftRules(rules: readonly FirewallRule[] | undefined): string {
     "type filter hook input priority filter; policy accept;",
     `iifname != "${PUBLIC_INTERFACE}" accept`,
     "ct state established,related accept",
+    // Without neighbours there is no IPv6.
+    "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
     ...(rules === undefined ? ["accept"] : [...allowed, "drop"]),
   ];
   return [

@@ -1,7 +1,15 @@
 import { spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { commandPath, findCommand } from "../boot/requirements";
-import { CLOUDFLARE_ADDRESSES, OPERATOR_ADDRESS, PUBLIC_PREFIX, ROUTER_ADDRESS, STRANGER_ADDRESS } from "./addresses";
+import {
+  CLOUDFLARE_ADDRESSES,
+  CLOUDFLARE_ADDRESSES_IPV6,
+  OPERATOR_ADDRESS,
+  PUBLIC_PREFIX,
+  ROUTER_ADDRESS,
+  STRANGER_ADDRESS,
+  STRANGER_ADDRESS_IPV6,
+} from "./addresses";
 
 /** Set for a process that was started in the private network. */
 const MARK = "TRIVET_REHEARSAL_PRIVATE_NETWORK";
@@ -38,7 +46,8 @@ const unshareArguments = (): string[] => [
 /**
  * Every address that a request meets exists in here, and nothing can leave: the servers' public ones, Cloudflare's, a stranger's. The rehearsal's
  * own processes come from 127.0.0.1, as on loopback: etcd believes a peer only where its certificate has the peer's address. The table
- * of local addresses is asked late, so that a server's own network can have its public address for the ports of its pods.
+ * of local addresses is asked late, so that a server's own network can have its public address for the ports of its pods. IPv6 is simpler:
+ * nothing of the rehearsal's own listens there, so a server's address is its network's alone. Where the kernel has none, nobody has one.
  */
 const SETUP = `
 echo 1 > /proc/sys/net/ipv4/ip_forward
@@ -49,6 +58,10 @@ ip route replace table local local ${PUBLIC_PREFIX}.0/24 dev lo proto kernel sco
 for address in ${[ROUTER_ADDRESS, STRANGER_ADDRESS, OPERATOR_ADDRESS, ...CLOUDFLARE_ADDRESSES].join(" ")}; do ip address add $address/32 dev lo; done
 ip rule add pref 100 lookup local
 ip rule del pref 0
+if [ -e /proc/net/if_inet6 ]; then
+  echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
+  for address in ${[STRANGER_ADDRESS_IPV6, ...CLOUDFLARE_ADDRESSES_IPV6].join(" ")}; do ip address add $address/128 dev lo nodad; done
+fi
 exec "$@"
 `;
 

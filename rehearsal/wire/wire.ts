@@ -1,12 +1,13 @@
 import { execFile } from "node:child_process";
 import { readlink } from "node:fs/promises";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, isIPv6, type Server, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { commandPath, findCommand } from "../boot/requirements";
-import type { Project } from "../emulators/hetzner/project";
+import { firstIpv6 } from "../emulators/hetzner/addresses";
+import type { PrimaryIp, Project, Server as ProjectServer } from "../emulators/hetzner/project";
 import type { ProcessRegister, RunningProcess } from "../k3s/processes";
-import { CLOUDFLARE_ADDRESSES, ROUTER_ADDRESS } from "./addresses";
+import { CLOUDFLARE_ADDRESSES, CLOUDFLARE_ADDRESSES_IPV6, ROUTER_ADDRESS } from "./addresses";
 import { firewallOf, nftRules } from "./firewall";
 
 const run = promisify(execFile);
@@ -31,7 +32,7 @@ const podPorts = (): string[] => {
 
 /** A server's network: one interface to the internet, one to the private network, no way around them. */
 const PLUG_IN = `
-process=$1; number=$2; public=$3; private=$4; pods=$5; service=$6
+process=$1; number=$2; public=$3; private=$4; pods=$5; service=$6; ipv6=$7
 for name in public private; do
   ip link add $name-$number type veth peer name $name netns $process
   echo 1 > /proc/sys/net/ipv4/conf/$name-$number/accept_local
@@ -54,6 +55,14 @@ nsenter --target $process --net -- sh -euc '
   ip route add ${ROUTER_ADDRESS} dev private src $2
   ip route add default dev public src $1
 ' sh $public $private
+if [ -n "$ipv6" ] && [ -e /proc/net/if_inet6 ]; then
+  ip address add fe80::1/64 dev public-$number nodad
+  ip route add $ipv6/128 dev public-$number
+  nsenter --target $process --net -- sh -euc '
+    ip address add $1/64 dev public nodad
+    ip route add default via fe80::1 dev public src $1
+  ' sh $ipv6
+fi
 `;
 
 /** A pod's own network: one interface, by which everything goes through the main namespace, as through the node of a real one. */
@@ -128,8 +137,11 @@ export class Wire {
     this.#guarding = this.#guard();
   }
 
-  /** The next of Cloudflare's addresses, for a connection to a server. */
-  readonly fromCloudflare = (): string => CLOUDFLARE_ADDRESSES[this.#from++ % CLOUDFLARE_ADDRESSES.length]!;
+  /** The next of Cloudflare's addresses, for a connection to this address of a server. */
+  readonly fromCloudflare = (server: string): string => {
+    const addresses = isIPv6(server) ? CLOUDFLARE_ADDRESSES_IPV6 : CLOUDFLARE_ADDRESSES;
+    return addresses[this.#from++ % addresses.length]!;
+  };
 
   async plugIn(node: PluggedNode, register: ProcessRegister, log: string): Promise<NodePlace> {
     await this.#openApi(node.serviceAddress);
@@ -145,7 +157,9 @@ export class Wire {
       unplug: () => this.#unplug(node.name),
       plugInPod: (address: string, register: ProcessRegister, log: string) => this.#plugInPod(address, register, log),
     };
-    await script(PLUG_IN, holder.pid, number, publicAddress, privateAddress, podCidr, serviceAddress);
+    const network = this.#addressOf(this.#serverAt(publicAddress), "ipv6");
+    const ipv6 = network === undefined ? "" : firstIpv6(network);
+    await script(PLUG_IN, holder.pid, number, publicAddress, privateAddress, podCidr, serviceAddress, ipv6);
     // Before anything listens: no moment without a firewall.
     await this.#apply(place);
     this.#places.set(node.name, place);
@@ -190,13 +204,22 @@ export class Wire {
   }
 
   async #apply(place: { publicAddress: string; holder: RunningProcess; rules: string }): Promise<void> {
-    const project = this.#project();
-    const address = [...project.primaryIps.values()].find(({ ip }) => ip === place.publicAddress);
-    const server = address?.assigneeId == null ? undefined : project.servers.get(address.assigneeId);
-    const rules = nftRules(server && firewallOf(project, server));
+    const server = this.#serverAt(place.publicAddress);
+    const rules = nftRules(server && firewallOf(this.#project(), server));
     if (rules === place.rules) return;
     await script('printf %s "$2" | nsenter --target $1 --net -- nft -f -', place.holder.pid, rules);
     place.rules = rules;
+  }
+
+  #serverAt(publicAddress: string): ProjectServer | undefined {
+    const { primaryIps, servers } = this.#project();
+    const address = [...primaryIps.values()].find(({ ip }) => ip === publicAddress);
+    return address?.assigneeId == null ? undefined : servers.get(address.assigneeId);
+  }
+
+  #addressOf(server: ProjectServer | undefined, wanted: PrimaryIp["type"]): string | undefined {
+    const addresses = [...this.#project().primaryIps.values()];
+    return addresses.find(({ type, assigneeId }) => type === wanted && assigneeId === server?.id)?.ip;
   }
 
   /** What kube-proxy does for the Service "kubernetes": to any API server that answers. */

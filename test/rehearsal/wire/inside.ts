@@ -3,7 +3,7 @@
  * what it saw as JSON.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,11 +15,17 @@ import { programPlay } from "../../../rehearsal/pods/container";
 import type { Pod } from "../../../rehearsal/pods/pod";
 import { PodVolumes } from "../../../rehearsal/pods/volumes";
 import { ensureTools } from "../../../rehearsal/toolchain";
-import { CLOUDFLARE_ADDRESSES, STRANGER_ADDRESS } from "../../../rehearsal/wire/addresses";
+import {
+  CLOUDFLARE_ADDRESSES,
+  CLOUDFLARE_ADDRESSES_IPV6,
+  STRANGER_ADDRESS,
+  STRANGER_ADDRESS_IPV6,
+} from "../../../rehearsal/wire/addresses";
 import { isInPrivateNetwork, runInPrivateNetwork } from "../../../rehearsal/wire/private-network";
 import { Wire } from "../../../rehearsal/wire/wire";
 
 const PUBLIC = "203.0.113.11";
+const PUBLIC_IPV6 = "2001:db8:0:1::1";
 const PRIVATE = "10.0.1.11";
 const PORT = 8443;
 
@@ -53,8 +59,9 @@ async function main(): Promise<void> {
   const named = { name: "a", labels: {}, created: "" };
   project.servers.set(1, { ...named, id: 1 } as never);
   project.primaryIps.set(2, { ...named, id: 2, type: "ipv4", ip: PUBLIC, assigneeId: 1 } as never);
+  project.primaryIps.set(4, { ...named, id: 4, type: "ipv6", ip: "2001:db8:0:1::/64", assigneeId: 1 } as never);
   const targets = [{ type: "server" as const, server: { id: 1 } }];
-  project.firewalls.set(3, { ...named, id: 3, rules: [rule("173.245.48.0/20")], targets });
+  project.firewalls.set(3, { ...named, id: 3, rules: [rule("173.245.48.0/20"), rule("2400:cb00::/32")], targets });
   const register = new ProcessRegister(folder);
   const wire = new Wire(() => project);
   const { etcd } = await ensureTools(["etcd"]);
@@ -84,7 +91,7 @@ async function main(): Promise<void> {
             image: "etcd:1",
             args: [
               "--data-dir=/data/etcd",
-              "--listen-client-urls=http://0.0.0.0:8443",
+              "--listen-client-urls=http://[::]:8443",
               "--advertise-client-urls=http://$(ADDRESS):8443",
             ],
             volumeMounts: [{ name: "data", mountPath: "/data" }],
@@ -115,10 +122,16 @@ async function main(): Promise<void> {
       cloudflare: await ask(PUBLIC, CLOUDFLARE_ADDRESSES[0]),
       stranger: await ask(PUBLIC, STRANGER_ADDRESS),
     };
-    project.firewalls.get(3)!.rules = [rule("0.0.0.0/0")];
+    const ipv6: Record<string, unknown> = {
+      cloudflare: await ask(PUBLIC_IPV6, CLOUDFLARE_ADDRESSES_IPV6[0]),
+      stranger: await ask(PUBLIC_IPV6, STRANGER_ADDRESS_IPV6),
+    };
+    project.firewalls.get(3)!.rules = [rule("0.0.0.0/0"), rule("::/0")];
     await delay(500);
     seen["strangerAfterwards"] = await ask(PUBLIC, STRANGER_ADDRESS);
-    const children = execFileSync("pgrep", ["-f", `listen-client-urls=http://0.0.0.0:${PORT}`], { encoding: "utf8" });
+    ipv6["strangerAfterwards"] = await ask(PUBLIC_IPV6, STRANGER_ADDRESS_IPV6);
+    if (existsSync("/proc/net/if_inet6")) seen["ipv6"] = ipv6;
+    const children = execFileSync("pgrep", ["-f", `listen-client-urls=http://.*:${PORT}`], { encoding: "utf8" });
     const pid = children.trim().split("\n")[0]!;
     seen["status"] = readFileSync(`/proc/${pid}/status`, "utf8")
       .split("\n")

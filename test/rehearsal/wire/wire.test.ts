@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { FirewallRule, Project, Server } from "../../../rehearsal/emulators/hetzner/project";
@@ -17,6 +18,7 @@ const canIsolate = ((): boolean => {
     return false;
   }
 })();
+const hasIpv6 = existsSync("/proc/net/if_inet6");
 const testIsolated = canIsolate ? test : test.skip;
 
 testIsolated(
@@ -33,12 +35,13 @@ testIsolated(
       // Hetzner's firewall drops without a word; the private network has none.
       stranger: "no answer",
       strangerAfterwards: 200,
+      ...(hasIpv6 ? { ipv6: { cloudflare: 200, stranger: "no answer", strangerAfterwards: 200 } } : {}),
       // NET_BIND_SERVICE (bit 10), and what making its root takes: SYS_CHROOT (18), SETUID (7), SETGID (6).
       status: ["CapEff: 00000000000404c0", "CapBnd: 00000000000404c0", "NoNewPrivs: 1"],
       commandLine: [
         "/bin/etcd",
         "--data-dir=/data/etcd",
-        "--listen-client-urls=http://0.0.0.0:8443",
+        "--listen-client-urls=http://[::]:8443",
         "--advertise-client-urls=http://10.0.1.11:8443",
       ],
       exitCode: 143,
@@ -73,6 +76,7 @@ table inet hetzner {
     type filter hook input priority filter; policy accept;
     iifname != "public" accept
     ct state established,related accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
     ip saddr 192.0.2.0/24 tcp dport 443 accept
     ip6 saddr 2001:db8::/32 tcp dport 443 accept
     ip saddr 192.0.2.0/24 udp dport 7000-7010 accept

@@ -16,7 +16,7 @@ import { type Answer, type Arrival, endToEnd, originHeaders, type Visit } from "
 
 export interface EdgeOptions {
   /** Source address of a connection to an origin; on plain loopback none can be chosen. Default: the system's choice. */
-  from: () => string | undefined;
+  from: (address: string) => string | undefined;
   /** Where an address of a record is reached. Default: the address itself. */
   reach: (address: string, port: number) => { host: string; port: number };
   /** The clock by which certificates, tokens and kept answers grow old. Default: the machine's. */

@@ -38,7 +38,7 @@ export const ORIGIN_LIMITS = { connectMilliseconds: 15_000, answerMilliseconds: 
 
 export interface OriginOptions {
   /** Source address of connections. Undefined: the system's choice. */
-  readonly from: () => string | undefined;
+  readonly from: (address: string) => string | undefined;
   readonly reach: (address: string, port: number) => { host: string; port: number };
   readonly limits: typeof ORIGIN_LIMITS;
 }
@@ -172,8 +172,9 @@ export class Origins {
   }
 
   async #connectTcp(address: string, port: number, at: string, end: number): Promise<Socket> {
-    const localAddress = this.#options.from();
-    const socket = connectTcp({ ...this.#options.reach(address, port), ...(localAddress && { localAddress }) });
+    const place = this.#options.reach(address, port);
+    const localAddress = this.#options.from(place.host);
+    const socket = connectTcp({ ...place, ...(localAddress && { localAddress }) });
     socket.setNoDelay(true);
     await opened(socket, "connect", end, (error) => {
       const code = (error as NodeJS.ErrnoException | undefined)?.code;

@@ -46,6 +46,21 @@ describe("records", () => {
     expect(Math.min(first.heard.length, second.heard.length)).toBeGreaterThan(5);
   });
 
+  test("an AAAA record is one more way to a node, also where its A record leads nowhere", async () => {
+    await world.close();
+    let port = 0;
+    const isSix = (address: string): boolean => address === "2001:db8:0:1::1";
+    world = await World.open({ reach: (address) => ({ host: NODES[0], port: isSix(address) ? port : 9 }) });
+    await world.setting("ssl", "flexible");
+    await world.record("api", NODES[0]);
+    await world.record("api", "2001:db8:0:1::1");
+    const { heard, server } = await world.origin(NODES[0], 80);
+    port = (server.address() as AddressInfo).port;
+    const answers = await Promise.all(Array.from({ length: 20 }, () => world.visit("http://api.honeydue.example/")));
+    expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
+    expect(heard).toHaveLength(20);
+  });
+
   test("a body reaches the next node whole when the first one refuses", async () => {
     for (const node of NODES) await world.record("api", node);
     const { heard } = await world.origin(NODES[2], 80);
