@@ -37,8 +37,6 @@ interface Left {
   mark: string | undefined;
   /** Why it is not removed by itself, or undefined. */
   inUse?: string | undefined;
-  /** Said in place of everything else, where nothing was lost. */
-  explanation?: string;
   /** What to do where it is another's. @default rename the platform, or import it */
   otherwise?: string;
   remove(): Promise<void>;
@@ -53,8 +51,7 @@ interface Clouds {
 type Find = (clouds: Clouds, inputs: Record<string, unknown>, mine: string) => Promise<Left | undefined>;
 
 /** Why it is not removed by itself; undefined where it is. */
-function reasonToLeave({ title, mark, inUse, explanation, otherwise }: Left, type: string, mine: string) {
-  if (explanation !== undefined) return `${title}: ${explanation}`;
+function reasonToLeave({ title, mark, inUse, otherwise }: Left, type: string, mine: string) {
   if (mark !== mine)
     return `${title} exists already and is not of this stack. ${otherwise ?? `Rename the platform, or take it into the state: pulumi import ${type}`}`;
   if (inUse !== undefined)
@@ -77,7 +74,8 @@ export function lostAnswerOptions({ hetzner, cloudflare, installation }: LostAns
   const needed = pulumi.output({ installation }).installation;
   const clouds = pulumi.all([hetzner, cloudflare]);
   const retries = new Map<string, number>();
-  const hook = new pulumi.ErrorHook("trivet-lost-answer", async (failure) => {
+  const moved = new Map<string, MovedRecord[]>();
+  const clearedUp = async (failure: pulumi.ErrorHookArgs): Promise<boolean> => {
     const { urn, type, newInputs, failedOperation, errors } = failure;
     const find = FINDERS[type];
     if (failedOperation === "delete" && type === TUNNEL) {
@@ -109,8 +107,22 @@ export function lostAnswerOptions({ hetzner, cloudflare, installation }: LostAns
       void pulumi.log.debug(`looking for what a lost answer left: ${String(error)} (after: ${errors[0]})`);
       return false;
     }
+  };
+  const hook = new pulumi.ErrorHook("trivet-lost-answer", async (failure) => {
+    const again = await clearedUp(failure);
+    if (!again) {
+      const [, cloudflareApi] = await outputValue(clouds);
+      await moveBack(cloudflareApi, moved.get(failure.urn) ?? []);
+      moved.delete(failure.urn);
+    }
+    return again;
   });
-  const beforehand = new pulumi.ResourceHook("trivet-taken-name", async ({ type, newInputs }) => {
+  const beforehand = new pulumi.ResourceHook("trivet-taken-name", async ({ urn, type, newInputs }) => {
+    if (type === DNS_RECORD && newInputs) {
+      const [[, cloudflareApi], mark] = await Promise.all([outputValue(clouds), outputValue(needed)]);
+      moved.set(urn, await makeRoom(cloudflareApi, newInputs, mark));
+      return;
+    }
     const find = TOLD_LATE.has(type) ? FINDERS[type] : undefined;
     if (!find || !newInputs) return;
     const [[hetznerApi, cloudflareApi], mark] = await Promise.all([outputValue(clouds), outputValue(needed)]);
@@ -161,6 +173,7 @@ const namedObject =
     );
   };
 
+const DNS_RECORD = "cloudflare:index/dnsRecord:DnsRecord";
 const TUNNEL = "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared";
 
 /**
@@ -203,10 +216,76 @@ async function disconnect(cloudflare: CloudApi, { id, oldInputs }: pulumi.ErrorH
   }
 }
 
-/** Whether records of these two types cannot stand at one name. */
-const excludes = (one: string, other: string): boolean =>
-  one !== other && (one === "CNAME" || other === "CNAME") && [one, other].every((type) => ADDRESSING.has(type));
+interface ZoneRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly type: string;
+  readonly content: string;
+  readonly comment?: string | null;
+}
+
+/** One that makes room for its successor, and the name that it had. */
+interface MovedRecord {
+  readonly path: string;
+  readonly name: string;
+}
+
+const recordsOf = (inputs: Record<string, unknown>): string => `/zones/${String(inputs["zoneId"])}/dns_records`;
+
+const recordsAt = async (cloudflare: CloudApi, inputs: Record<string, unknown>): Promise<readonly ZoneRecord[]> => {
+  const query = new URLSearchParams({ name: String(inputs["name"]), per_page: "100" });
+  return (await cloudflare.get<{ result: ZoneRecord[] }>(`${recordsOf(inputs)}?${query.toString()}`))?.result ?? [];
+};
+
+const markOf = ({ comment }: ZoneRecord): string | undefined => comment?.replace(/^trivet /, "");
+
 const ADDRESSING: ReadonlySet<string> = new Set(["A", "AAAA", "CNAME"]);
+
+/**
+ * A name has one CNAME or addresses, never both, and the engine makes what is new before it deletes what is old. So where a name goes from
+ * the one to the other (a guard, another kind of edge, a site's host) what has it makes room: it gets a name where nobody asks, and keeps
+ * its id, by which the engine deletes it at the end of the run. For about a second nothing has the name.
+ */
+async function makeRoom(cloudflare: CloudApi, inputs: Record<string, unknown>, mine: string): Promise<MovedRecord[]> {
+  const [name, type] = [String(inputs["name"]), String(inputs["type"])];
+  if (!ADDRESSING.has(type)) return [];
+  let there: readonly ZoneRecord[];
+  try {
+    there = await recordsAt(cloudflare, inputs);
+  } catch (error) {
+    void pulumi.log.debug(`looking for what has the name ${name} already: ${String(error)}`);
+    return [];
+  }
+  const inTheWay = there.filter((one) =>
+    // The very same one is what a lost answer left: that is cleared up when the create is refused.
+    type === "CNAME" ? ADDRESSING.has(one.type) && one.content !== inputs["content"] : one.type === "CNAME",
+  );
+  const others = inTheWay.filter((one) => markOf(one) !== mine);
+  if (others.length > 0)
+    throw new Error(
+      `${name} has ${others.map((one) => `${one.type} ${one.content}`).join(", ")}, which is not of this stack, and a name has either one CNAME or addresses. ` +
+        "Delete it at Cloudflare, or name the host otherwise",
+    );
+  const moved: MovedRecord[] = [];
+  for (const { id } of inTheWay) {
+    const path = `${recordsOf(inputs)}/${id}`;
+    await cloudflare.send("PATCH", path, { name: `trivet-leaving-${id.slice(0, 8)}.${name.replace(/^\*\./, "")}` });
+    moved.push({ path, name });
+  }
+  return moved;
+}
+
+/** Nobody has taken their place. */
+async function moveBack(cloudflare: CloudApi, moved: readonly MovedRecord[]): Promise<void> {
+  for (const { path, name } of moved)
+    try {
+      await cloudflare.send("PATCH", path, { name });
+    } catch (error) {
+      void pulumi.log.error(
+        `${name} has no record now, for its own could not get it back (${String(error)}). Do: pulumi refresh, pulumi up`,
+      );
+    }
+}
 
 const FINDERS: Readonly<Record<string, Find>> = {
   "hcloud:index/network:Network": namedObject("networks", "network", ({ servers = [] }) =>
@@ -248,35 +327,19 @@ const FINDERS: Readonly<Record<string, Find>> = {
       },
     };
   },
-  "cloudflare:index/dnsRecord:DnsRecord": async ({ cloudflare }, inputs, mine) => {
-    const [zone, name, type] = ["zoneId", "name", "type"].map((key) => String(inputs[key]));
-    const collection = `/zones/${zone}/dns_records`;
-    const query = new URLSearchParams({ name: name!, per_page: "100" });
-    const answer = await cloudflare.get<{
-      result: { id: string; type: string; content: string; comment?: string | null }[];
-    }>(`${collection}?${query.toString()}`);
-    const records = (answer?.result ?? []).map((one) => ({ ...one, mark: one.comment?.replace(/^trivet /, "") }));
-    const record = records.find((one) => one.type === type && one.content === inputs["content"]);
-    if (record !== undefined)
-      return {
-        title: `DNS record ${name} ${type} ${record.content}`,
-        mark: record.mark,
+  [DNS_RECORD]: async ({ cloudflare }, inputs) => {
+    const record = (await recordsAt(cloudflare, inputs)).find(
+      ({ type, content }) => type === inputs["type"] && content === inputs["content"],
+    );
+    return (
+      record && {
+        title: `DNS record ${String(inputs["name"])} ${record.type} ${record.content}`,
+        mark: markOf(record),
         remove: async () => {
-          await cloudflare.send("DELETE", `${collection}/${record.id}`);
+          await cloudflare.send("DELETE", `${recordsOf(inputs)}/${record.id}`);
         },
-      };
-    const before = records.filter((one) => one.mark === mine && excludes(type!, one.type));
-    return before.length === 0
-      ? undefined
-      : {
-          title: before.map((one) => `${name} ${one.type} ${one.content}`).join(", "),
-          mark: mine,
-          // The engine makes what is new before it deletes what is old, and nobody but it may delete what is in its state.
-          explanation:
-            `a name has either a CNAME or addresses, so ${type} cannot be made beside it. Where it is in the state, this run would have deleted it ` +
-            "at its end: delete it at Cloudflare now, then: pulumi refresh, pulumi up",
-          remove: async () => {},
-        };
+      }
+    );
   },
   [TUNNEL]: async ({ cloudflare }, inputs, mine) => {
     const [account, name] = [String(inputs["accountId"]), String(inputs["name"])];

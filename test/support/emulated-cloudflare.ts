@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb";
 import type { MockMonitor } from "@pulumi/pulumi/runtime/mocks";
+import { type CloudApi, cloudApi } from "../../components/cloud-api";
 import { type CloudflareEmulator, startCloudflareEmulator } from "../../rehearsal/emulators/cloudflare";
 import { createCloudflareProvider } from "../../rehearsal/providers/cloudflare";
 import {
@@ -40,7 +41,7 @@ const API_TOKEN = "trivet-test-token-0123456789-0123456789-0";
 /**
  * The emulated Cloudflare behind the provider stand-ins, in this process and without an engine: what components register is checked,
  * made, and asked for again. Quick enough for what a drill with the engine would show in a minute; what the engine itself does (order,
- * hooks, protection, replacement) is not in it.
+ * hooks but those that are given for creates, protection, replacement) is not in it.
  */
 export class EmulatedCloudflare {
   readonly emulator: CloudflareEmulator;
@@ -71,6 +72,11 @@ export class EmulatedCloudflare {
     return this.emulator.state.zones[0]!.id;
   }
 
+  /** As the program itself asks Cloudflare. */
+  get api(): CloudApi {
+    return cloudApi({ baseUrl: this.emulator.baseUrl, token: API_TOKEN });
+  }
+
   get accountId(): string {
     return this.emulator.state.accounts[0]!.id;
   }
@@ -80,8 +86,16 @@ export class EmulatedCloudflare {
     return (await this.upAgain(build, [])).made;
   }
 
-  /** After an earlier run: each resource is kept, updated or replaced as its provider says; what is not registered any more is deleted. */
-  async upAgain(build: () => pulumi.Resource, before: readonly Made[]): Promise<Run> {
+  /**
+   * After an earlier run: each resource is kept, updated or replaced as its provider says; what is not registered any more is deleted at the
+   * end.
+   * @param beforeCreate a hook that the program binds, called as the engine calls it
+   */
+  async upAgain(
+    build: () => pulumi.Resource,
+    before: readonly Made[],
+    beforeCreate: (args: pulumi.ResourceHookArgs) => void | Promise<void> = () => {},
+  ): Promise<Run> {
     const made: Omit<Made, "ignoreChanges">[] = [];
     const steps: string[] = [];
     await pulumi.runtime.setMocks(
@@ -94,7 +108,7 @@ export class EmulatedCloudflare {
           if (this.#providers[type.split(":")[0]!] === undefined)
             return { id: "", state: toPlain(given) as Record<string, unknown> };
           const old = before.find((one) => one.type === type && one.name === name);
-          const { step, ...now } = await this.#brought({ type, name }, given, old);
+          const { step, ...now } = await this.#brought({ type, name }, given, old, beforeCreate);
           if (step !== "same") steps.push(`${step} ${name}`);
           made.push({ type, name, ...now });
           return { id: now.id, state: toPlain(now.state) as Record<string, unknown> };
@@ -119,18 +133,24 @@ export class EmulatedCloudflare {
     { type, name }: Pick<Made, "type" | "name">,
     given: PropertyMap,
     old: Made | undefined,
+    beforeCreate: (args: pulumi.ResourceHookArgs) => void | Promise<void>,
   ): Promise<Pick<Made, "id" | "inputs" | "state"> & { step: "same" | "create" | "update" | "replace" }> {
     const provider = this.#providers[type.split(":")[0]!]!;
     const call = { ...callOf(type, name), timeoutSeconds: 0, preview: false };
     const inputs = await this.#checked({ type, name }, given, old?.inputs ?? {});
-    if (old === undefined) return { step: "create", inputs, ...(await provider.create({ ...call, inputs })) };
+    const create = async () => {
+      const newInputs = toPlain(inputs) as Record<string, unknown>;
+      await beforeCreate({ urn: call.urn, id: "", name, type, newInputs });
+      return provider.create({ ...call, inputs });
+    };
+    if (old === undefined) return { step: "create", inputs, ...(await create()) };
     const { id, state: olds, inputs: oldInputs } = old;
     const changed = { ...call, id, olds, news: inputs, oldInputs, ignoreChanges: [] };
     const { changes, replaces = [] } = await provider.diff(changed);
     if (changes === "none") return { step: "same", id, inputs, state: olds };
     if (replaces.length > 0) {
       await this.destroy([old]);
-      return { step: "replace", inputs, ...(await provider.create({ ...call, inputs })) };
+      return { step: "replace", inputs, ...(await create()) };
     }
     return { step: "update", id, inputs, state: (await provider.update(changed)).state };
   }

@@ -1,6 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import { cloudOptions } from "../../../components/cloud-options";
+import type { CloudApi } from "../../../components/cloud-api";
 import { Edge } from "../../../components/edge/edge";
+import { lostAnswerOptions } from "../../../components/lost-answers";
+import type { ServiceDefinition } from "../../../model/definition";
 import type { Platform } from "../../../model/platform";
 import { report, resolve } from "../../../model/resolve";
 import { NOTHING_UNBUILT } from "../../../model/unbuilt";
@@ -48,6 +51,9 @@ const everything: Definition = {
   sites: { docs: { kind: "site", hosts: ["docs"] } },
 };
 
+const MARK = "00112233445566ff";
+const NO_API: CloudApi = { get: async () => undefined, send: async () => undefined };
+
 /** Keys, certificates and some hundred requests. */
 jest.setTimeout(60_000);
 
@@ -71,21 +77,25 @@ describe("the edge at an emulated Cloudflare", () => {
     if (problems) throw new Error(report(problems, "the fixture"));
     const zone = { ...platform.edge.zone, id: cloudflare.zoneId, accountId: cloudflare.accountId };
     const here = { ...platform, edge: { ...platform.edge, zone } as Platform["edge"] };
-    return cloudflare.upAgain(() => {
+    let beforeCreate: pulumi.ResourceHook | undefined;
+    const build = (): Edge => {
+      const lostAnswers = lostAnswerOptions({ hetzner: NO_API, cloudflare: cloudflare.api, installation: MARK });
+      [beforeCreate] = lostAnswers.hooks.beforeCreate as pulumi.ResourceHook[];
       edge = new Edge(platform.name, {
         platform: here,
         addresses: ADDRESSES,
         addressesIpv6: ADDRESSES_IPV6,
-        installation: "00112233445566ff",
-        cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
+        installation: MARK,
+        cloudOptions: cloudOptions(lostAnswers),
         revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
         removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
-        cloudflare: { get: async () => undefined, send: async () => undefined },
+        cloudflare: NO_API,
         handedBack,
       });
       edge.leadNames([]);
       return edge;
-    }, before ?? []);
+    };
+    return cloudflare.upAgain(build, before ?? [], (args) => beforeCreate?.callback(args));
   }
   const left = async (): Promise<string[]> =>
     Object.entries(await cloudflare.inventory())
@@ -178,6 +188,52 @@ describe("the edge at an emulated Cloudflare", () => {
     expect(back.steps.filter((step) => !step.startsWith("update"))).toEqual(
       ["a", "b", "c"].map((node) => `delete tunnelled-direct-${node}`),
     );
+  });
+
+  describe("on a living platform", () => {
+    const own = (definition: Definition, name: string, change: object): Definition => ({
+      ...definition,
+      services: { ...definition.services, [name]: { ...definition.services[name]!, ...change } },
+    });
+    const { guard: _, ...openAdmin } = honeydue.services["admin"] as ServiceDefinition;
+    const withoutGuard: Definition = { ...honeydue, services: { ...honeydue.services, admin: openAdmin } };
+    const behindTunnel: Definition = {
+      ...honeydue,
+      edge: { kind: "tunnel", zone: honeydue.edge.zone!, operators: honeydue.edge.operators! },
+    };
+    const withSite = own({ ...honeydue, sites: { app: { kind: "site", hosts: ["app"] } } }, "web", { hosts: ["web"] });
+
+    /** What stands at Cloudflare, and in the state: types by name, each with how many. */
+    const names = (): Record<string, string> => {
+      const found: Record<string, string> = {};
+      for (const { name, type } of cloudflare.emulator.state.zones[0]!.dnsRecords)
+        found[name] = `${found[name] ?? ""} ${type}`.trim();
+      return found;
+    };
+
+    test.each<[string, Definition, Definition, Record<string, [string, string]>]>([
+      ["a guard is put on, and off", withoutGuard, honeydue, { admin: ["A A A", "CNAME"] }],
+      [
+        "the kind of edge changes, and back",
+        honeydue,
+        behindTunnel,
+        { api: ["A A A", "CNAME"], www: ["A", "CNAME"], admin: ["CNAME", "CNAME"] },
+      ],
+      ["a service's host becomes a site's, and back", honeydue, withSite, { app: ["A A A", "CNAME"] }],
+    ])("%s, each in one up, and nothing of the other is left", async (_what, one, other, expected) => {
+      const first = await up(one, honeydueSettings);
+      const before = names();
+      const second = await up(other, honeydueSettings, first.made);
+      const after = names();
+      for (const [label, types] of Object.entries(expected))
+        expect([before[`${label}.honeydue.example`], after[`${label}.honeydue.example`]]).toEqual(types);
+      const third = await up(one, honeydueSettings, second.made);
+      expect(names()).toEqual(before);
+      expect(Object.keys({ ...before, ...after }).filter((name) => name.startsWith("trivet-leaving"))).toEqual([]);
+      expect((await cloudflare.unrest(third.made)).filter((found) => !isCnameAfterRefresh(found))).toEqual([]);
+      await cloudflare.destroy(third.made);
+      expect(await left()).toEqual([]);
+    });
   });
 
   test("hands a zone back with what a new zone has, and changes nothing else", async () => {
