@@ -19,6 +19,7 @@ import { readStack } from "../rehearsal/rehearse/stack";
 import type { Tool } from "../rehearsal/toolchain";
 import { CLOUDFLARE_ADDRESSES } from "../rehearsal/wire/addresses";
 import type { LoadMessage, LoadRequest, LoadResult } from "./edge-load";
+import { median } from "./median";
 
 /**
  * What our own hop adds: the real Traefik with the files and arguments that the program rendered for honeyDue, beside the same Traefik
@@ -84,7 +85,7 @@ interface Scene {
 }
 
 export interface SceneResult extends Pick<Scene, "title" | "against" | "fresh"> {
-  /** By the name of the way, one a round. */
+  /** By the name of the way, one for each round. */
   measured: ReadonlyMap<string, readonly Measured[]>;
 }
 
@@ -391,42 +392,48 @@ async function settled(what: string, isSettled: () => Promise<boolean>): Promise
 const rotated = <T>(items: readonly T[], by: number): T[] =>
   items.map((_, index) => items[(index + by) % items.length]!);
 
-const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
+interface Column {
+  title: string;
+  of: (one: Measured) => number;
+  digits: number;
+  /** Where it says something. @default everywhere */
+  isShown?: (scene: SceneResult, way: readonly Measured[]) => boolean;
+}
 
-/** Medians over the rounds; ratios are taken within a round, so that what slows the machine for a while slows both sides. */
+const COLUMNS: readonly Column[] = [
+  { title: "p50 ms", of: (one) => one.p50Milliseconds, digits: 3 },
+  { title: "p95 ms", of: (one) => one.p95Milliseconds, digits: 3 },
+  { title: "p99 ms", of: (one) => one.p99Milliseconds, digits: 3 },
+  { title: "requests/s", of: (one) => one.perSecond, digits: 0, isShown: ({ fresh }) => !fresh },
+  {
+    title: "CPU µs",
+    of: (one) => one.cpuMicroseconds ?? NaN,
+    digits: 0,
+    isShown: (_, [first]) => first?.cpuMicroseconds !== undefined,
+  },
+];
+
+/**
+ * Medians over the rounds, each with its ratio to the way that the scene compares with. A ratio is taken within a round, so that what slows
+ * the machine for a while slows both sides.
+ */
 export function renderHops(results: readonly SceneResult[]): string {
   return results
-    .flatMap(({ title, against, fresh, measured }) => {
-      const base = measured.get(against)!;
-      const ratio = (rounds: readonly Measured[], of: (one: Measured) => number): string => {
-        const ratios = rounds.map((one, round) => of(one) / of(base[round]!));
-        return `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`;
+    .flatMap((scene) => {
+      const base = scene.measured.get(scene.against)!;
+      const cell = (way: readonly Measured[], { of, digits, isShown }: Column): string => {
+        if (isShown?.(scene, way) === false) return "–";
+        const figure = median(way.map(of)).toFixed(digits);
+        return way === base
+          ? figure
+          : `${figure} (${median(way.map((one, round) => of(one) / of(base[round]!))).toFixed(2)})`;
       };
-      const perSecond = (rounds: readonly Measured[]): string =>
-        fresh ? "–" : middle(rounds, (one) => one.perSecond).toFixed(0);
-      const middle = (rounds: readonly Measured[], of: (one: Measured) => number): number => median(rounds.map(of));
       return [
-        `| ${title} | p50 ms | p95 ms | p99 ms | requests/s | Traefik's CPU µs | p50 ratio | p99 ratio | CPU ratio |`,
-        "|---|---|---|---|---|---|---|---|---|",
-        ...[...measured].map(([name, rounds]) => {
-          const cells = [
-            middle(rounds, (one) => one.p50Milliseconds).toFixed(3),
-            middle(rounds, (one) => one.p95Milliseconds).toFixed(3),
-            middle(rounds, (one) => one.p99Milliseconds).toFixed(3),
-            perSecond(rounds),
-            rounds[0]?.cpuMicroseconds === undefined
-              ? "–"
-              : middle(rounds, (one) => one.cpuMicroseconds ?? NaN).toFixed(0),
-            ...(name === against
-              ? ["1", "1", "1"]
-              : [
-                  ratio(rounds, (one) => one.p50Milliseconds),
-                  ratio(rounds, (one) => one.p99Milliseconds),
-                  rounds[0]?.cpuMicroseconds === undefined ? "–" : ratio(rounds, (one) => one.cpuMicroseconds ?? NaN),
-                ]),
-          ];
-          return `| ${name} | ${cells.join(" | ")} |`;
-        }),
+        `| ${scene.title} | ${COLUMNS.map(({ title }) => title).join(" | ")} |`,
+        `|---${"|---".repeat(COLUMNS.length)}|`,
+        ...[...scene.measured].map(
+          ([name, way]) => `| ${name} | ${COLUMNS.map((column) => cell(way, column)).join(" | ")} |`,
+        ),
         "",
       ];
     })

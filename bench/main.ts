@@ -9,6 +9,7 @@ import { ensureTools } from "../rehearsal/toolchain";
 import { isInPrivateNetwork } from "../rehearsal/wire/private-network";
 import { criticalPath, renderPaths } from "./critical-path";
 import { edgeHops, renderHops } from "./edge";
+import { median } from "./median";
 
 /**
  * Benchmarks, as ratios within one run: absolute times differ from machine to machine, ratios far less.
@@ -26,8 +27,6 @@ interface Figure {
   seconds: number;
   ratio: number;
 }
-
-const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 
 /** Median wall time of a command, after one run that is not counted. */
 function time(command: string, args: readonly string[]): number {
