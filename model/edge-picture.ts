@@ -9,6 +9,10 @@ export const edgePicture = (platform: Platform): string => {
   const arrow = (from: string, label: string, to: string): void => {
     lines.push(`  ${from} -->|"${label}"| ${to}`);
   };
+  /** Requests go this way, through a connection that the other end dialled: no door is open for it. */
+  const tunnel = (from: string, to: string): void => {
+    lines.push(`  ${from} -.->|"7844, dialled by cloudflared"| ${to}`);
+  };
   const firewall = doors(platform).filter(({ role }) => role === "server");
   const users = edge.routes.filter(({ via }) => via !== "operators");
   const guarded = edge.routes.filter(({ via }) => via === "operators");
@@ -21,7 +25,7 @@ export const edgePicture = (platform: Platform): string => {
   for (const site of edge.sites) arrow("zone", site.hosts.map(({ fqdn }) => fqdn).join("<br/>"), id("site", site.name));
   if (direct) arrow("firewall", "443, 80", "traefik");
   else if (edge.kind === "tunnel") {
-    arrow("connectors", "7844, dialled out", "zone");
+    tunnel("zone", "connectors");
     arrow("connectors", "8000", "traefik");
   } else {
     arrow(
@@ -42,7 +46,7 @@ export const edgePicture = (platform: Platform): string => {
   const { operators } = edge;
   if (operators?.tunnel !== undefined) {
     arrow("operators", "HTTPS", "access");
-    arrow("operatorsConnectors", "7844, dialled out", "access");
+    tunnel("access", "operatorsConnectors");
     for (const name of new Set(guarded.map(({ service }) => service)))
       arrow(
         "operatorsConnectors",

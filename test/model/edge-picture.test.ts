@@ -20,6 +20,7 @@ test("a proxied edge leads from the zone through the firewall to Traefik, and wh
 
 test("a tunnel has no firewall's door to draw: its connectors dial out", () => {
   const drawn = edgePicture(referencePlatform("hangangjari"));
+  expect(drawn).toContain('zone -.->|"7844, dialled by cloudflared"| connectors');
   expect(drawn).not.toContain("firewall");
   expect(arrows(drawn)).toContain('  connectors -->|"api.hangangjari.example/v1/home"| service_api');
   expect(arrows(drawn)).toContain('  zone -->|"support.hangangjari.example"| site_support');
