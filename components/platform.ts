@@ -44,6 +44,8 @@ export class Platform extends pulumi.ComponentResource {
   readonly escrow: Cluster["escrow"];
   /** Secret. What machines show to Cloudflare Access, by their names. */
   readonly serviceTokens: Edge["serviceTokens"];
+  /** Secret. With which `trivet` passes Cloudflare Access to the Kubernetes API; undefined where that is reached by addresses. */
+  readonly apiToken: Edge["programToken"];
   /** For the registrar, where the zone is signed. */
   readonly dsRecord: Edge["dsRecord"];
   /** What `pulumi destroy` does not undo, and how to undo it first. Undefined once that is done. */
@@ -135,6 +137,7 @@ export class Platform extends pulumi.ComponentResource {
     this.ciKubeconfig = cluster.ciKubeconfig;
     this.escrow = cluster.escrow;
     this.serviceTokens = edge.serviceTokens;
+    this.apiToken = programToken;
     this.dsRecord = edge.dsRecord;
     this.staysAtCloudflare = staysAtCloudflare(platform.edge, handedBack);
     this.registerOutputs({ addresses: this.addresses, kubeconfig: this.kubeconfig });

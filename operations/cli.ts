@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from "commander";
 import { version } from "../package.json";
+import type * as apiCommand from "./commands/api";
 import type * as certificateCommand from "./commands/certificate";
 import type * as doctorCommand from "./commands/doctor";
 import type * as emergencyCommand from "./commands/emergency";
@@ -92,6 +93,13 @@ command(
     const { trace } = require("./commands/trace") as typeof traceCommand;
     process.exitCode = await trace(url, options, terminal, caller);
   });
+
+command("api", "the way to a Kubernetes API behind Cloudflare Access, for kubectl, until Ctrl-C").action(
+  async (options: StackOptions) => {
+    const { api } = require("./commands/api") as typeof apiCommand;
+    process.exitCode = await api(await openToLook(options), terminal, process.env);
+  },
+);
 
 change("replace", "makes one node anew: a new image on its server, or a new server where it is gone")
   .argument("<node>", "a, b, c, or an agent such as general-1")

@@ -32,6 +32,16 @@ export function credentialsOf(kubeconfig: string): Credentials {
   };
 }
 
+/** Where an API is asked. */
+export interface ApiPlace {
+  readonly host: string;
+  readonly port: number;
+  /** Under which name its certificate is checked. @default the host */
+  readonly serverName?: string;
+  /** For people. */
+  readonly called: string;
+}
+
 /** What one server said when asked by its own address. */
 export interface ApiAnswer {
   readonly ready: boolean;
@@ -49,16 +59,16 @@ interface Answer {
   readonly certificateEnds: Date | undefined;
 }
 
-/** One API server, asked by its own address; or an agent, which answers there only while it boots. */
+/** One API server; or an agent, which answers there only while it boots. */
 export class KubernetesApi {
-  readonly #host: string;
+  readonly #place: ApiPlace;
   readonly #credentials: Credentials;
   readonly #servername: string | undefined;
 
-  constructor(host: string, credentials: Credentials, role: "server" | "agent" = "server") {
-    this.#host = host;
+  constructor(place: ApiPlace, credentials: Credentials, role: "server" | "agent" = "server") {
+    this.#place = place;
     this.#credentials = credentials;
-    this.#servername = role === "agent" ? AGENT_STATUS_NAME : undefined;
+    this.#servername = role === "agent" ? AGENT_STATUS_NAME : place.serverName;
   }
 
   /** Never throws: every failure is a reason. */
@@ -115,8 +125,8 @@ export class KubernetesApi {
     return new Promise((resolve, reject) => {
       request(
         {
-          host: this.#host,
-          port: KUBERNETES_API_PORT,
+          host: this.#place.host,
+          port: this.#place.port,
           path,
           ca: authorityPem,
           cert: certificatePem,

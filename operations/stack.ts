@@ -29,6 +29,7 @@ export interface Outputs {
   readonly kubeconfig?: string;
   readonly ciKubeconfig?: string;
   readonly escrow?: unknown;
+  readonly apiToken?: { readonly clientId: string; readonly clientSecret: string };
   readonly generation?: number;
 }
 

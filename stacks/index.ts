@@ -42,5 +42,7 @@ export const generation = platform.cluster.generation;
 export const staysAtCloudflare = built.staysAtCloudflare;
 /** For machines that pass Cloudflare Access: headers CF-Access-Client-Id and CF-Access-Client-Secret, by the machine's name. */
 export const serviceTokens = built.serviceTokens;
+/** For `trivet`, where the Kubernetes API is behind Cloudflare Access; people log in as themselves: `npx trivet api`. */
+export const apiToken = built.apiToken;
 /** For the registrar, where the zone is signed. */
 export const dsRecord = built.dsRecord;

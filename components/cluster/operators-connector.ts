@@ -7,7 +7,7 @@ import {
   CONNECTOR_USER,
 } from "../pods/charts/connector";
 import { podSecurity } from "../pods/charts/hardening";
-import { labelsOf } from "../pods/charts/labels";
+import { selectorOf, sharedLabels } from "../pods/charts/labels";
 
 /** K3s gives this folder to its kubelet (k3s-io/k3s, pull request 1691). */
 export const OPERATORS_CONNECTOR_PATH = "/var/lib/rancher/k3s/agent/pod-manifests/operators-connector.yaml";
@@ -44,7 +44,7 @@ export const operatorsConnector = (platform: Platform, tunnel: Tunnel): object =
     metadata: {
       name,
       namespace: "kube-system",
-      labels: labelsOf(platform.name, name, "connector"),
+      labels: { ...sharedLabels(platform.name), ...selectorOf(name) },
       // Another secret is another user-data: the token itself may not be compared, as it is one.
       annotations: { "trivet/tunnel": tunnel.adopt ?? `${tunnel.name}-${tunnel.revision}` },
     },

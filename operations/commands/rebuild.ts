@@ -1,6 +1,5 @@
 import type { Platform } from "../../model/platform";
 import { carryOut, type Change, type Surroundings } from "../change";
-import { credentialsOf, KubernetesApi } from "../kubernetes";
 import { snapshotsOf } from "../snapshots-of";
 import type { Stack } from "../stack";
 import type { StackState } from "../state";
@@ -73,19 +72,4 @@ async function lastSnapshot(stack: Stack, platform: Platform, now: Date): Promis
   } catch (error) {
     return { unknown: (error as Error).message };
   }
-}
-
-/** Of the servers that are ready, the first; undefined when none is. */
-export async function answeringApi(
-  { cluster: { servers } }: Platform,
-  kubeconfig: string,
-  addresses: Readonly<Record<string, string>>,
-): Promise<KubernetesApi | undefined> {
-  const credentials = credentialsOf(kubeconfig);
-  const apis = servers.flatMap(({ name }) => {
-    const address = addresses[name];
-    return address === undefined ? [] : [new KubernetesApi(address, credentials)];
-  });
-  const ready = await Promise.all(apis.map(async (api) => (await api.readiness()).ready));
-  return apis[ready.indexOf(true)];
 }

@@ -1,5 +1,6 @@
 import { closest } from "../../model/closest";
 import type { Platform } from "../../model/platform";
+import { answeringApi } from "../api-doors";
 import { carryOut, type Change, type Surroundings } from "../change";
 import { EXIT, Refusal } from "../refusal";
 import { knownEscrow } from "../stack";
@@ -8,7 +9,6 @@ import { isCalled, newestFirst, refusals, reservations, type Snapshot, type Want
 import { snapshotsOf } from "../snapshots-of";
 import type { StackState } from "../state";
 import { age, table } from "../status";
-import { answeringApi } from "./rebuild";
 
 export interface RestoreOptions {
   readonly latest?: boolean;
@@ -49,7 +49,7 @@ export async function restore(
   const api =
     outputs.kubeconfig === undefined
       ? undefined
-      : await answeringApi(platform, outputs.kubeconfig, outputs.nodeAddresses ?? {});
+      : await answeringApi(platform, { ...outputs, kubeconfig: outputs.kubeconfig });
   const wanted: WantedCluster = {
     hostnames: platform.cluster.servers.map(({ hostname }) => hostname),
     folder: place.folder,

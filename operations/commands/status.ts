@@ -1,4 +1,5 @@
 import { credentialsOf, KubernetesApi } from "../kubernetes";
+import { reachApi } from "../api-doors";
 import { EXIT, Refusal } from "../refusal";
 import type { Outputs, Stack } from "../stack";
 import { isReady, judge, renderStatus, type StatusReport } from "../status";
@@ -19,11 +20,12 @@ export const exitCode = ({ attention, unknown }: StatusReport): number =>
 
 async function observe(stack: Stack, now: Date): Promise<StatusReport> {
   const [platform, outputs, state] = await Promise.all([stack.platform(), stack.outputs(), stack.state()]);
-  const { addresses, kubeconfig } = whatIsUp(stack, outputs);
+  const { kubeconfig } = whatIsUp(stack, outputs);
   const credentials = credentialsOf(kubeconfig);
+  const places = await reachApi(platform, outputs);
   const servers = platform.cluster.servers.flatMap(({ name }) => {
-    const address = addresses[name];
-    return address === undefined ? [] : [{ name, api: new KubernetesApi(address, credentials) }];
+    const place = places[name];
+    return place === undefined ? [] : [{ name, api: new KubernetesApi(place, credentials) }];
   });
   const answers = Object.fromEntries(
     await Promise.all(servers.map(async ({ name, api }) => [name, await api.readiness()] as const)),
@@ -32,9 +34,9 @@ async function observe(stack: Stack, now: Date): Promise<StatusReport> {
   const [nodes, snapshotFiles] = await Promise.all([asked?.nodes(), asked?.snapshotFiles()]);
   // An agent answers only while it boots; whether it is needed is known by now.
   const booting = platform.cluster.agents.flatMap(({ name, hostname }) => {
-    const address = addresses[name];
+    const place = places[name];
     const there = nodes?.some((node) => node.metadata?.name === hostname && isReady(node)) === true;
-    return address === undefined || there ? [] : [{ name, api: new KubernetesApi(address, credentials, "agent") }];
+    return place === undefined || there ? [] : [{ name, api: new KubernetesApi(place, credentials, "agent") }];
   });
   const boots = Object.fromEntries(
     await Promise.all(booting.map(async ({ name, api }) => [name, await api.readiness()] as const)),
@@ -45,7 +47,7 @@ async function observe(stack: Stack, now: Date): Promise<StatusReport> {
     platform,
     state,
     generation: outputs.generation,
-    addresses,
+    addresses: Object.fromEntries(Object.entries(places).map(([name, { called }]) => [name, called])),
     answers,
     boots,
     nodes,

@@ -1,6 +1,6 @@
 import type { Platform } from "../../model/platform";
 import { type Walk, walk } from "../../model/walk";
-import { credentialsOf, KubernetesApi } from "../kubernetes";
+import { answeringApi } from "../api-doors";
 import { addressesOf, ask, judgeLive, type LiveSeen, type PodCount } from "../live-trace";
 import { EXIT, Refusal } from "../refusal";
 import { Stack, type StackOptions } from "../stack";
@@ -80,13 +80,10 @@ async function podsOf(
   caller: Caller,
 ): Promise<{ readonly traefik: PodCount; readonly endpoints: PodCount | undefined } | undefined> {
   try {
-    const { kubeconfig, nodeAddresses = {} } = await (await Stack.open(options, caller)).outputs();
+    const outputs = await (await Stack.open(options, caller)).outputs();
+    const { kubeconfig } = outputs;
     if (kubeconfig === undefined) return undefined;
-    const credentials = credentialsOf(kubeconfig);
-    const servers = platform.cluster.servers.flatMap(({ name }) => nodeAddresses[name] ?? []);
-    const apis = servers.map((address) => new KubernetesApi(address, credentials));
-    const ready = await Promise.all(apis.map(async (api) => (await api.readiness()).ready));
-    const api = apis.find((_, index) => ready[index]);
+    const api = await answeringApi(platform, { ...outputs, kubeconfig });
     if (api === undefined) return undefined;
     const [service] = /^[a-z0-9-]+/.exec(hops.find(({ place }) => place === "container")?.says ?? "") ?? [];
     const [traefik, endpoints] = await Promise.all([

@@ -3,11 +3,11 @@ import { closest } from "../../model/closest";
 import { K3S_RELEASES } from "../../model/k3s-releases";
 import { k3sStep, parseK3sVersion } from "../../model/k3s-step";
 import type { Platform } from "../../model/platform";
+import { answeringApi } from "../api-doors";
 import { carryOut, type Surroundings } from "../change";
 import { EXIT, Refusal } from "../refusal";
 import { table } from "../status";
 import type { Terminal } from "../terminal";
-import { answeringApi } from "./rebuild";
 import { whatIsUp } from "./status";
 
 export interface UpgradeOptions {
@@ -23,8 +23,7 @@ export async function upgrade(
 ): Promise<number> {
   const { stack, terminal } = surroundings;
   const [platform, outputs] = await Promise.all([stack.platform(), stack.outputs()]);
-  const { addresses, kubeconfig } = whatIsUp(stack, outputs);
-  const api = await answeringApi(platform, kubeconfig, addresses);
+  const api = await answeringApi(platform, { ...outputs, ...whatIsUp(stack, outputs) });
   const [nodes, budgets] = await Promise.all([api?.nodes(), api?.disruptionBudgets()]);
   if (version === undefined && check !== true) {
     throw new Refusal("Which version? trivet upgrade --check says which ones there are.", EXIT.usage);

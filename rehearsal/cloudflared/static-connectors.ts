@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { StaticPodPlayer } from "../k3s";
+import type { ServerFiles, StaticPodPlayer } from "../k3s";
 
 /**
  * Plays static pods of cloudflared where servers have an address each and no network of their own: a process with the manifest's
@@ -8,7 +8,7 @@ import type { StaticPodPlayer } from "../k3s";
 export const staticConnectors = (
   /** Node, and the bundled stand-in. */
   { path, file }: { path: string; file: string },
-  variables: () => Readonly<Record<string, string>>,
+  variables: (files: ServerFiles) => Readonly<Record<string, string>>,
 ): StaticPodPlayer => ({
   start: ({ metadata, spec }, { files, network, processes }) => {
     const [container] = spec.containers;
@@ -30,7 +30,7 @@ export const staticConnectors = (
       logFile: files.log(metadata.name),
       environment: {
         ...Object.fromEntries((container.env ?? []).map(({ name, value = "" }) => [name, onDisk(value)])),
-        ...variables(),
+        ...variables(files),
       },
     });
     return Promise.resolve({ stop: (how) => process.stop(how) });

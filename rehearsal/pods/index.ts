@@ -18,7 +18,9 @@ export const PLAYED_COMPONENTS: readonly string[] = ["ingress", "connector", "ma
 
 /** Where a connector finds the file of the Services; the node's own. */
 const SERVICES_FOLDER = "/run/services";
-const SERVICES_FILE = "services.json";
+const SERVICES_NAME = "services.json";
+/** The same file, on a server's disk. */
+export const SERVICES_FILE = `${SERVICES_FOLDER}/${SERVICES_NAME}`;
 
 export interface Programs {
   /** The real one. */
@@ -42,7 +44,7 @@ export function podPlayer(wire: Wire, { traefik, cloudflared }: Programs): PodPl
       mkdirSync(services, { recursive: true, mode: 0o755 });
       const following = new ServicesFile(
         new KubernetesApi(api.url, api.authorityPem, api.proxy),
-        join(services, SERVICES_FILE),
+        join(services, SERVICES_NAME),
       );
       const kubelet = new ProcessKubelet({
         api,
@@ -53,7 +55,7 @@ export function podPlayer(wire: Wire, { traefik, cloudflared }: Programs): PodPl
             {
               ...cloudflared,
               beside: { ...cloudflared.beside, [SERVICES_FOLDER]: services },
-              variables: { ...cloudflared.variables, REHEARSAL_SERVICES: join(SERVICES_FOLDER, SERVICES_FILE) },
+              variables: { ...cloudflared.variables, REHEARSAL_SERVICES: SERVICES_FILE },
             },
             hasImage("cloudflared"),
           ),

@@ -22,14 +22,19 @@ export class ApiFirewall {
   readonly #listeners = new Map<string, Server>();
   readonly #sockets = new Set<Socket>();
 
-  constructor(project: () => Project, folder: string) {
+  readonly #isInFront: boolean;
+
+  /** Not in front: another firewall is, and the servers listen at their public addresses (../wire). */
+  constructor(project: () => Project, folder: string, isInFront: boolean) {
     this.#project = project;
+    this.#isInFront = isInFront;
     this.servicesFile = resolve(folder, "services.json");
     writeFileSync(this.servicesFile, "{}");
   }
 
-  /** On loopback, beside whatever has the address itself. */
-  static listensAt(publicAddress: string): string {
+  /** Where a server really listens: on loopback, beside whatever has the address itself. */
+  listensAt(publicAddress: string): string {
+    if (!this.#isInFront) return publicAddress;
     const [, second, third, fourth] = publicAddress.split(".").map(Number) as [number, number, number, number];
     return `127.${128 + (second % 128)}.${third}.${fourth}`;
   }
@@ -54,7 +59,7 @@ export class ApiFirewall {
 
   async #follow(publicAddress: string | undefined): Promise<void> {
     this.#writeServices();
-    if (publicAddress === undefined || this.#listeners.has(publicAddress)) return;
+    if (publicAddress === undefined || !this.#isInFront || this.#listeners.has(publicAddress)) return;
     const listener = createServer((socket) => this.#arrive(socket, publicAddress));
     this.#listeners.set(publicAddress, listener);
     await new Promise<void>((done, reject) => {
@@ -75,7 +80,7 @@ export class ApiFirewall {
       socket.resume();
       return;
     }
-    const server = this.#keep(connect({ host: ApiFirewall.listensAt(publicAddress), port: API_PORT }));
+    const server = this.#keep(connect({ host: this.listensAt(publicAddress), port: API_PORT }));
     socket.once("close", () => server.destroy());
     server.once("close", () => socket.destroy());
     socket.pipe(server).pipe(socket);
@@ -107,7 +112,7 @@ export class ApiFirewall {
       const address = publicAddressOf(project, server);
       return address === undefined
         ? []
-        : server.privateNets.map(({ ip }) => [`${ip}:${API_PORT}`, [`${ApiFirewall.listensAt(address)}:${API_PORT}`]]);
+        : server.privateNets.map(({ ip }) => [`${ip}:${API_PORT}`, [`${this.listensAt(address)}:${API_PORT}`]]);
     });
     writeFileSync(this.servicesFile, JSON.stringify(Object.fromEntries(table)));
   }

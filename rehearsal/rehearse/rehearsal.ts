@@ -12,7 +12,7 @@ import { type FrontDoor, openFrontDoor } from "../emulators/cloudflare/door";
 import { type HetznerEmulator, type MachineHost, startHetznerEmulator } from "../emulators/hetzner";
 import { type S3Emulator, startS3Emulator } from "../emulators/s3";
 import { createMachines, type MachineEvent, type Machines } from "../machines";
-import { podPlayer } from "../pods";
+import { podPlayer, SERVICES_FILE } from "../pods";
 import { engineEnvironment, installPlugins, PLUGIN_NAMES, realPlugins } from "../plugins";
 import type { Tool, ToolName } from "../toolchain";
 import { cacheRoot } from "../toolchain/cache";
@@ -120,6 +120,7 @@ export class Rehearsal {
   /** What visitors meet, where Traefik is real. */
   readonly door: FrontDoor | undefined;
   readonly #parts: readonly { close(): Promise<void> }[];
+  readonly #apiFirewall: ApiFirewall | undefined;
   /** The machines again, where servers really boot. */
   readonly booted: BootedMachines | undefined;
   readonly engine: Engine;
@@ -141,6 +142,7 @@ export class Rehearsal {
     booted: BootedMachines | undefined;
     door: FrontDoor | undefined;
     parts: readonly { close(): Promise<void> }[];
+    apiFirewall: ApiFirewall | undefined;
     engine: Engine;
     deadMachines: Set<string>;
     tokens: CloudTokens;
@@ -154,6 +156,7 @@ export class Rehearsal {
     this.booted = parts.booted;
     this.door = parts.door;
     this.#parts = parts.parts;
+    this.#apiFirewall = parts.apiFirewall;
     this.engine = parts.engine;
     this.deadMachines = parts.deadMachines;
     this.#tokens = parts.tokens;
@@ -198,7 +201,7 @@ export class Rehearsal {
         );
       const cloudflared = wire || apiDoors > 0 ? await cloudflaredProgram(folder("cloudflared")) : undefined;
       const apiFirewall =
-        apiDoors > 0 && !wire ? new ApiFirewall(() => hetzner.project, folder("api-firewall")) : undefined;
+        apiDoors > 0 ? new ApiFirewall(() => hetzner.project, folder("api-firewall"), wire === undefined) : undefined;
       if (apiFirewall) started.push(apiFirewall);
       const pods =
         wire &&
@@ -219,11 +222,12 @@ export class Rehearsal {
           pods,
           delays,
           ...(apiFirewall && {
-            listensAt: (address: string) => ApiFirewall.listensAt(address),
-            staticPods: staticConnectors({ path: process.execPath, file: cloudflared!.file }, () => ({
+            listensAt: (address: string) => apiFirewall.listensAt(address),
+            staticPods: staticConnectors({ path: process.execPath, file: cloudflared!.file }, (files) => ({
               TUNNEL_EDGE: door!.tunnel,
               REHEARSAL_ACCESS_CERTS: door!.http,
-              REHEARSAL_SERVICES: apiFirewall.servicesFile,
+              // The second is there where pods are played.
+              REHEARSAL_SERVICES: [apiFirewall.servicesFile, files.at(SERVICES_FILE)].join(delimiter),
             })),
           }),
         });
@@ -336,6 +340,7 @@ export class Rehearsal {
         booted,
         door: wire && door,
         parts: started,
+        apiFirewall,
         engine,
         deadMachines,
         tokens,
@@ -382,9 +387,7 @@ export class Rehearsal {
 
   /** Where what a server runs listens: at its public address, unless a firewall is played in front of that. */
   listensAt(publicAddress: string): string {
-    return this.#options.stack.cloudflare.apiDoors > 0 && !this.door
-      ? ApiFirewall.listensAt(publicAddress)
-      : publicAddress;
+    return this.#apiFirewall?.listensAt(publicAddress) ?? publicAddress;
   }
 
   /** Folder of this rehearsal. */

@@ -361,7 +361,8 @@ boot.main()
   test("an agent answers by the one name that all agents have", async () => {
     boot("general-1");
     await until(async () => {
-      const { reason } = await new KubernetesApi(ADDRESS["general-1"], credentials("admin"), "agent").readiness();
+      const place = { host: ADDRESS["general-1"], port: 6443, called: "general-1" };
+      const { reason } = await new KubernetesApi(place, credentials("admin"), "agent").readiness();
       return reason.startsWith("boots: rendezvous: no server serves: a: ");
     });
   }, 30_000);

@@ -1,0 +1,104 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { apiPlaces, openDoors } from "../../operations/api-doors";
+import { accessDoors } from "../../model/access-tcp";
+import { freePorts } from "../../rehearsal/rehearse/free-ports";
+import { referencePlatform } from "../model/platforms.fixture";
+
+const nodeAddresses = { a: "203.0.113.11", b: "203.0.113.12", c: "203.0.113.13" };
+
+describe("where commands ask a Kubernetes API", () => {
+  test("is each server's own address and the API's port, where operators' addresses are let in", () => {
+    expect(apiPlaces(referencePlatform("honeydue"), { nodeAddresses })["b"]).toEqual({
+      host: "203.0.113.12",
+      port: 6443,
+      called: "203.0.113.12",
+    });
+  });
+
+  test("is a port of this computer, and the certificate's name of the server, behind Cloudflare Access", () => {
+    expect(apiPlaces(referencePlatform("hangangjari", { apiPort: 17_000 }), { nodeAddresses })).toEqual({
+      a: at("a", 17_000),
+      b: at("b", 17_001),
+      c: at("c", 17_002),
+    });
+  });
+
+  test("is the servers' addresses again while Cloudflare is bypassed, for whoever is let in there", () => {
+    const emergency = { emergency: "direct", operators: ["203.0.113.7/32"] };
+    expect(apiPlaces(referencePlatform("hangangjari", emergency), { nodeAddresses })["a"]).toMatchObject({
+      host: "203.0.113.11",
+    });
+    // Without anybody who is let in, Access is the only way that may be left.
+    expect(apiPlaces(referencePlatform("hangangjari", { emergency: "direct" }), { nodeAddresses })["a"]).toMatchObject({
+      host: "127.0.0.1",
+    });
+  });
+});
+
+describe("the doors of a command", () => {
+  let folder: string;
+  const path = process.env["PATH"];
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "trivet-api-"));
+  });
+  afterEach(() => {
+    process.env["PATH"] = path;
+    rmSync(folder, { recursive: true, force: true });
+  });
+  /** In the place of cloudflared. */
+  const install = (script: string): void => {
+    const file = join(folder, "cloudflared");
+    writeFileSync(file, `#!${process.execPath}\n${script}\n`);
+    chmodSync(file, 0o755);
+  };
+  const environment = (): NodeJS.ProcessEnv => ({ ...process.env, PATH: `${folder}:${path}`, TUNNEL_SERVICE_TOKEN_ID: "id" }); // prettier-ignore
+  const doors = async () => accessDoors(referencePlatform("hangangjari", { apiPort: await freePorts(3) }));
+
+  test("are cloudflared's, one for each server, with the token in the environment and not among the arguments", async () => {
+    install(
+      `const [host, port] = process.argv.at(-1).split(":");
+       console.error(JSON.stringify([process.argv.slice(2), process.env.TUNNEL_SERVICE_TOKEN_ID]));
+       require("node:net").createServer().listen(Number(port), host);`,
+    );
+    const [first, ...others] = await doors();
+    const said: string[] = [];
+    const opened = openDoors([first!, ...others], environment(), (line) => said.push(line));
+    try {
+      await opened.ready;
+      expect(said.map((line) => JSON.parse(line) as unknown)).toContainEqual([
+        ["access", "tcp", "--hostname", "k8s-a.hangangjari.example", "--url", `127.0.0.1:${first!.port}`],
+        "id",
+      ]);
+      await new Promise<void>((done, fail) => {
+        const socket = connect({ host: "127.0.0.1", port: first!.port });
+        socket.once("connect", () => done(void socket.destroy())).once("error", fail);
+      });
+    } finally {
+      opened.close();
+    }
+    await opened.ended;
+  });
+
+  test("say that cloudflared is missing, and what to do", async () => {
+    const opened = openDoors(await doors(), { ...process.env, PATH: folder });
+    await expect(opened.ready).rejects.toThrow(/cloudflared, which leads there, is not on PATH\. Do: install it/);
+    opened.close();
+  });
+
+  test("tell the last words of a cloudflared that ends", async () => {
+    install(`console.error("2026-11-21T12:00:00Z ERR token is not valid"); process.exit(1);`);
+    const opened = openDoors(await doors(), environment());
+    await expect(opened.ready).rejects.toThrow(/ended with 1: .*token is not valid/);
+    opened.close();
+  });
+});
+
+const at = (node: string, port: number) => ({
+  host: "127.0.0.1",
+  port,
+  serverName: `k8s-${node}.hangangjari.example`,
+  called: `k8s-${node}.hangangjari.example`,
+});
