@@ -1,6 +1,8 @@
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { Manifest } from "./charts";
+import { KEEP_ANNOTATION } from "./pods/charts/labels";
+
 type Typed = new (
   name: string,
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- each class has its own; the API server judges the content
@@ -217,7 +219,9 @@ export function makeObjects(
   for (const stage of [0, 1, 2] as const) {
     const earlier = [...after, ...made];
     for (const manifest of manifests.filter((one) => stageOf(one) === stage)) {
-      const type = KINDS[keyOf(manifest)]?.type ?? apiextensions.CustomResource;
+      const type = isPeoples(manifest)
+        ? core.v1.NamespacePatch
+        : (KINDS[keyOf(manifest)]?.type ?? apiextensions.CustomResource);
       made.push(
         new type(resourceName(manifest), withAnnotations(manifest, secretVersion), {
           parent,
@@ -230,6 +234,13 @@ export function makeObjects(
   }
   return made;
 }
+
+/**
+ * A patch makes a namespace that is not there, takes one that is, and only lets go of its own fields when it is deleted: a deleted
+ * Namespace would take everything with it that people have put there.
+ */
+const isPeoples = ({ kind, metadata }: Manifest): boolean =>
+  kind === "Namespace" && metadata.annotations?.[KEEP_ANNOTATION] === "true";
 
 /** Custom resources come with what runs: their definitions are of stage 0. */
 const stageOf = (manifest: Manifest): Stage => KINDS[keyOf(manifest)]?.stage ?? 2;

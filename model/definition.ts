@@ -488,6 +488,13 @@ interface EdgeArgs {
   readonly zone?: ZoneArgs;
   /** Needed by `guard: "operators"`. @default none - the Kubernetes API is reached from the addresses of the setting `operators` */
   readonly operators?: OperatorsArgs;
+  /**
+   * Namespaces of people's own beside the platform's, whose Ingress objects (class `traefik`) Traefik serves. It reads their Secrets
+   * then, and whoever may write an Ingress there can take paths of every host. One that does not exist is made; what is in it, its
+   * policies and its Pod Security are people's business, and it stays when its name is taken out of the list.
+   * @default none
+   */
+  readonly ingressNamespaces?: readonly string[];
   /** What the emergency (`trivet:emergency`) needs beforehand. @default made when the switch is thrown, which takes longer */
   readonly direct?: { readonly prepared: boolean };
 }

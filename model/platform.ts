@@ -20,6 +20,8 @@ export interface Platform {
     readonly kind: "daemonSet" | "deployment";
     readonly replicas: number;
     readonly namespace: string;
+    /** Of people's own, whose Ingress objects it serves beside the platform's. */
+    readonly peoplesNamespaces: readonly string[];
   };
   /** Namespace of the connectors (cloudflared). */
   readonly edgeNamespace: string;

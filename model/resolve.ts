@@ -202,10 +202,13 @@ const build = (definition: PlatformDefinition, raw: RawSettings, settings: Setti
     domain: definition.domain,
     namespace,
     ingressNamespace: INGRESS_NAMESPACE,
-    ingress:
-      edge.kind === "proxied"
-        ? { kind: "daemonSet", replicas: cluster.servers.length, namespace: INGRESS_NAMESPACE }
-        : { kind: "deployment", replicas: TRAEFIK_REPLICAS, namespace: INGRESS_NAMESPACE },
+    ingress: {
+      ...(edge.kind === "proxied"
+        ? { kind: "daemonSet", replicas: cluster.servers.length }
+        : { kind: "deployment", replicas: TRAEFIK_REPLICAS }),
+      namespace: INGRESS_NAMESPACE,
+      peoplesNamespaces: definition.edge.ingressNamespaces ?? [],
+    },
     edgeNamespace: EDGE_NAMESPACE,
     cluster,
     edge,

@@ -11,6 +11,9 @@ const LONGEST_PLATFORM_NAME = 30;
 /** Pods are called `<name>-<10>-<5>` and label values end at 63 characters. */
 const LONGEST_WORKLOAD_NAME = 40;
 
+/** Of a namespace, as of every label. */
+const LONGEST_NAMESPACE = 63;
+
 /** Agents are called `<platform>-<pool>-<number>`, a host name. */
 const LONGEST_POOL_NAME = 20;
 
@@ -28,6 +31,8 @@ const RESERVED = new Set([
 ]);
 
 const RESERVED_NAMESPACES = new Set(["default", "kube-system", "kube-public", "kube-node-lease", "ingress", "edge"]);
+
+const isReserved = (namespace: string): boolean => RESERVED_NAMESPACES.has(namespace) || namespace.startsWith("kube-");
 
 const suggestedName = (name: string): { suggestion?: string } => {
   const suggestion = name
@@ -58,13 +63,34 @@ export const checkNames: Check = (draft) => {
   const { definition } = draft;
   const { name } = definition;
   const problems = nameProblems(name, "name", LONGEST_PLATFORM_NAME);
-  if (RESERVED_NAMESPACES.has(name) || name.startsWith("kube-"))
+  if (isReserved(name))
     problems.push({
       code: "NM003",
       path: "name",
       got: name,
       reason: "the namespace of that name is not the platform's",
     });
+
+  for (const [index, namespace] of (definition.edge.ingressNamespaces ?? []).entries()) {
+    const path = `edge.ingressNamespaces[${index}]`;
+    problems.push(...nameProblems(namespace, path, LONGEST_NAMESPACE));
+    if (isReserved(namespace))
+      problems.push({
+        code: "NM003",
+        path,
+        got: namespace,
+        reason: "Kubernetes or Trivet has its own Secrets there, and Traefik would read them",
+        action: "give people's own work a namespace of its own",
+      });
+    else if (namespace === name || definition.edge.ingressNamespaces!.indexOf(namespace) < index)
+      problems.push({
+        code: "NM004",
+        path,
+        got: namespace,
+        reason: namespace === name ? "the platform's own namespace is always served" : "it stands there twice",
+        action: "take it away",
+      });
+  }
 
   for (const [pool] of poolsOf(draft)) problems.push(...nameProblems(pool, `cluster.pools.${pool}`, LONGEST_POOL_NAME));
 

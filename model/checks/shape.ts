@@ -243,6 +243,7 @@ const edge = z.strictObject({
   connectors: plain.optional(),
   zone: zone.optional(),
   operators: operators.optional(),
+  ingressNamespaces: list.optional(),
   direct: z.strictObject({ prepared: z.boolean() }).optional(),
 } satisfies Shape<ProxiedEdgeDefinition & TunnelEdgeDefinition>);
 

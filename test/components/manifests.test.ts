@@ -1,3 +1,4 @@
+import { KEEP_ANNOTATION } from "../../components/pods/charts/labels";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import { charts, type Manifest } from "../../components/charts";
@@ -143,6 +144,14 @@ describe("the bridge", () => {
       ["kubernetes:apps/v1:Deployment", "deployment/apps/api"],
     ]);
     expect(only(all, "kubernetes:apps/v1:Deployment", "deployment/apps/api").inputs).toEqual(deployment);
+  });
+
+  test("takes a namespace of people's own as it is, and would never delete it", async () => {
+    const annotations = { [KEEP_ANNOTATION]: "true" };
+    const all = await build([{ apiVersion: "v1", kind: "Namespace", metadata: { name: "blog", annotations } }]);
+    expect(only(all, "kubernetes:core/v1:NamespacePatch", "namespace/blog").inputs["metadata"]).toMatchObject({
+      name: "blog",
+    });
   });
 
   test("starts pods anew when a Secret that they read has changed, and only then", async () => {

@@ -701,6 +701,16 @@ const MISTAKES: readonly Mistake[] = [
     problems: [["CF009", "services.admin.guard", "the service has no host"]],
   },
   {
+    mistake: "namespaces of people's own that are none",
+    definition: (d) => (d.edge.ingressNamespaces = ["blog", "My_Shop", "kube-system", "honeydue", "blog"]),
+    problems: [
+      ["NM001", "edge.ingressNamespaces[1]", 'Did you mean "my-shop"?'],
+      ["NM003", "edge.ingressNamespaces[2]", "Traefik would read them"],
+      ["NM004", "edge.ingressNamespaces[3]", "always served"],
+      ["NM004", "edge.ingressNamespaces[4]", "it stands there twice"],
+    ],
+  },
+  {
     mistake: "a guard that does not exist",
     definition: (d) => (d.services.admin.guard = "admins"),
     problems: [["CF010", "services.admin.guard", "allowed: operators"]],

@@ -88,8 +88,8 @@ describe.each(subjects)("a real API server and %s", (_, { platform, manifests })
     }
   }, 60_000);
 
-  test("Traefik reads what routes are made of in the platform's namespace, and nothing else anywhere", async () => {
-    const { namespace, ingressNamespace } = platform;
+  test("Traefik reads what routes are made of where it serves, and nothing else anywhere", async () => {
+    const { namespace, ingressNamespace, ingress } = platform;
     const networking = "networking.k8s.io";
     for (const name of new Set(["traefik", ...onServers(platform)])) {
       const account = `${ingressNamespace}:${name}`;
@@ -99,6 +99,8 @@ describe.each(subjects)("a real API server and %s", (_, { platform, manifests })
           [true, { group: "discovery.k8s.io", resource: "endpointslices", namespace }],
           [true, { resource: "services", namespace }],
           [true, { resource: "secrets", namespace }],
+          ...ingress.peoplesNamespaces.map((of) => [true, { resource: "secrets", namespace: of }] as const),
+          [false, { resource: "secrets", namespace: "default" }],
           [true, { group: networking, resource: "ingressclasses" }],
           [true, { resource: "nodes" }],
           [false, { resource: "secrets", namespace: ingressNamespace }],

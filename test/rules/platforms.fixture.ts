@@ -141,6 +141,14 @@ export const subjects: readonly (readonly [string, Subject])[] = [
       NOTHING_UNBUILT,
     ),
   ],
+  [
+    "a platform behind a tunnel that serves namespaces of people's own",
+    subjectOf(
+      { ...tunnelled, edge: { ...tunnelled.edge, ingressNamespaces: ["blog", "shop"] } },
+      tunnelledSettings,
+      NOTHING_UNBUILT,
+    ),
+  ],
   ["Hangangjari", referenceSubject("hangangjari")],
   ["the farm", referenceSubject("farm")],
   ["a platform behind a tunnel in an emergency", subjectOf(tunnelled, inEmergency(tunnelledSettings), NOTHING_UNBUILT)],

@@ -112,6 +112,21 @@ describe.each(subjects)("the policies of %s", (_, { platform, manifests }) => {
     }
   });
 
+  test("let Traefik out to namespaces of people's own, and nobody else to anywhere", () => {
+    const { peoplesNamespaces, kind } = platform.ingress;
+    for (const namespace of [...peoplesNamespaces, "default"])
+      for (const from of pods)
+        expect([
+          from.name,
+          namespace,
+          admits(manifests, from, { ...stranger, name: "theirs", namespace }, 8080, "TCP"),
+        ]).toEqual([
+          from.name,
+          namespace,
+          kind === "deployment" && from.name === "traefik" && peoplesNamespaces.includes(namespace),
+        ]);
+  });
+
   test("let nobody else in", () => {
     const strangers: End[] = [
       stranger,

@@ -10,8 +10,8 @@ interface Peer {
 export interface Policy {
   podSelector: { matchLabels?: Record<string, string> };
   policyTypes: string[];
-  ingress?: { from: Peer[]; ports: { port: number; protocol: string }[] }[];
-  egress?: { to: Peer[]; ports: { port: number; protocol: string }[] }[];
+  ingress?: { from: Peer[]; ports?: { port: number; protocol: string }[] }[];
+  egress?: { to: Peer[]; ports?: { port: number; protocol: string }[] }[];
 }
 
 /** One end of a connection as a policy engine sees it: an address, and labels where it is a pod that is not in the host network. */
@@ -55,7 +55,8 @@ export const admits = (manifests: readonly Manifest[], from: End, to: End, port:
           : (spec.egress ?? []).map(({ to: peers, ports }) => ({ peers, ports }));
       return rules.some(
         ({ peers, ports }) =>
-          ports.some((allowed) => allowed.port === port && allowed.protocol === protocol) &&
+          // Without ports it is all of them.
+          (ports ?? [{ port, protocol }]).some((allowed) => allowed.port === port && allowed.protocol === protocol) &&
           peers.some((peer) => peerIs(peer, other, metadata.namespace!)),
       );
     });

@@ -38,7 +38,7 @@ const READING_SECONDS = 300;
 
 /** Traefik's static configuration (names as of 3.7.9). All of it is here: what is not set has Traefik's default. */
 export const staticArgs = (platform: Platform, traefik: Traefik = traefiks(platform)[0]): string[] => {
-  const { namespace } = platform;
+  const { namespace, ingress } = platform;
   const publicPoint = `--entryPoints.${ENTRY_POINT}`;
   const plainPoint = `--entryPoints.${PLAIN_ENTRY_POINT}`;
   const ranges = trustedRanges(platform, traefik);
@@ -94,8 +94,8 @@ export const staticArgs = (platform: Platform, traefik: Traefik = traefiks(platf
     "--providers.file.watch=false",
     "--providers.kubernetesIngress=true",
     `--providers.kubernetesIngress.ingressClass=${INGRESS_CLASS}`,
-    `--providers.kubernetesIngress.namespaces=${namespace}`,
-    // Or anybody whose Ingress is read may name the middlewares and TLS options of the file.
+    `--providers.kubernetesIngress.namespaces=${[namespace, ...ingress.peoplesNamespaces].join(",")}`,
+    // Or anybody whose Ingress is read, in a namespace of people's own, may name the middlewares and TLS options of the file.
     `--providers.kubernetesIngress.crossProviderNamespaces=${namespace}`,
     // A service without a ready pod answers 503, try again; without this its route is gone: 404, which Cloudflare may keep.
     "--providers.kubernetesIngress.allowEmptyServices=true",

@@ -17,7 +17,7 @@ import {
   podSecurity,
   spreadOverNodes,
 } from "../../pods/charts/hardening";
-import { labelsOf, restricted, selectorOf } from "../../pods/charts/labels";
+import { KEEP_ANNOTATION, labelsOf, restricted, selectorOf, sharedLabels } from "../../pods/charts/labels";
 import { knownRoutes } from "./http-options";
 import {
   CERTIFICATE_FOLDER,
@@ -68,6 +68,10 @@ export class TraefikChart extends Chart {
       },
       spec: { controller: "traefik.io/ingress-controller" },
     });
+    for (const name of platform.ingress.peoplesNamespaces)
+      new k8s.KubeNamespace(this, `namespace-${name}`, {
+        metadata: { name, labels: sharedLabels(platform.name), annotations: { [KEEP_ANNOTATION]: "true" } },
+      });
     this.addRoles(platform, labels);
     for (const traefik of all) {
       const own = labelsOf(platform.name, traefik.name, "ingress");
@@ -149,9 +153,9 @@ export class TraefikChart extends Chart {
 
   /**
    * Traefik lists Secrets wherever it watches Ingresses and does not start without (v3.7: pkg/provider/kubernetes/ingress/client.go
-   * waits for that cache), though it needs none here. So it watches the platform's namespace alone, not the cluster.
+   * waits for that cache), though it needs none here. So it watches the platform's namespace and those that are named, not the cluster.
    */
-  private addRoles({ namespace }: Platform, labels: Record<string, string>): void {
+  private addRoles(platform: Platform, labels: Record<string, string>): void {
     const verbs = ["get", "list", "watch"];
     new k8s.KubeClusterRole(this, "cluster-role", {
       metadata: { name: NAME, labels },
@@ -160,17 +164,18 @@ export class TraefikChart extends Chart {
         { apiGroups: [""], resources: ["nodes"], verbs },
       ],
     });
-    new k8s.KubeRole(this, "role", {
-      metadata: { name: NAME, namespace, labels },
-      rules: [
-        { apiGroups: ["networking.k8s.io"], resources: ["ingresses"], verbs },
-        { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs },
-        { apiGroups: [""], resources: ["services", "secrets"], verbs },
-      ],
-    });
+    for (const namespace of served(platform))
+      new k8s.KubeRole(this, `role-${namespace}`, {
+        metadata: { name: NAME, namespace, labels },
+        rules: [
+          { apiGroups: ["networking.k8s.io"], resources: ["ingresses"], verbs },
+          { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs },
+          { apiGroups: [""], resources: ["services", "secrets"], verbs },
+        ],
+      });
   }
 
-  private addAccount({ namespace }: Platform, metadata: Metadata): void {
+  private addAccount(platform: Platform, metadata: Metadata): void {
     const { name, labels } = metadata;
     new k8s.KubeServiceAccount(this, `${name}-account`, { metadata, automountServiceAccountToken: false });
     const account = { kind: "ServiceAccount", name, namespace: metadata.namespace };
@@ -179,13 +184,17 @@ export class TraefikChart extends Chart {
       roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: NAME },
       subjects: [account],
     });
-    new k8s.KubeRoleBinding(this, `${name}-binding`, {
-      metadata: { name, namespace, labels },
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: NAME },
-      subjects: [account],
-    });
+    for (const namespace of served(platform))
+      new k8s.KubeRoleBinding(this, `${name}-binding-${namespace}`, {
+        metadata: { name, namespace, labels },
+        roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: NAME },
+        subjects: [account],
+      });
   }
 }
+
+/** Namespaces whose Ingress objects are served. */
+const served = ({ namespace, ingress }: Platform): readonly string[] => [namespace, ...ingress.peoplesNamespaces];
 
 /** Of what every Traefik shares. */
 const NAME = "traefik";

@@ -34,6 +34,7 @@ export const restricted = (platform: Platform): Record<string, string> =>
 
 /**
  * Annotation of a claim for a volume: with the value "true" its data exists nowhere else and is to be kept. A node whose own disk
- * holds such a volume is not made anew by a roll (see components/cluster/roll/gate.ts).
+ * holds such a volume is not made anew by a roll (see components/cluster/roll/gate.ts). Of a namespace: what is in it is people's own, so
+ * it is taken as it is where it exists, and stays when the program has it no longer (see components/manifests.ts).
  */
 export const KEEP_ANNOTATION = "trivet/keep";

@@ -53,13 +53,16 @@ export class NetworkPoliciesChart extends Chart {
             const from = peers(peer, "from");
             return from.length === 0 ? [] : [{ from, ports }];
           }),
-          egress: grouped(
-            all.filter(({ from }) => endpointKey(from) === key),
-            ({ to }) => to,
-          ).flatMap(([peer, ports]) => {
-            const to = peers(peer, "to");
-            return to.length === 0 ? [] : [{ to, ports }];
-          }),
+          egress: [
+            ...grouped(
+              all.filter(({ from }) => endpointKey(from) === key),
+              ({ to }) => to,
+            ).flatMap(([peer, ports]) => {
+              const to = peers(peer, "to");
+              return to.length === 0 ? [] : [{ to, ports }];
+            }),
+            ...(key === endpointKey({ kind: "traefik" }) ? toPeoples(platform) : []),
+          ],
         },
       });
     }
@@ -67,6 +70,12 @@ export class NetworkPoliciesChart extends Chart {
 }
 
 type Direction = "from" | "to";
+
+/** What runs there, and on which ports, is people's business; so are the policies that let Traefik in. */
+const toPeoples = ({ ingress }: Platform): k8s.NetworkPolicyEgressRule[] =>
+  ingress.peoplesNamespaces.length === 0
+    ? []
+    : [{ to: ingress.peoplesNamespaces.map((name) => ({ namespaceSelector: inNamespace(name) })) }];
 
 /** Every namespace that Trivet makes. */
 const namespaces = (platform: Platform): readonly string[] => [

@@ -181,3 +181,29 @@ describe("behind a tunnel", () => {
     expect(in_("direct")).toEqual(in_("off"));
   });
 });
+
+describe("with namespaces of people's own", () => {
+  const [, subject] = subjects.find(([name]) => name.includes("of people's own"))!;
+  const { args } = named(subject, "traefik");
+
+  test("Traefik watches them beside the platform's, and only the platform's may name what the file has", () => {
+    expect(option(args, "providers.kubernetesIngress.namespaces")).toBe("tunnelled,blog,shop");
+    expect(option(args, "providers.kubernetesIngress.crossProviderNamespaces")).toBe("tunnelled");
+  });
+
+  test("its pods may go there, to whichever port; everything else stays shut", () => {
+    const policy = (manifests: Subject["manifests"]) =>
+      ofKind<{ egress: { to: unknown[]; ports?: unknown }[] }>(manifests, "NetworkPolicy").find(
+        ({ metadata }) => metadata.name === "traefik",
+      )!.spec.egress;
+    const plain = policy(subjectOf(tunnelled, tunnelledSettings, NOTHING_UNBUILT).manifests);
+    expect(policy(subject.manifests)).toEqual([
+      ...plain,
+      {
+        to: ["blog", "shop"].map((name) => ({
+          namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": name } },
+        })),
+      },
+    ]);
+  });
+});
