@@ -93,15 +93,17 @@ export const hostsOf = (definition: PlatformDefinition): Host[] => {
   });
 };
 
+const isNamed = ({ fqdn }: Route): boolean => !fqdn.startsWith("*.");
+
 /**
- * Cloudflare lets the last rule that matches decide, so shorter paths come first. Neighbours that keep the same become one rule,
- * because a plan has few.
+ * Cloudflare lets the last rule that matches decide, so shorter paths come first, and all of `*`, whose rules match every name, before any
+ * name's own. Neighbours that keep the same become one rule, because a plan has few.
  */
 export const cacheRulesOf = (routes: readonly Route[]): CacheRule[] => {
   const rules: { keeps: CacheRule["keeps"]; routes: { fqdn: string; path: string; exact: boolean }[] }[] = [];
   for (const { fqdn, path, exact, http } of [...routes]
     .reverse()
-    .sort((one, other) => one.path.length - other.path.length)) {
+    .sort((one, other) => Number(isNamed(one)) - Number(isNamed(other)) || one.path.length - other.path.length)) {
     const last = rules.at(-1);
     const route = { fqdn, path, exact };
     if (last?.keeps === http.cache) last.routes.push(route);

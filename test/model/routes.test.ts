@@ -99,6 +99,20 @@ test("of the cache rules the more exact one comes later, for the last one decide
   ]);
 });
 
+test("of the cache rules those of the wildcard come before every name's, however long their paths are", () => {
+  const definition = platform({
+    wiki: one(["wiki"], { http: { onlyFrom: "operators" } }),
+    rest: one(["*"], { http: { cache: "nothing" } }),
+    files: one([{ host: "*", path: "/static" }]),
+  });
+  expect(cacheRulesOf(routesOf(definition))).toEqual([
+    { keeps: "nothing", routes: [{ fqdn: "*.p.example", path: "/", exact: false }] },
+    { keeps: "assets", routes: [{ fqdn: "*.p.example", path: "/static", exact: false }] },
+    // What only operators may see is kept nowhere, files below /static neither.
+    { keeps: "nothing", routes: [{ fqdn: "wiki.p.example", path: "/", exact: false }] },
+  ]);
+});
+
 describe("the rules of a tunnel", () => {
   test("name a host once where Traefik has all of it", () => {
     const definition = platform({ api: one(["api", { host: "api", path: "/v2" }]), web: one(["@"]) });
