@@ -138,7 +138,14 @@ const tunnelProblems: Check = ({ definition: { edge }, settings }) => {
   return problems;
 };
 
-const EMAIL = /^[^\s@]+@[^\s@.]+(\.[^\s@.]+)+$/;
+const EMAIL = /^[^\s@*]+@[^\s@.*]+(\.[^\s@.*]+)+$/;
+
+/** Where anybody gets an address within a minute: as a rule of Access they let in the internet. */
+const OPEN_TO_ANYBODY = new Set(
+  "gmail.com googlemail.com outlook.com hotmail.com live.com yahoo.com icloud.com me.com proton.me protonmail.com gmx.com gmx.de gmx.net web.de aol.com mail.com zoho.com".split(
+    " ",
+  ),
+);
 const API_WAYS = ["addresses", "access", "tailscale"];
 
 /** Whether anybody may pass Cloudflare Access; undefined where the settings could not be read. */
@@ -191,6 +198,15 @@ export const checkEdgeOperators: Check = (draft) => {
         got: domain,
         allowed: "a domain in lower case, without @",
         ...suggest(domain.startsWith("@") ? domain.slice(1) : undefined),
+      });
+    else if (OPEN_TO_ANYBODY.has(domain))
+      problems.push({
+        code: "CF010",
+        path: `edge.operators.emailDomains[${index}]`,
+        got: domain,
+        reason: "anybody can have an address there, and would pass",
+        allowed: "a domain whose addresses only your people get",
+        action: "name them one by one in edge.operators.emails",
       });
   for (const [index, machine] of (operators.machines ?? []).entries())
     if (!LABEL.test(machine) || operators.machines!.indexOf(machine) < index)

@@ -73,19 +73,23 @@ export const checkHosts: Check = (draft) => {
   ];
 };
 
+/** What a URL may have as its path (RFC 3986). */
+export const URL_PATH = /^\/([\w.~!$&'()*+,;=:@/-]|%[0-9a-fA-F]{2})*$/;
+
 /** Cloudflare answers these itself, and Traefik's error page stands under the other. */
 const RESERVED_PATHS = ["/cdn-cgi", "/.well-known/trivet-maintenance"];
 
 const routeProblems = (route: DeclaredRoute, { definition: { domain, edge } }: Draft): Problem[] => {
   const { host, path, via, stripPrefix, definition, definedAt } = route;
   const problems = labelProblems(host, definedAt, domain, { wildcard: true });
-  if (!/^\/[\w.~!$&'()*+,;=:@%/-]*$/.test(path) || path.includes("//") || path.split("/").includes(".."))
+  const isDotted = path.split("/").some((segment) => segment === "." || segment === "..");
+  if (!URL_PATH.test(path) || path.includes("//") || isDotted)
     problems.push({
       code: "CF024",
       path: `${definedAt}.path`,
       got: path,
       reason: path.startsWith("/") ? "there is no such path in a URL that arrives" : "a path must begin with /",
-      allowed: "a path without .., //, ?, # and spaces",
+      allowed: "a path without ., .., //, ?, # and spaces; a % is followed by two hexadecimal digits",
       ...suggest(/^[\w-]+(\/[\w-]+)*\/?$/.test(path) ? `/${path}` : undefined),
     });
   else if (RESERVED_PATHS.some((reserved) => path === reserved || path.startsWith(`${reserved}/`)))
@@ -215,7 +219,14 @@ const valueProblems = (http: HttpArgs, path: string): Problem[] => {
     if (got !== undefined && !allowed.includes(got))
       problems.push({ code: "CF010", path: `${path}.${key}`, got, allowed, ...suggest(closest(String(got), allowed)) });
   }
-  const { answersWithinSeconds: wait, retries, rateLimit } = http;
+  const { answersWithinSeconds: wait, retries, rateLimit, contentSecurityPolicy } = http;
+  if (contentSecurityPolicy !== undefined && !/^[\x20-\x7e]*[\x21-\x7e][\x20-\x7e]*$/.test(contentSecurityPolicy))
+    problems.push({
+      code: "CF010",
+      path: `${path}.contentSecurityPolicy`,
+      got: contentSecurityPolicy,
+      allowed: "one line of visible ASCII, as the header carries it",
+    });
   if (wait !== undefined && !isWholeNumber(wait, ...slice(NUMBERS.answersWithinSeconds)))
     problems.push({
       code: "CF026",

@@ -1,9 +1,11 @@
 import { closest } from "../closest";
+import { parseAddress } from "../cidr";
+import type { RecordArgs } from "../definition";
 import { PLAN_LIMITS, PLANS, type PlanLimits, smallestPlan } from "../plans";
 import type { Problem } from "../problem";
 import { cacheRulesOf, declaredRoutes, fqdnOf, resolveRoutes } from "../routes";
 import { type Check, type Draft, isWholeNumber, suggest, unique } from "./draft";
-import { LABEL, labelProblems } from "./hosts";
+import { LABEL, labelProblems, URL_PATH } from "./hosts";
 
 export const checkZone: Check = (draft) => [
   ...planProblems(draft),
@@ -176,7 +178,7 @@ const rateLimitProblems: Check = ({ definition }) => {
             } as const,
           ]
         : []),
-      ...(/^\/[\w.~!$&'()*+,;=:@%/-]*$/.test(path)
+      ...(URL_PATH.test(path)
         ? []
         : [{ code: "CF024", path: `${at}.path`, got: path, allowed: "a path that begins with /" } as const]),
       ...(isWholeNumber(requests, 1, 1_000_000)
@@ -348,6 +350,26 @@ const reservedNames = ({ edge }: Draft["definition"]): ReadonlyMap<string, strin
   ]);
 
 const RECORD_TYPES = ["A", "AAAA", "CNAME", "TXT", "SRV"];
+
+const isName = (text: string): boolean =>
+  text.length <= 253 && text.split(".").every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(label));
+
+/** What a record says, as Cloudflare keeps it: another form would be a change with every `up`. */
+const CONTENTS: Readonly<Record<RecordArgs["type"], { allowed: string; fits: (content: string) => boolean }>> = {
+  A: { allowed: "an IPv4 address", fits: (content) => parseAddress(content)?.kind() === "ipv4" },
+  AAAA: { allowed: "an IPv6 address", fits: (content) => parseAddress(content)?.kind() === "ipv6" },
+  CNAME: { allowed: "a name in lower case, without scheme, path or a dot at its end", fits: isName },
+  TXT: { allowed: "one line of text", fits: (content) => content !== "" && !/[\r\n]/.test(content) },
+  SRV: {
+    allowed: "priority weight port target, such as 5 0 5060 sip.example",
+    fits: (content) => {
+      const [, ...parts] = /^(\d{1,5}) (\d{1,5}) (\d{1,5}) (\S+)$/.exec(content) ?? [];
+      const target = parts.pop();
+      return target !== undefined && parts.every((part) => Number(part) <= 65535) && (target === "." || isName(target));
+    },
+  },
+};
+
 const RECORD_LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?$/;
 
 const recordProblems: Check = ({ definition }) => {
@@ -406,8 +428,15 @@ const recordProblems: Check = ({ definition }) => {
       });
       continue;
     }
-    if (content === "" || /[\r\n]/.test(content))
-      problems.push({ code: "CF010", path: `${path}.content`, got: content, allowed: "one line of text" });
+    const form = CONTENTS[type];
+    if (!form.fits(content))
+      problems.push({
+        code: "CF010",
+        path: `${path}.content`,
+        got: content,
+        allowed: form.allowed,
+        ...suggest(content.endsWith(".") && form.fits(content.slice(0, -1)) ? content.slice(0, -1) : undefined),
+      });
     if (ttlSeconds !== undefined && !isWholeNumber(ttlSeconds, 60, 86_400))
       problems.push({ code: "CF010", path: `${path}.ttlSeconds`, got: ttlSeconds, allowed: "60 to 86400 seconds" });
     const leads = type === "A" || type === "AAAA" || type === "CNAME";
@@ -475,19 +504,32 @@ const siteProblems: Check = ({ definition }) => {
 };
 
 const maintenanceProblems: Check = ({ definition, settings }) => {
-  const services = unique(declaredRoutes(definition).map(({ service }) => service));
-  return (settings.maintenance ?? []).flatMap((name, index): Problem[] =>
-    name === "*" || services.includes(name)
+  const routes = declaredRoutes(definition);
+  const services = unique(routes.map(({ service }) => service));
+  // While Cloudflare is bypassed, what goes straight from a connector otherwise passes Traefik, too.
+  const straight = routes.filter(
+    ({ via, definition: { guard } }) => guard !== undefined || (via === "service" && settings.emergency !== "direct"),
+  );
+  return (settings.maintenance ?? []).flatMap((name, index): Problem[] => {
+    const problem = { code: "CF032", path: `trivet:maintenance[${index}]`, got: name } as const;
+    const past = straight.find(({ service }) => service === name);
+    if (past !== undefined)
+      return [
+        {
+          ...problem,
+          reason: `${past.definedAt} is reached without Traefik, which is who answers for a service under maintenance`,
+          action: "let the service itself say so",
+        },
+      ];
+    return name === "*" || services.includes(name)
       ? []
       : [
           {
-            code: "CF032",
-            path: `trivet:maintenance[${index}]`,
-            got: name,
+            ...problem,
             reason: "no service of this name has a host",
             allowed: [...services, "*"],
             ...suggest(closest(name, services)),
           },
-        ],
-  );
+        ];
+  });
 };

@@ -764,12 +764,16 @@ const MISTAKES: readonly Mistake[] = [
         { host: "app", path: "/a/../b" },
         { host: "app", path: "/search?q=" },
         { host: "app", path: "/cdn-cgi/trace" },
+        { host: "app", path: "/./shop" },
+        { host: "app", path: "/100%" },
       ]),
     problems: [
       ["CF024", "services.web.hosts[0].path", "must begin with /", 'Did you mean "/shop"?'],
-      ["CF024", "services.web.hosts[1].path", "without .., //"],
-      ["CF024", "services.web.hosts[2].path", "without .., //"],
+      ["CF024", "services.web.hosts[1].path", "without ., .., //"],
+      ["CF024", "services.web.hosts[2].path", "without ., .., //"],
       ["CF024", "services.web.hosts[3].path", "answer there themselves"],
+      ["CF024", "services.web.hosts[4].path", "without ., .., //"],
+      ["CF024", "services.web.hosts[5].path", "a % is followed by two hexadecimal digits"],
     ],
   },
   {
@@ -831,9 +835,11 @@ const MISTAKES: readonly Mistake[] = [
         retries: 9,
         rateLimit: { perSecond: 0 },
         maxBody: "5MB",
+        contentSecurityPolicy: "default-src 'self';\nimg-src *",
       }),
     problems: [
       ["CF010", "services.api.http.cache", 'Did you mean "assets"?'],
+      ["CF010", "services.api.http.contentSecurityPolicy", "one line of visible ASCII"],
       ["CF010", "services.api.http.frames", "deny, same-origin, any"],
       ["CF010", "services.api.http.rateLimit.perSecond", "1 to 100000"],
       ["CF010", "services.api.http.retries", "0 to 5"],
@@ -1010,6 +1016,12 @@ const MISTAKES: readonly Mistake[] = [
           { name: "X", type: "TXT", content: "a" },
           { name: "y", type: "NS", content: "ns.example" },
           { name: "z", type: "TXT", content: "", ttlSeconds: 5 },
+          { name: "old", type: "A", content: "2001:db8::1" },
+          { name: "old", type: "AAAA", content: "203.0.113.9" },
+          { name: "shop", type: "CNAME", content: "https://shops.example/" },
+          { name: "_sip._tcp", type: "SRV", content: "1 2 sip.example" },
+          { name: "list", type: "CNAME", content: "lists.example." },
+          { name: "_xmpp._tcp", type: "SRV", content: "5 0 5222 xmpp.example" },
         ],
       }),
     problems: [
@@ -1018,6 +1030,11 @@ const MISTAKES: readonly Mistake[] = [
       ["CF010", "edge.zone.records[2].type", "A, AAAA, CNAME, TXT, SRV"],
       ["CF010", "edge.zone.records[3].content", "one line"],
       ["CF010", "edge.zone.records[3].ttlSeconds", "60 to 86400"],
+      ["CF010", "edge.zone.records[4].content", "an IPv4 address"],
+      ["CF010", "edge.zone.records[5].content", "an IPv6 address"],
+      ["CF010", "edge.zone.records[6].content", "a name in lower case"],
+      ["CF010", "edge.zone.records[7].content", "priority weight port target"],
+      ["CF010", "edge.zone.records[8].content", 'Did you mean "lists.example"?'],
     ],
   },
   {
@@ -1098,14 +1115,16 @@ const MISTAKES: readonly Mistake[] = [
     definition: (d) =>
       (d.edge.operators = {
         team: "https://honeydue.cloudflareaccess.com/",
-        emails: ["ops"],
-        emailDomains: ["@honeydue.example"],
+        emails: ["ops", "*@honeydue.example"],
+        emailDomains: ["@honeydue.example", "gmail.com"],
         machines: ["CI", "ci", "ci"],
         kubernetesApi: "acess",
       }),
     problems: [
       ["CF010", "edge.operators.emailDomains[0]", 'Did you mean "honeydue.example"?'],
+      ["CF010", "edge.operators.emailDomains[1]", "anybody can have an address there", "edge.operators.emails"],
       ["CF010", "edge.operators.emails[0]", "an e-mail address"],
+      ["CF010", "edge.operators.emails[1]", "a whole domain goes into emailDomains"],
       ["CF010", "edge.operators.kubernetesApi", 'Did you mean "access"?'],
       ["CF010", "edge.operators.machines[0]", "a service token"],
       ["CF010", "edge.operators.machines[2]", "each once"],
@@ -1141,6 +1160,18 @@ const MISTAKES: readonly Mistake[] = [
     problems: [
       ["CF032", "trivet:maintenance[0]", 'Did you mean "api"?'],
       ["CF032", "trivet:maintenance[1]", "no service of this name has a host"],
+    ],
+  },
+  {
+    mistake: "maintenance where no Traefik stands on the way that could answer",
+    definition: (d) => {
+      d.edge = { ...TUNNEL, operators: OPERATORS };
+      d.services.web.hosts = ["app", { host: "app", path: "/live", via: "service" }];
+    },
+    settings: (s) => (s.values.maintenance = ["admin", "web", "api"]),
+    problems: [
+      ["CF032", "trivet:maintenance[0]", "services.admin.hosts[0] is reached without Traefik"],
+      ["CF032", "trivet:maintenance[1]", "services.web.hosts[1] is reached without Traefik"],
     ],
   },
   {
