@@ -228,9 +228,7 @@ export class Cluster extends pulumi.ComponentResource {
         }
       });
     const kubeconfigOf = (client: pulumi.Output<Credentials>): pulumi.Output<string> =>
-      pulumi.secret(
-        pulumi.all([answering, client]).apply(([door, known]) => kubeconfig(platform.name, door, known)),
-      );
+      pulumi.secret(pulumi.all([answering, client]).apply(([door, known]) => kubeconfig(platform.name, door, known)));
     this.kubeconfig = kubeconfigOf(credentials);
     this.ciKubeconfig = kubeconfigOf(credentialsOf(certificates.ci));
     this.escrow = certificates.escrow;
@@ -275,7 +273,8 @@ export class Cluster extends pulumi.ComponentResource {
 
   /** In a preview, too: it asks the cluster that is there. */
   #openDoors(platform: Platform, access: ClusterArgs["access"]): pulumi.Output<readonly ApiDoor[]> {
-    if (access === undefined) throw new Error("The Kubernetes API is behind Cloudflare Access, and nothing leads there");
+    if (access === undefined)
+      throw new Error("The Kubernetes API is behind Cloudflare Access, and nothing leads there");
     return pulumi.output(access).apply(async ({ serviceToken }) => {
       try {
         return await openDoors(platform, serviceToken);

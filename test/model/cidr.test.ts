@@ -1,5 +1,13 @@
 import fc from "fast-check";
-import { addressAt, canonicalCidr, contains, overlaps, parseAddress, parseCidr, serverAddressIn } from "../../model/cidr";
+import {
+  addressAt,
+  canonicalCidr,
+  contains,
+  overlaps,
+  parseAddress,
+  parseCidr,
+  serverAddressIn,
+} from "../../model/cidr";
 
 const cidr = (text: string) => parseCidr(text)!;
 

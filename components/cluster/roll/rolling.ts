@@ -249,9 +249,7 @@ export class Rolling {
     const ways = { servers: to(cluster.servers), agents: to(cluster.agents) };
     return new Roll({
       nodes: cluster.nodes,
-      access: new KubernetesAccess(
-        new ApiServers(ways, secrets, limits.answer),
-      ),
+      access: new KubernetesAccess(new ApiServers(ways, secrets, limits.answer)),
       cloud: new HetznerServers(api, systemClock, limits),
       clock: systemClock,
       limits,
