@@ -125,8 +125,22 @@ export const dynamicConfig = (platform: Platform, traefik: Traefik = traefiks(pl
       ...(Object.keys(routers).length === 0 ? {} : { routers }),
       serversTransports: transports(platform),
     },
-    ...(speaksTls(platform, traefik) ? { tls: tlsConfig(platform, traefik) } : {}),
+    ...(speaksTls(platform, traefik) ? { tcp: CLOSED_UNTIL_READY, tls: tlsConfig(platform, traefik) } : {}),
   };
+};
+
+/**
+ * A Traefik that starts opens its port, reads this file, and only then has the Ingress objects: for a tenth of a second everything would be
+ * 404, which Cloudflare hands on to the visitor. With this the connection is closed before its TLS handshake, and Cloudflare tries another server
+ * (as for 521 to 523, 525 and 526; its "zero-downtime failover"). Every HTTP router on this entry point, also one without a host, comes before a
+ * TCP router for all names (pkg/server/router/tcp/router.go of 3.7.9), so that as soon as there is one nobody notices this any more.
+ */
+const CLOSED_UNTIL_READY = {
+  routers: {
+    closed: { entryPoints: [ENTRY_POINT], rule: "HostSNI(`*`)", tls: { passthrough: true }, service: "closed" },
+  },
+  // Port 9 is "discard": nobody listens there.
+  services: { closed: { loadBalancer: { servers: [{ address: "127.0.0.1:9" }] } } },
 };
 
 /** What a middleware answers, since nobody stands behind it. */

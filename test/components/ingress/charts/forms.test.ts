@@ -45,6 +45,16 @@ describe("with Cloudflare in front of the servers", () => {
     });
   });
 
+  test("until it has the Ingress objects it closes connections of whatever name, so that Cloudflare takes another server", () => {
+    const { tcp } = dynamicConfigIn(withPulls.manifests, "traefik") as { tcp?: unknown };
+    expect(tcp).toEqual({
+      routers: {
+        closed: { entryPoints: ["public"], rule: "HostSNI(`*`)", tls: { passthrough: true }, service: "closed" },
+      },
+      services: { closed: { loadBalancer: { servers: [{ address: "127.0.0.1:9" }] } } },
+    });
+  });
+
   test("where nothing makes that certificate nobody is asked for it", () => {
     const { platform } = withPulls;
     expect(dynamicConfig({ ...platform, edge: { ...platform.edge, originPulls: undefined } })).toMatchObject({
@@ -143,7 +153,11 @@ describe("behind a tunnel", () => {
   test("it believes what the connectors pass on, and takes requests from the pods' network alone", () => {
     expect(option(args, "entryPoints.public.forwardedHeaders.trustedIPs")).toBe("10.42.0.0/16");
     expect(option(args, "entryPoints.public.http.middlewares")).toBe("from-connectors@file,cleaned@file,answers@file");
-    const { http, tls } = dynamicConfigIn(subject.manifests, "traefik");
+    const { http, tls, tcp } = dynamicConfigIn(subject.manifests, "traefik") as ReturnType<typeof dynamicConfigIn> & {
+      tcp?: unknown;
+    };
+    // Plain HTTP, and nobody is sent there before it is ready.
+    expect(tcp).toBeUndefined();
     expect(http.middlewares["from-connectors"]).toEqual({ ipAllowList: { sourceRange: ["10.42.0.0/16"] } });
     expect(tls).toBeUndefined();
     expect(args.some((arg) => arg.includes("http.tls"))).toBe(false);
