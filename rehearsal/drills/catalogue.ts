@@ -2,6 +2,7 @@ import { closest } from "../../model/closest";
 import { aAlone, bootFails, bootNever, bootOrder, clockSkew, wrongToken } from "./stories/boot";
 import { certificate } from "./stories/certificate";
 import { byCommand } from "./stories/commands";
+import { edgeRefusals, edgeRoll, edgeRollTunnel, edgeRoutes, edgeRoutesFarm, edgeRoutesTunnel } from "./stories/edge";
 import { gateRefuses } from "./stories/gate";
 import { interruptedRoll } from "./stories/interruption";
 import { ipv6 } from "./stories/ipv6";
@@ -37,6 +38,12 @@ export const STORIES: readonly Story[] = [
   destroyProtected,
   metadata,
   certificate,
+  edgeRoutes,
+  edgeRefusals,
+  edgeRoll,
+  edgeRoutesTunnel,
+  edgeRollTunnel,
+  edgeRoutesFarm,
 ];
 
 export class UnknownDrill extends Error {

@@ -24,12 +24,13 @@ export interface PlayOptions {
 }
 
 /**
- * Plays stories one after the other. Those that share a platform come first: it is brought up once, and again only after a drill that
- * failed. One rehearsal runs at a time, so that they may use the same addresses.
+ * Plays stories one after the other. Those that share a platform come first: it is brought up once, and again only after a
+ * drill that failed. One rehearsal runs at a time, so that they may use the same addresses.
  */
 export class Company {
   readonly #options: PlayOptions;
-  #shared: Stage | undefined;
+  /** What is up already, for the next story that plays there. */
+  #kept: { key: string; stage: Stage } | undefined;
   #opened = 0;
   standIns: readonly string[] = [];
 
@@ -42,8 +43,7 @@ export class Company {
     onResult: (result: DrillResult) => void = () => undefined,
   ): Promise<DrillResult[]> {
     const results = new Map<string, DrillResult>();
-    const isShared = ({ stage }: Story): boolean => stage === "shared";
-    for (const story of [...stories.filter(isShared), ...stories.filter((one) => !isShared(one))]) {
+    for (const story of inOrder(stories)) {
       this.#options.signal.throwIfAborted();
       const result = await this.play(story);
       results.set(story.name, result);
@@ -90,7 +90,7 @@ export class Company {
     if (!ok) await scene?.showConsoles().catch(() => undefined);
     const watch = scene?.watchReport;
     say(`${story.name} ${ok ? "went well" : "FAILED"} after ${((performance.now() - playing) / 1000).toFixed(1)} s`);
-    if (!ok || stage !== this.#shared) await this.#leave(stage);
+    if (!ok || stage !== this.#kept?.stage) await this.#leave(stage);
     return {
       name: story.name,
       ok,
@@ -103,7 +103,7 @@ export class Company {
 
   /** Takes everything down. */
   async close(): Promise<void> {
-    await this.#leave(this.#shared);
+    await this.#leave(this.#kept?.stage);
   }
 
   #withoutEdge({ stage }: Story): string | undefined {
@@ -112,24 +112,24 @@ export class Company {
     return "missing" in traefik ? traefik.missing : undefined;
   }
 
-  async #stage({ stage }: Story): Promise<Stage> {
-    if (stage !== "shared") {
-      await this.#leave(this.#shared);
-      return this.#open(stage);
-    }
-    if (this.#shared) return this.#shared;
+  async #stage({ stage: wanted }: Story): Promise<Stage> {
+    const key = keyOf(wanted);
+    if (key !== undefined && key === this.#kept?.key) return this.#kept.stage;
+    await this.#leave(this.#kept?.stage);
     const { say, signal } = this.#options;
     signal.throwIfAborted();
-    const opened = (this.#shared = await this.#open({ config: {} }));
+    const stage = await this.#open(wanted === "shared" ? SHARED : wanted);
+    if (key === undefined) return stage;
+    this.#kept = { key, stage };
     say("given   a platform, brought up by pulumi up");
-    const run = await opened.rehearsal.run("up", { signal, args: ["--skip-preview"] });
+    const run = await stage.rehearsal.run("up", { signal, args: ["--skip-preview"] });
     signal.throwIfAborted();
     if (!run.ok) {
-      await this.#leave(opened);
+      await this.#leave(stage);
       throw new Error(`the platform did not come up: ${run.errors.join("\n")}`);
     }
     say(`        pulumi up ended well after ${run.seconds.toFixed(1)} s`);
-    return opened;
+    return stage;
   }
 
   async #open({
@@ -159,9 +159,24 @@ export class Company {
   }
 
   async #leave(stage: Stage | undefined): Promise<void> {
-    if (stage === this.#shared) this.#shared = undefined;
+    if (stage === this.#kept?.stage) this.#kept = undefined;
     await stage?.close();
   }
+}
+
+const SHARED = { config: {} };
+
+/** Stories with the same one play on the same platform. */
+const keyOf = (stage: Story["stage"]): string | undefined => {
+  if (stage === "shared") return JSON.stringify(SHARED);
+  const { kept = false, ...wanted } = stage;
+  return kept ? JSON.stringify(wanted) : undefined;
+};
+
+/** Those that share a platform one after the other, and before those that have one of their own. */
+function inOrder(stories: readonly Story[]): Story[] {
+  const keys = [...new Set(stories.map(({ stage }) => keyOf(stage)).filter((key) => key !== undefined)), undefined];
+  return keys.flatMap((key) => stories.filter(({ stage }) => keyOf(stage) === key));
 }
 
 interface Listener {

@@ -410,7 +410,7 @@ export class Scene {
     let found = "";
     const text = "all nodes Ready, all members healthy voters, all pods running, all routes whole";
     const isWell = async (): Promise<boolean> => {
-      const { nodes, pods, routes } = await this.rehearsal.inspect({ setup: 0, total: 0 });
+      const { nodes, pods, routes, requests } = await this.rehearsal.inspect({ setup: 0, total: 0 });
       const voters = await this.healthyVoters();
       const servers = Object.keys((await this.access()).addresses);
       const machines = Object.values(await this.servers()).map(({ name }) => name);
@@ -422,6 +422,7 @@ export class Scene {
         ...(voters.length === servers.length ? [] : [`${voters.length} of ${servers.length} healthy voters`]),
         ...(pods.running === pods.wanted ? [] : [`${pods.running} of ${pods.wanted} pods running`]),
         ...routes.flatMap((route) => route.problems.map((problem) => `${route.host}: ${problem}`)),
+        ...requests.flatMap(({ url, problems }) => problems.map((problem) => `${url}: ${problem}`)),
       ];
       found = broken.join("; ");
       return broken.length === 0;
