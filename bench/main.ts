@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Rehearsal, REHEARSAL_TOOLS } from "../rehearsal/rehearse/rehearsal";
 import { readStack } from "../rehearsal/rehearse/stack";
-import { runWithTraefik } from "../rehearsal/rehearse/traefik";
+import { runWithTraefik, whyNoTraefik } from "../rehearsal/rehearse/traefik";
 import { ensureTools } from "../rehearsal/toolchain";
 import { isInPrivateNetwork } from "../rehearsal/wire/private-network";
 import { criticalPath, renderPaths } from "./critical-path";
@@ -93,8 +93,13 @@ async function paths(): Promise<void> {
   console.log(renderPaths(await criticalPath({ tools, projectDirectory: PROJECT_DIRECTORY, scale: SCALE })));
 }
 
-/** What Traefik as we render it adds to Traefik as it is. */
-async function edge(): Promise<void> {
+/** What Traefik as we render it adds to Traefik as it is. Nothing is built for it unless it is asked for by name. */
+async function edge(isNamed: boolean): Promise<void> {
+  const missing = isNamed || isInPrivateNetwork() ? undefined : await whyNoTraefik();
+  if (missing !== undefined) {
+    console.error(`edge is left out: ${missing}`);
+    return;
+  }
   if (!isInPrivateNetwork()) {
     process.exitCode = await runWithTraefik(["edge"]);
     return;
@@ -107,7 +112,7 @@ async function edge(): Promise<void> {
   );
 }
 
-const PARTS = new Map([
+const PARTS = new Map<string, (isNamed: boolean) => Promise<void>>([
   ["commands", commands],
   ["paths", paths],
   ["edge", edge],
@@ -122,7 +127,7 @@ async function main(wanted: readonly string[]): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  for (const [name, part] of PARTS) if (wanted.length === 0 || wanted.includes(name)) await part();
+  for (const [name, part] of PARTS) if (wanted.length === 0 || wanted.includes(name)) await part(wanted.includes(name));
 }
 
 void main(process.argv.slice(2));
