@@ -173,7 +173,11 @@ const unbuiltProblems = ({ definition, raw }: Draft, unbuilt: Unbuilt): Problem[
         code: "CF007",
         path,
         reason: "it is planned and not built yet",
-        ...(path === "edge.kind" ? { got: definition.edge.kind, allowed: ["proxied"] } : { action: "take it away" }),
+        ...(path === "edge.kind"
+          ? { got: definition.edge.kind, allowed: ["proxied"] }
+          : path === "edge.operators.kubernetesApi"
+            ? { got: definition.edge.operators?.kubernetesApi, allowed: ["addresses", "access"] }
+            : { action: "take it away" }),
       })),
     );
 

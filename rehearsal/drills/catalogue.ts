@@ -1,4 +1,5 @@
 import { closest } from "../../model/closest";
+import { rollAccess } from "./stories/access";
 import { aAlone, bootFails, bootNever, bootOrder, clockSkew, wrongToken } from "./stories/boot";
 import { certificate } from "./stories/certificate";
 import { byCommand } from "./stories/commands";
@@ -16,6 +17,7 @@ export const STORIES: readonly Story[] = [
   rollK3s,
   rollType,
   rollKernel,
+  rollAccess,
   ipv6,
   byCommand,
   gateRefuses,

@@ -1,7 +1,7 @@
 import { PROBLEMS, report } from "../../model/problem";
 import { resolve } from "../../model/resolve";
 import type { RawSettings } from "../../model/settings";
-import { NOTHING_UNBUILT, type Unbuilt } from "../../model/unbuilt";
+import { NOTHING_UNBUILT, UNBUILT, type Unbuilt } from "../../model/unbuilt";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "./honeydue.fixture";
 
@@ -660,6 +660,16 @@ const MISTAKES: readonly Mistake[] = [
     },
     unbuilt: new Set(["tunnel"]),
     problems: [["CF007", "edge.kind", "not built yet", "allowed: proxied"]],
+  },
+  {
+    mistake: "an API over Tailscale, which is not built yet",
+    definition: (d) => (d.edge.operators = { ...OPERATORS, kubernetesApi: "tailscale" }),
+    settings: (s) => s.secretNames.push("tailscaleAuthKey"),
+    unbuilt: UNBUILT,
+    problems: [
+      ["CF007", "edge.operators.kubernetesApi", "not built yet", "allowed: addresses, access"],
+      ["CF007", "trivet:tailscaleAuthKey", "take it away"],
+    ],
   },
   {
     mistake: "a part of the edge that is not built yet, in the definition and in the settings",

@@ -56,7 +56,7 @@ function endedWell(scene: Scene, run: EngineRun): void {
 }
 
 /** A roll of all three servers, from the changed setting to the second, idle run. */
-async function roll(
+export async function roll(
   scene: Scene,
   action: "rebuild" | "change_type",
   change: () => Promise<void>,
