@@ -79,7 +79,17 @@ export class Edge extends pulumi.ComponentResource {
     const users =
       edge.kind === "tunnel" ? new Tunnel(`${name}-tunnel`, { ...shared, wanted: edge.tunnel }, parent) : undefined;
     const own =
-      operators?.tunnel && new Tunnel(`${name}-operators-tunnel`, { ...shared, wanted: operators.tunnel }, parent);
+      operators?.tunnel &&
+      new Tunnel(
+        `${name}-operators-tunnel`,
+        {
+          ...shared,
+          wanted: operators.tunnel,
+          // The last guard that is taken away takes the tunnel along; the way to the Kubernetes API must not go by an oversight.
+          protect: cluster.protect && operators.kubernetesApi === "access",
+        },
+        parent,
+      );
     this.tunnelTokens = { ...(users && { users: users.token }), ...(own && { operators: own.token }) };
     this.serviceTokens = access?.serviceTokens;
     this.programToken = access?.programToken;

@@ -7,6 +7,7 @@ import { honeyduePlatform } from "../../support/platform";
 
 const RECORD = "cloudflare:index/dnsRecord:DnsRecord";
 const SETTING = "cloudflare:index/zoneSetting:ZoneSetting";
+const TUNNEL = "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared";
 const RULESET = "cloudflare:index/ruleset:Ruleset";
 const CERTIFICATE = "cloudflare:index/originCaCertificate:OriginCaCertificate";
 
@@ -178,6 +179,17 @@ describe("the proxied edge", () => {
     expect(signed.inputs).toEqual({ zoneId: edge.zone.id, status: "active" });
     // Ended before the registrar's record is, they would take the domain with them.
     expect(signed.options).toMatchObject({ retainOnDelete: true, ignoreChanges: ["status"] });
+  });
+
+  test("lets the last guard take the operators' tunnel along, unless the Kubernetes API is behind it", async () => {
+    const platform = honeyduePlatform();
+    const { edge } = platform;
+    const protect = async (kubernetesApi: "addresses" | "access") => {
+      const all = await build({ ...platform, edge: { ...edge, operators: { ...edge.operators!, kubernetesApi } } });
+      return only(all, TUNNEL, "honeydue-operators-tunnel").options.protect;
+    };
+    expect(platform.cluster.protect).toBe(true);
+    expect([await protect("addresses"), await protect("access")]).toEqual([false, true]);
   });
 
   test("keeps nothing of a guarded host at Cloudflare, which would give it to everybody", async () => {
