@@ -40,6 +40,7 @@ export const resolveEdge = (definition: PlatformDefinition, around: Surroundings
   const routes = resolveRoutes(definition, {
     operators: settings.operators,
     isDirect: settings.emergency === "direct",
+    maintenance: settings.maintenance,
   });
   const shared = {
     zone: resolveZone(definition, settings, routes),

@@ -29,16 +29,29 @@ export const declaredRoutes = ({ services }: PlatformDefinition): DeclaredRoute[
 
 export const fqdnOf = (label: string, domain: string): string => (label === "@" ? domain : `${label}.${domain}`);
 
+/** By the setting: `*` is every service. */
+export const isUnderMaintenance = (maintenance: readonly string[], service: string): boolean =>
+  maintenance.includes("*") || maintenance.includes(service);
+
 /** Without its slash at the end, which makes no difference to a prefix. */
 const trimmed = (path: string): string => (path.length > 1 ? path.replace(/\/+$/, "") : path);
 
 /**
  * In the order in which they are matched: the named hosts as the definition has them, `*` after all of them; of one host the
- * longer path first, and one very path before all that lies below it. `operators` are the addresses of the setting.
+ * longer path first, and one very path before all that lies below it. `operators` and
+ * `maintenance` are the settings.
  */
 export const resolveRoutes = (
   definition: PlatformDefinition,
-  { operators = [], isDirect = false }: { readonly operators?: readonly string[]; readonly isDirect?: boolean } = {},
+  {
+    operators = [],
+    isDirect = false,
+    maintenance = [],
+  }: {
+    readonly operators?: readonly string[];
+    readonly isDirect?: boolean;
+    readonly maintenance?: readonly string[];
+  } = {},
 ): Route[] => {
   const declared = declaredRoutes(definition);
   const labels = [...new Set(declared.map(({ host }) => host))];
@@ -53,8 +66,8 @@ export const resolveRoutes = (
         stripPrefix,
         service,
         port,
-        // Past Cloudflare there is no tunnel to go straight from.
-        via: guard !== undefined ? "operators" : isDirect ? "traefik" : via,
+        // Past Cloudflare there is no tunnel to go straight from, and Traefik is who shows the maintenance page.
+        via: guard !== undefined ? "operators" : isDirect || isUnderMaintenance(maintenance, service) ? "traefik" : via,
         guard,
         http: resolveHttp(http, guard, operators),
         definedAt,

@@ -3,6 +3,7 @@ import { urlPort } from "./edge";
 import { type Endpoint, endpointKey, flows } from "./flows";
 import { PROXIED_PORTS } from "./plans";
 import type { Platform, Redirect, Route, TunnelRule } from "./platform";
+import { isUnderMaintenance } from "./routes";
 
 export type Place =
   | "dns"
@@ -301,8 +302,7 @@ const throughTraefik = (platform: Platform, url: URL, from: Endpoint): Hop[] => 
       ),
     ];
   const says = `${route.fqdn}${route.path}${route.exact ? " and nothing below" : ""} to ${route.service}${route.stripPrefix ? ", without the prefix" : ""}`;
-  const { maintenance } = platform;
-  if (maintenance.includes("*") || maintenance.includes(route.service))
+  if (isUnderMaintenance(platform.maintenance, route.service))
     return [
       closed(
         "traefik",

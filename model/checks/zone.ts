@@ -506,18 +506,13 @@ const siteProblems: Check = ({ definition }) => {
 const maintenanceProblems: Check = ({ definition, settings }) => {
   const routes = declaredRoutes(definition);
   const services = unique(routes.map(({ service }) => service));
-  // While Cloudflare is bypassed, what goes straight from a connector otherwise passes Traefik, too.
-  const straight = routes.filter(
-    ({ via, definition: { guard } }) => guard !== undefined || (via === "service" && settings.emergency !== "direct"),
-  );
   return (settings.maintenance ?? []).flatMap((name, index): Problem[] => {
     const problem = { code: "CF032", path: `trivet:maintenance[${index}]`, got: name } as const;
-    const past = straight.find(({ service }) => service === name);
-    if (past !== undefined)
+    if (routes.some(({ service, definition: { guard } }) => service === name && guard !== undefined))
       return [
         {
           ...problem,
-          reason: `${past.definedAt} is reached without Traefik, which is who answers for a service under maintenance`,
+          reason: "what is guarded never passes Traefik, which answers for a service under maintenance",
           action: "let the service itself say so",
         },
       ];

@@ -1173,15 +1173,10 @@ const MISTAKES: readonly Mistake[] = [
     ],
   },
   {
-    mistake: "maintenance where no Traefik stands on the way that could answer",
-    definition: (d) => {
-      d.edge = { ...TUNNEL, operators: OPERATORS };
-      d.services.web.hosts = ["app", { host: "app", path: "/live", via: "service" }];
-    },
-    settings: (s) => (s.values.maintenance = ["admin", "web", "api"]),
+    mistake: "maintenance of what is guarded, where no Traefik stands on the way",
+    settings: (s) => (s.values.maintenance = ["admin", "web"]),
     problems: [
-      ["CF032", "trivet:maintenance[0]", "services.admin.hosts[0] is reached without Traefik"],
-      ["CF032", "trivet:maintenance[1]", "services.web.hosts[1] is reached without Traefik"],
+      ["CF032", "trivet:maintenance[0]", "what is guarded never passes Traefik", "let the service itself say so"],
     ],
   },
   {

@@ -56,6 +56,18 @@ test("what is guarded takes the operators' way; what only takes their addresses 
   ]);
 });
 
+test("under maintenance nothing goes straight to a service, for Traefik is who answers", () => {
+  const definition = platform({
+    web: one(["@", { host: "@", path: "/live", via: "service" }]),
+    feed: one([{ host: "@", path: "/feed", via: "service" }]),
+    admin: one(["admin"], { guard: "operators" }),
+  });
+  const vias = (maintenance: readonly string[]) => resolveRoutes(definition, { maintenance }).map(({ via }) => via);
+  expect(vias([])).toEqual(["service", "service", "traefik", "operators"]);
+  expect(vias(["web"])).toEqual(["traefik", "service", "traefik", "operators"]);
+  expect(vias(["*"])).toEqual(["traefik", "traefik", "traefik", "operators"]);
+});
+
 test("fills in how a service is served", () => {
   const definition = platform({
     api: one(["api"], { http: { rateLimit: { perSecond: 5 }, cache: "nothing" } }),

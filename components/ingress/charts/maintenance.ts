@@ -29,9 +29,6 @@ const PAGE_FOLDER = "/usr/share/nginx/html";
 /** What a client that can read it should wait before it asks again. */
 const RETRY_AFTER_SECONDS = 120;
 
-export const underMaintenance = ({ maintenance }: Platform, service: string): boolean =>
-  maintenance.includes("*") || maintenance.includes(service);
-
 /**
  * The page that answers for services in the setting `maintenance`: 503 with Retry-After, whatever is asked, so that nothing is
  * kept by caches or taken for an answer of the application. There only as long as the setting names a service: the program makes

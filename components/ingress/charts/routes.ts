@@ -2,9 +2,10 @@ import { Chart } from "cdk8s";
 import { k8s } from "cdk8s-plus-28";
 import type { Construct } from "constructs";
 import type { Platform, Route } from "../../../model/platform";
+import { isUnderMaintenance } from "../../../model/routes";
 import { labelsOf } from "../../pods/charts/labels";
 import { chainOf, isWildcard, routesOf, slug } from "./http-options";
-import { MAINTENANCE_PORT, MAINTENANCE_SERVICE, underMaintenance } from "./maintenance";
+import { MAINTENANCE_PORT, MAINTENANCE_SERVICE } from "./maintenance";
 import { ENTRY_POINT } from "./middlewares";
 import { INGRESS_CLASS } from "./static-args";
 import { traefiks } from "./traefiks";
@@ -20,7 +21,7 @@ export class RoutesChart extends Chart {
     const [traefik] = traefiks(platform);
     for (const [object, routes] of grouped(routesOf(platform))) {
       const [{ service }] = routes;
-      const resting = underMaintenance(platform, service);
+      const resting = isUnderMaintenance(platform.maintenance, service);
       const middlewares = resting ? [] : chainOf(traefik, routes[0]).map(([one]) => `${one}@file`);
       const priority = priorityOf(routes[0]);
       new k8s.KubeIngress(this, object, {
