@@ -10,7 +10,7 @@ export interface Change {
   readonly resize: { readonly from: string; readonly to: string } | undefined;
   /** Its public addresses become others. The provider powers the server off for that, whether they differ at Hetzner or not. */
   readonly readdress: boolean;
-  /** Of which it loses the IPv6 address. */
+  readonly gainsIpv6: boolean;
   readonly losesIpv6: boolean;
   readonly generation: { readonly from: number; readonly to: number } | undefined;
   /** Snapshot that the cluster is to begin with. */
@@ -90,6 +90,7 @@ export function changeOf(oldInputs: Inputs, newInputs: Inputs): Change {
     rebuild: differs("definition"),
     resize: resized && !rearchitected ? { from: types.from!, to: types.to! } : undefined,
     readdress: addresses.length > 0,
+    gainsIpv6: addresses.includes(GAINS_IPV6),
     losesIpv6: addresses.includes(LOSES_IPV6),
     generation: differs("generation")
       ? { from: Number(before["generation"]), to: Number(after["generation"]) }
@@ -118,6 +119,7 @@ export const touchesNode = ({ rebuild, resize, readdress, generation, restore, i
   restore !== undefined ||
   impossible.length > 0;
 
+const GAINS_IPV6 = "IPv6 off -> on";
 const LOSES_IPV6 = "IPv6 on -> off";
 
 /** `IPv6 off -> on`, or that an address becomes another one. In a preview one that is yet to be made has no id: it is another one. */

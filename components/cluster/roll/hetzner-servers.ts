@@ -127,6 +127,18 @@ export class HetznerServers {
     }
   }
 
+  /**
+   * Takes the IPv6 address away again before the provider gives it to a server whose state has none: it would take this one for one that
+   * the API had made for the server, delete it, and then fail to find it (updatePublicNet in its internal/server/resource.go).
+   */
+  async takeIpv6(id: number): Promise<void> {
+    const answer = await this.#api.get<{ server: ServerAddresses }>(`/servers/${id}`);
+    const { ipv6 } = answer?.server.public_net ?? {};
+    if (ipv6 == null) return;
+    await this.powerOff(id);
+    await this.#actOnAddress(ipv6.id, "unassign");
+  }
+
   /** The address that the server takes from its IPv6 network, if it has one. */
   async ipv6AddressOf(id: number): Promise<string | undefined> {
     const answer = await this.#api.get<{ server: ServerAddresses }>(`/servers/${id}`);

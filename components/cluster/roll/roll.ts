@@ -33,6 +33,8 @@ export class Roll {
   readonly #created = new Set<string>();
   /** Nodes that this run began anew without waiting for them. */
   readonly #unawaited = new Set<string>();
+  /** Nodes that are rebuilt without a gate, when the provider has given them their addresses. */
+  readonly #rebuiltAfterwards = new Set<string>();
   /** Nodes whose update or creation the engine has begun. */
   readonly #seen = new Set<string>();
   /** Creations that still find out whether they need a turn. */
@@ -51,26 +53,31 @@ export class Roll {
     if (!touchesNode(change)) return;
     if (change.impossible.length > 0) throw new Refused(refusedMove(node, change));
     if (change.generation !== undefined || change.restore !== undefined) {
-      if (change.resize !== undefined || (change.readdress && !this.#isAlone))
-        throw new Refused(refusedMixture(node, change));
+      if (change.resize !== undefined || change.readdress) throw new Refused(refusedMixture(node, change));
       await (this.#everything ??= this.#rebuildEverything(change.generation === undefined));
       return;
     }
     if (change.forbiddenStep !== undefined)
       throw new Refused(`node ${node.name} stays as it is: ${change.forbiddenStep}`);
+    if (change.readdress && this.#isAlone) throw new Refused(refusedAlone(node, change));
     if (change.losesIpv6) await this.#checkUnnamed(node, serverId);
     await this.#letOthersAskFirst(node, change);
     await this.#inTurn(node, async () => {
       if ((await this.#reach()) === "nothing to guard") {
-        if (change.rebuild) await this.#rebuildUnguarded(node, serverId);
+        // The provider gives it its addresses first.
+        if (change.rebuild && change.readdress) this.#rebuiltAfterwards.add(node.name);
+        else if (change.rebuild) await this.#rebuildUnguarded(node, serverId);
         return "over";
       }
       await this.#deadOnesFirst(node);
       const turn = new NodeTurn(this.#tools, node);
       if (change.rebuild) await turn.rebuild(serverId, await this.#tools.wanted(node));
+      const work = async (): Promise<void> => {
+        if (change.gainsIpv6) await this.#tools.cloud.takeIpv6(serverId);
+      };
       if (change.resize !== undefined)
-        await turn.prepareResize(serverId, { serverType: change.resize.to, location: node.location });
-      else if (change.readdress) await turn.prepareStop(serverId);
+        await turn.prepareResize(serverId, { serverType: change.resize.to, location: node.location }, work);
+      else if (change.readdress) await turn.prepareStop(serverId, work);
       else return "over";
       return "goes on"; // while the provider resizes it, or gives it its addresses
     });
@@ -78,6 +85,7 @@ export class Roll {
 
   /** After the provider changed a server. */
   async afterUpdate(node: ClusterNode, serverId: number): Promise<void> {
+    if (this.#rebuiltAfterwards.delete(node.name)) return this.#rebuildUnguarded(node, serverId);
     if (!this.#turns.holds(node.name)) return;
     await this.#endTurn(node, () => new NodeTurn(this.#tools, node).comeBack(serverId));
   }
@@ -287,7 +295,7 @@ export class Roll {
     this.#unawaited.add(node.name);
   }
 
-  /** A single server has no other way to be made anew than a generation or a restore. */
+  /** Then nothing carries the cluster while its server is made anew. */
   get #isAlone(): boolean {
     return this.#tools.nodes.filter(({ role }) => role === "server").length === 1;
   }
@@ -439,6 +447,10 @@ const refusedMove = ({ name, role }: ClusterNode, { impossible, resize, reasons 
       : "or move the whole cluster: `trivet escrow`, a snapshot, `pulumi destroy`, the new location, and `trivet restore`")
   );
 };
+
+const refusedAlone = ({ name }: ClusterNode, { reasons }: Change): string =>
+  `node ${name} stays as it is (${reasons.join(", ")}): it is the only server, and gets its addresses when it is made. To do: undo the setting; or ` +
+  "`pulumi destroy` and `pulumi up`";
 
 const refusedMixture = ({ name }: ClusterNode, { reasons, resize }: Change): string =>
   `node ${name} stays as it is (${reasons.join(", ")}): ${resize === undefined ? "other addresses" : "a resize"} would switch it off while it boots anew. ` +

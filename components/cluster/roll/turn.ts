@@ -73,24 +73,26 @@ export class NodeTurn {
   async prepareResize(
     serverId: number,
     { serverType, location }: Pick<ClusterNode, "serverType" | "location">,
+    work?: () => Promise<void>,
   ): Promise<void> {
     await this.#tools.cloud.checkAvailable(serverType, location);
-    await this.prepareStop(serverId);
+    await this.prepareStop(serverId, work);
   }
 
   /**
    * Gate, drain and shutdown before the provider does what needs the server off, by a power cut if it ran. A server stays a member and
    * keeps its disk. An agent's Node goes, so that it shows when the agent is back: it has no API to ask, and its Node stays Ready for
-   * a while after a power cut.
+   * a while after a power cut. `work` is what is done to the server that is off.
    */
-  async prepareStop(serverId: number): Promise<void> {
+  async prepareStop(serverId: number, work: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     // The only server takes its cluster with it for a minute and comes back with its disk: there is nowhere to drain to.
     if (this.#tools.nodes.length > 1) {
       await this.passGate("resize");
       await this.#drain();
     }
-    if (this.#node.role === "agent") await this.removeFromCluster();
-    else await this.#stopping(serverId, () => Promise.resolve());
+    if (this.#node.role === "server") return this.#stopping(serverId, work);
+    await this.removeFromCluster();
+    await work();
   }
 
   /**
