@@ -10,6 +10,7 @@ import { followProbes } from "./probes";
 import { contentsOf, PodVolumes } from "./volumes";
 
 const COMPONENT = "app.kubernetes.io/component";
+const MIRROR = "kubernetes.io/config.mirror";
 const LIST_AGAIN_MILLISECONDS = 250;
 const TRY_AGAIN_MILLISECONDS = 500;
 /** A kubelet looks for changed objects about once a minute. */
@@ -104,6 +105,8 @@ export class ProcessKubelet {
 
   #sync(pod: Pod): void {
     const { uid } = pod.metadata;
+    // Only shows what somebody plays by the manifest on the node's disk (../k3s/nodes/static-pods.ts).
+    if (pod.metadata.annotations?.[MIRROR] !== undefined) return;
     const known = this.#pods.get(uid);
     if (known) return known.update(pod);
     if (this.#ended.signal.aborted || pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed") return;
