@@ -16,7 +16,8 @@ export const signZone = (
     ? new cloudflare.ZoneDnssec(
         `${name}-dnssec`,
         { zoneId: zone.id, status: "active" },
-        // Until the registrar has the record Cloudflare says "pending", which is no change of ours.
-        { ...opts, retainOnDelete: true, ignoreChanges: ["status"] },
+        // Until the registrar has the record Cloudflare says "pending", so an up with --refresh says "active" once more, which changes
+        // nothing. Ignored it would be worse: the engine then gives "pending" to the provider, which refuses it.
+        { ...opts, retainOnDelete: true },
       ).ds
     : undefined;

@@ -111,7 +111,9 @@ describe("the edge at an emulated Cloudflare", () => {
 
   test("takes everything that a zone can have, and stays still", async () => {
     const { made } = await up(everything, honeydueSettings);
-    expect((await cloudflare.unrest(made)).filter((one) => !isCnameAfterRefresh(one))).toEqual([]);
+    expect((await cloudflare.unrest(made)).filter((one) => !isCnameAfterRefresh(one))).toEqual([
+      expect.stringMatching(/^honeydue-dnssec, after a refresh: status,/), // until the registrar has the DS record
+    ]);
     const records = cloudflare.emulator.state.zones[0]!.dnsRecords.map(
       ({ name, type, content, proxied }) => `${name} ${type} ${content} ${proxied ? "proxied" : "grey"}`,
     );
