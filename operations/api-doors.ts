@@ -82,9 +82,10 @@ export function openDoors(
   const children = doors.map((door) => start(door, environment, say));
   const ended = Promise.race(children.map(({ ended: own }) => own)).then(() => undefined);
   const failed = Promise.race(children.map(({ failed: own }) => own));
-  failed.catch(() => undefined);
+  const over = new AbortController();
+  failed.catch(() => over.abort());
   return {
-    ready: Promise.race([listening(doors), failed]),
+    ready: Promise.race([listening(doors, over.signal), failed]),
     ended,
     unref: () => {
       for (const { child } of children) {
@@ -93,6 +94,7 @@ export function openDoors(
       }
     },
     close: () => {
+      over.abort();
       for (const { child } of children) child.kill();
     },
   };
@@ -132,9 +134,9 @@ function start(
   return { child, ended, failed };
 }
 
-async function listening(doors: readonly AccessDoor[]): Promise<void> {
+async function listening(doors: readonly AccessDoor[], over: AbortSignal): Promise<void> {
   const deadline = Date.now() + OPEN_SECONDS * 1000;
-  for (let left = doors; left.length > 0; left = await closedAmong(left)) {
+  for (let left = doors; left.length > 0 && !over.aborted; left = await closedAmong(left)) {
     if (Date.now() > deadline)
       throw new Refusal(`cloudflared does not listen within ${OPEN_SECONDS} s for ${left.map(({ hostname }) => hostname).join(", ")}.`); // prettier-ignore
     await delay(LOOK_MILLISECONDS);

@@ -3,7 +3,11 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { apiPlaces, openDoors } from "../../operations/api-doors";
+import { api } from "../../operations/commands/api";
+import type { Stack } from "../../operations/stack";
+import type { Terminal } from "../../operations/terminal";
 import { accessDoors } from "../../model/access-tcp";
+import type { Platform } from "../../model/platform";
 import { freePorts } from "../../rehearsal/rehearse/free-ports";
 import { referencePlatform } from "../model/platforms.fixture";
 
@@ -101,4 +105,39 @@ const at = (node: string, port: number) => ({
   port,
   serverName: `k8s-${node}.hangangjari.example`,
   called: `k8s-${node}.hangangjari.example`,
+});
+
+describe("trivet api", () => {
+  const stackOf = (platform: Platform) => ({ platform: () => Promise.resolve(platform) }) as unknown as Stack;
+  const heard: string[] = [];
+  const terminal = { say: (line: string) => void heard.push(line) } as unknown as Terminal;
+
+  test("has nothing to open where the API is reached by addresses", async () => {
+    await expect(api(stackOf(referencePlatform("honeydue")), terminal, process.env)).rejects.toThrow("nothing to open");
+  });
+
+  test("names each server's port, and ends with a refusal when cloudflared does", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "trivet-api-"));
+    const file = join(folder, "cloudflared");
+    writeFileSync(
+      file,
+      `#!${process.execPath}
+       const [host, port] = process.argv.at(-1).split(":");
+       require("node:net").createServer().listen(Number(port), host);
+       setTimeout(() => process.exit(1), 1500);
+      `,
+      { mode: 0o755 },
+    );
+    try {
+      const apiPort = await freePorts(3);
+      const ended = api(stackOf(referencePlatform("hangangjari", { apiPort })), terminal, {
+        ...process.env,
+        PATH: `${folder}:${process.env["PATH"]}`,
+      });
+      await expect(ended).rejects.toThrow("cloudflared has ended by itself");
+      expect(heard.join("\n")).toMatch(new RegExp(`b +127\\.0\\.0\\.1:${apiPort + 1} +k8s-b\\.hangangjari\\.example`));
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
 });
