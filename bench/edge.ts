@@ -147,9 +147,14 @@ async function stage(rehearsal: Rehearsal): Promise<Stage> {
   const config = await core.readNamespacedConfigMap({ name: "traefik", namespace });
   const file = parse(config.data!["dynamic.yaml"]!) as DynamicFile;
 
-  await settled("honeyDue's routes", async () => (await rehearsal.inspect({ setup: 0, total: 0 })).ok);
-  const pods = await core.listNamespacedPod({ namespace: "honeydue", labelSelector: "app.kubernetes.io/name=api" });
-  const addresses = pods.items.map(({ status }) => `${status!.podIP!}:8000`);
+  const apiPods = async (): Promise<readonly V1Pod[]> =>
+    (await core.listNamespacedPod({ namespace: "honeydue", labelSelector: "app.kubernetes.io/name=api" })).items;
+  await settled("the api", async () => (await apiPods()).every(isReady));
+  await settled("the way to it", async () => {
+    const visit = await rehearsal.visit(`https://${HOST}/`).catch(() => undefined);
+    return visit?.status === 200;
+  });
+  const addresses = (await apiPods()).map(({ status }) => `${status!.podIP!}:8000`);
 
   const middlewares = await passed(rehearsal, kubeconfig, ours);
   for (const compared of [BARE, LOGGING, COUNTING]) {
@@ -165,10 +170,9 @@ async function stage(rehearsal: Rehearsal): Promise<Stage> {
           destination_ips: [],
           description: "bench",
         });
-    await settled(`the Traefik "${compared.name}"`, async () => {
-      const { status } = await core.readNamespacedPod({ name: compared.name, namespace });
-      return status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
-    });
+    await settled(`the Traefik "${compared.name}"`, async () =>
+      isReady(await core.readNamespacedPod({ name: compared.name, namespace })),
+    );
   }
   const shown = shownToOrigins(rehearsal.cloudflare.state.zones[0]!, new Date());
   if (shown === undefined || shown === "shared") throw new Error("Cloudflare shows no certificate of the zone's own");
@@ -380,6 +384,9 @@ function processorSeconds(pid: number): number {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
+
+const isReady = ({ status }: V1Pod): boolean =>
+  status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 
 async function settled(what: string, isSettled: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + SETTLE_MILLISECONDS;
