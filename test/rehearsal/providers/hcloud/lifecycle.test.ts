@@ -288,6 +288,15 @@ describe("changes of a server in place", () => {
       expect((await world.read("PrimaryIp", ip))?.state["ipAddress"]).toBe("2001:db8:0:1::");
     });
 
+    test("that the server has and its state does not know is taken for the API's own, and deleted", async () => {
+      const { inputs, made } = await server();
+      const ip = await ipv6();
+      await world.update("Server", made, both(inputs, ip.id));
+      await expect(world.update("Server", made, both(inputs, ip.id))).rejects.toThrow("not_found");
+      expect((await world.read("PrimaryIp", ip))?.state?.["ipAddress"]).toBeUndefined();
+      expect((await world.read("Server", made))?.state["status"]).toBe("running");
+    });
+
     test("of another place is refused, and the server on again", async () => {
       const { inputs, made } = await server();
       const ip = await ipv6("fsn1");
