@@ -13,6 +13,8 @@ export type LoopbackPrefix = `127.${number}.${number}`;
 export interface OpenOptions {
   loopbackPrefix: LoopbackPrefix;
   stack?: string;
+  /** Folder of another program than the platform's. Default: the checkout. */
+  projectDirectory?: string;
   /** Laid over the stack file's values, by full key. */
   config?: Readonly<Record<string, unknown>>;
   /** Replaces made-up secret values, by full key. */
@@ -27,7 +29,13 @@ export interface TestRehearsal {
 }
 
 export async function openRehearsal(options: OpenOptions): Promise<TestRehearsal> {
-  const { loopbackPrefix, stack: name = "honeydue", config = {}, secrets } = options;
+  const {
+    loopbackPrefix,
+    stack: name = "honeydue",
+    projectDirectory = PROJECT_DIRECTORY,
+    config = {},
+    secrets,
+  } = options;
   const directory = mkdtempSync(join(tmpdir(), "trivet-test-"));
   const stack = readStack(PROJECT_DIRECTORY, name, config);
   if (secrets) {
@@ -37,7 +45,7 @@ export async function openRehearsal(options: OpenOptions): Promise<TestRehearsal
     const rehearsal = await Rehearsal.open({
       stack,
       tools: await ensureTools(REHEARSAL_TOOLS),
-      projectDirectory: PROJECT_DIRECTORY,
+      projectDirectory,
       directory,
       loopbackPrefix,
       environment: NO_STRAGGLERS,
