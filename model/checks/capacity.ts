@@ -29,7 +29,7 @@ export const checkCapacity: Check = (draft) => {
   const nodes = nodesOf(draft);
   if (nodes.some(({ serverType }) => SERVER_TYPES[serverType.value] === undefined)) return [];
   const rooms = nodes.map((node): Room => ({ node, ...roomOn(node.role, SERVER_TYPES[node.serverType.value]!) }));
-  const demands = demandsOf(draft);
+  const demands = demandsOf(draft, nodes.filter(({ role }) => role === "server").length);
 
   const tooLarge = demands.flatMap((demand) => largestProblems(demand, homesOf(demand, rooms)));
   if (tooLarge.length > 0) return tooLarge;
@@ -52,7 +52,7 @@ export const checkCapacity: Check = (draft) => {
   ];
 };
 
-const demandsOf = ({ definition, settings }: Draft): Demand[] => [
+const demandsOf = ({ definition, settings }: Draft, servers: number): Demand[] => [
   ...workloadsOf(definition).map(([name, { replicas = 1, resources, pool }]) => ({
     path: `services.${name}.resources`,
     copies: replicas,
@@ -66,20 +66,24 @@ const demandsOf = ({ definition, settings }: Draft): Demand[] => [
     isKept: store.keep === true,
   })),
   ...(definition.metrics === undefined ? [] : [{ path: "metrics", copies: 1, resources: VMAGENT }]),
-  ...connectorsOf(definition),
+  ...connectorsOf(definition, servers),
   ...((settings.maintenance ?? []).length === 0
     ? []
     : [{ path: "trivet:maintenance", copies: MAINTENANCE_PODS, resources: MAINTENANCE }]),
 ];
 
 /** Traefik itself counts as one on each server in every form (see roomOn): behind a tunnel there are two. */
-const connectorsOf = ({ edge, services }: PlatformDefinition): Demand[] => {
+const connectorsOf = ({ edge, services }: PlatformDefinition, servers: number): Demand[] => {
+  // A static pod on each server, whether anything else is guarded or not.
+  const leadsToApi = edge.operators?.kubernetesApi === "access";
   const guards = Object.values(services).some((one) => one.kind === "service" && one.guard !== undefined);
   return [
     ...(edge.kind === "tunnel"
       ? [{ path: "edge.connectors", copies: edge.connectors ?? CONNECTORS, resources: CONNECTOR }]
       : []),
-    ...(guards ? [{ path: "edge.operators", copies: CONNECTORS, resources: CONNECTOR }] : []),
+    ...(guards || leadsToApi
+      ? [{ path: "edge.operators", copies: leadsToApi ? servers : CONNECTORS, resources: CONNECTOR }]
+      : []),
   ];
 };
 

@@ -45,6 +45,11 @@ test("connectors need room, too, of the users' tunnel and of the operators'", ()
   expect(codes({ ...full, edge: tunnel })).toEqual([
     expect.stringMatching(/^HZ005 all pods together ask for 4096Mi, /),
   ]);
+  // One on each of three servers, though nothing is guarded.
+  const toApi = { team: "full", emails: ["somebody@full.example"], kubernetesApi: "access" } as const;
+  expect(codes({ ...full, edge: { ...full.edge, operators: toApi } })).toEqual([
+    expect.stringMatching(/^HZ005 all pods together ask for 4096Mi, /),
+  ]);
   const { site } = full.services;
   const guarded = { ...full, services: { site: { ...site, guard: "operators" } } } as const;
   const operators = { team: "full", emails: ["somebody@full.example"] };
