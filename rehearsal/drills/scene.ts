@@ -7,7 +7,7 @@ import { EtcdApi } from "../k3s/etcd/etcd-api";
 import type { KubernetesObject } from "../k3s/kubernetes-api";
 import type { BootFault } from "../machines";
 import type { CloudClient, ServerView } from "../rehearse/cloud-client";
-import type { EngineEvent, EngineRun, RunOptions } from "../rehearse/engine";
+import { type EngineEvent, type EngineRun, foundByRefresh, type RunOptions } from "../rehearse/engine";
 import type { PowerEvent, Rehearsal } from "../rehearse/rehearsal";
 import { type CommandRun, runTrivet } from "./commands";
 import type { Check } from "./story";
@@ -448,14 +448,12 @@ export class Scene {
 
   /** What the state holds is what there is, in both clouds and in the cluster. */
   async thenRefreshFindsAll(): Promise<void> {
-    const run = await this.rehearsal.run("refresh", {
-      signal: this.signal,
-      args: ["--expect-no-changes", "--skip-preview"],
-    });
+    const run = await this.preview({ args: ["--refresh"], signal: this.signal });
+    const found = foundByRefresh(run);
     this.then(
-      "pulumi refresh finds every object as the state has it",
-      run.ok,
-      [...run.errors, ...run.steps.map(({ op, urn }) => `${op} ${urn.split("::").pop()}`)].join("; "),
+      "after a refresh nothing is to do: every object is as the state has it",
+      run.ok && found.length === 0,
+      [...run.errors, ...found.map(({ op, urn }) => `${op} ${urn.split("::").pop()}`)].join("; "),
     );
   }
 

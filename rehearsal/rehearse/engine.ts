@@ -241,6 +241,22 @@ function cancelOnAbort(child: ChildProcess, signal: AbortSignal | undefined): { 
   };
 }
 
+/**
+ * What a run with `--refresh` finds to do. A CNAME's settings are left out: Cloudflare's API tells one of three, so the provider sees an
+ * update after each refresh, with nothing new in it (components/edge/records.ts).
+ */
+export const foundByRefresh = ({ steps }: EngineRun): StepMetadata[] =>
+  steps.filter(
+    ({ op, type, diffs }) =>
+      op !== "refresh" &&
+      !(
+        op === "update" &&
+        type === "cloudflare:index/dnsRecord:DnsRecord" &&
+        (diffs ?? []).includes("settings") &&
+        (diffs ?? []).every((key) => key === "settings" || key === "modifiedOn")
+      ),
+  );
+
 function note(run: EngineRun, event: EngineEvent): void {
   const done = event.resOutputsEvent;
   if (done && done.metadata.op !== "same" && (run.operation === "preview" || done.planning !== true)) {

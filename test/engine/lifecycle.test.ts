@@ -1,3 +1,6 @@
+import { NEW_ZONE_SETTINGS } from "../../model/zone-defaults";
+import type { FirewallView } from "../../rehearsal/rehearse/cloud-client";
+import { foundByRefresh } from "../../rehearsal/rehearse/engine";
 import { countResources } from "../../rehearsal/rehearse/summary";
 import { inventory, openRehearsal, type TestRehearsal } from "../support/rehearsal";
 
@@ -49,6 +52,29 @@ describe("the life of the honeyDue platform", () => {
     expect(summary.costPerMonth).toEqual({ amount: 26.97, currency: "EUR" });
   }, 180_000);
 
+  test("the servers are open to Cloudflare's published ranges on 443 and to the operators on 6443, and to nobody else", async () => {
+    const { rehearsal } = opened;
+    const { result: published } = await rehearsal
+      .client("cloudflare")
+      .get<{ result: { ipv4_cidrs: string[]; ipv6_cidrs: string[] } }>("/ips");
+    const { firewalls } = await rehearsal
+      .client("hetzner")
+      .get<{ firewalls: (FirewallView & { applied_to: unknown[] })[] }>("/firewalls");
+    expect(firewalls.map(({ applied_to: servers }) => servers.length)).toEqual([3]);
+    const sorted = (peers: readonly string[]): string[] => [...peers].sort();
+    expect(
+      firewalls[0]!.rules.map(({ direction, protocol, port, source_ips: peers }) => [
+        direction,
+        protocol,
+        port,
+        sorted(peers),
+      ]),
+    ).toEqual([
+      ["in", "tcp", "443", sorted([...published.ipv4_cidrs, ...published.ipv6_cidrs])],
+      ["in", "tcp", "6443", sorted(rehearsal.stack.config["trivet:operators"] as string[])],
+    ]);
+  });
+
   test("a second up changes nothing", async () => {
     const up = await opened.rehearsal.run("up");
     expect(up.errors).toEqual([]);
@@ -57,9 +83,10 @@ describe("the life of the honeyDue platform", () => {
   }, 90_000);
 
   test("a refresh finds everything as it was left", async () => {
-    const refresh = await opened.rehearsal.run("refresh", { args: ["--expect-no-changes"] });
-    expect(refresh.errors).toEqual([]);
-    expect(refresh.ok).toBe(true);
+    const preview = await opened.rehearsal.run("preview", { args: ["--refresh"] });
+    expect(preview.errors).toEqual([]);
+    expect(preview.ok).toBe(true);
+    expect(foundByRefresh(preview)).toEqual([]);
   }, 90_000);
 
   test("what somebody changed in the clouds is shown by a refreshing preview and repaired by up", async () => {
@@ -69,15 +96,41 @@ describe("the life of the honeyDue platform", () => {
 
     const preview = await opened.rehearsal.run("preview", { args: ["--refresh"] });
     expect(preview.ok).toBe(true);
-    const shown = preview.steps.filter(({ op }) => op === "update").map(({ type }) => type);
-    expect(shown.sort()).toEqual(["cloudflare:index/dnsRecord:DnsRecord", "hcloud:index/firewall:Firewall"]);
+    const shown = foundByRefresh(preview).map(({ op, type }) => `${op} ${type}`);
+    expect(shown.sort()).toEqual([
+      "update cloudflare:index/dnsRecord:DnsRecord",
+      "update hcloud:index/firewall:Firewall",
+    ]);
 
     const up = await opened.rehearsal.run("up", { args: ["--refresh"] });
     expect(up.errors).toEqual([]);
     expect(await cloudsOf(opened)).toEqual(before);
   }, 180_000);
 
-  test("destroy leaves both clouds empty but for what Cloudflare never deletes", async () => {
+  test("a zone that is handed back has what a new zone has, and a further up would take it again", async () => {
+    // The output that a destroy prints, which runs no program.
+    const stays = (await opened.rehearsal.engine.outputs())["staysAtCloudflare"];
+    expect(stays).toMatchObject({ putBackFirst: "TRIVET_HAND_BACK=honeydue.example pulumi up" });
+    const up = await opened.rehearsal.run("up", { environment: { TRIVET_HAND_BACK: "honeydue.example" } });
+    expect(up.errors).toEqual([]);
+    const setting = "cloudflare:index/zoneSetting:ZoneSetting";
+    expect(up.steps.map(({ op, type }) => `${op} ${type}`).sort()).toEqual([
+      "update cloudflare:index/authenticatedOriginPullsSettings:AuthenticatedOriginPullsSettings",
+      ...Array<string>(4).fill(`update ${setting}`), // always HTTPS, TLS 1.2, HSTS, strict
+    ]);
+    const { changedSettings = [] } = await inventory(opened.rehearsal.cloudflare);
+    const settings = (changedSettings as { id: string; value: unknown }[])
+      .map(({ id, value }) => [id, value] as const)
+      .filter(([id]) => id !== "0rtt"); // TLS 1.3's other name
+    expect(settings).toHaveLength(Object.keys(NEW_ZONE_SETTINGS).length);
+    expect(Object.fromEntries(settings)).toEqual(
+      Object.fromEntries(settings.map(([id]) => [id, NEW_ZONE_SETTINGS[id]])),
+    );
+    const preview = await opened.rehearsal.run("preview");
+    expect(preview.changes["update"]).toBe(5);
+  }, 120_000);
+
+  test("a plain destroy, which runs no program, leaves both clouds empty", async () => {
     const destroy = await opened.rehearsal.run("destroy");
     expect(destroy.errors).toEqual([]);
     expect(destroy.ok).toBe(true);
@@ -89,7 +142,7 @@ describe("the life of the honeyDue platform", () => {
   }, 120_000);
 });
 
-/** Nothing at Cloudflare deletes a zone's settings: they stay as the platform set them. */
+/** Nothing at Cloudflare deletes a zone's settings: they stay as they were handed back. */
 const LEFT_BEHIND = ["changedSettings"];
 
 async function settled({ rehearsal }: TestRehearsal) {
