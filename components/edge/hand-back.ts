@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import * as pulumi from "@pulumi/pulumi";
 import type { Edge } from "../../model/platform";
-import { NEW_ZONE_SETTINGS } from "../../model/zone-defaults";
+import { NEW_ZONE_SETTINGS, type ZoneSettingValue } from "../../model/zone-defaults";
 import { zoneSettings } from "./zone-settings";
 
 /**
@@ -47,4 +47,15 @@ export function staysAtCloudflare(edge: Edge, handedBack: boolean): StaysAtCloud
   return { settings: [...settings, ...signed], putBackFirst: `${HAND_BACK}=${edge.zone.name} pulumi up` };
 }
 
-const said = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
+const DAY_SECONDS = 24 * 60 * 60;
+
+/** Short: Pulumi cuts an output's text after some 150 characters. */
+function said(value: ZoneSettingValue | undefined): string {
+  if (typeof value === "string") return value;
+  const hsts = value?.["strict_transport_security"] as
+    { enabled: boolean; max_age: number; include_subdomains: boolean; preload: boolean } | undefined;
+  if (hsts === undefined) return JSON.stringify(value);
+  if (!hsts.enabled) return "no HSTS";
+  const more = [...(hsts.include_subdomains ? ["subdomains"] : []), ...(hsts.preload ? ["preload"] : [])];
+  return `HSTS for ${hsts.max_age / DAY_SECONDS} days${more.length === 0 ? "" : ` with ${more.join(" and ")}`}`;
+}

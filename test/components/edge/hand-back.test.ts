@@ -25,6 +25,7 @@ describe("handing a zone back", () => {
     expect(stays?.settings).toContain("min_tls_version is 1.2 (in a new zone: 1.0)");
     // As in a new zone: nothing to say.
     expect(stays?.settings.filter((line) => line.startsWith("tls_1_3 "))).toEqual([]);
+    expect(stays?.settings).toContain("security_header is HSTS for 30 days (in a new zone: no HSTS)");
     expect(stays?.putBackFirst).toBe("TRIVET_HAND_BACK=honeydue.example pulumi up");
   });
 
