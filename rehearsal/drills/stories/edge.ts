@@ -71,7 +71,11 @@ function thenDoors(scene: Scene): void {
   const others = rules.filter((rule) => !own.includes(rule));
   const found = others.map(({ port, source_ips }) => `${port} from ${source_ips.length} ranges`).join(", ");
   if (edge.kind === "tunnel")
-    return void scene.then("Hetzner's firewalls let nobody in but operators", others.length === 0, found);
+    return void scene.then(
+      `Hetzner's firewalls have ${rules.length} inbound rules${own.length > 0 ? ", of operators" : ""}`,
+      others.length === 0,
+      found,
+    );
   const published = [...edge.cloudflareCidrs.ipv4, ...edge.cloudflareCidrs.ipv6].sort().join();
   scene.then(
     `Hetzner's firewalls let in ${found}, Cloudflare's published ones, and nobody else but operators`,

@@ -101,6 +101,14 @@ const WAYS: Readonly<Record<string, readonly (readonly [url: string, answer: Reg
     for (const [url, answer] of ways) expect([url, asked.get(url)]).toEqual([url, expect.stringMatching(answer)]);
   });
 
+  test("no server of a tunnel platform has an open port; one behind proxied records has 443, for Cloudflare alone", () => {
+    const texts = (name: string): string[] => drill(name).checks.map(({ text }) => text);
+    expect(texts("edge-routes-tunnel")).toContain("Hetzner's firewalls have 0 inbound rules");
+    expect(texts("edge-routes")).toContain(
+      "Hetzner's firewalls let in 443 from 22 ranges, Cloudflare's published ones, and nobody else but operators",
+    );
+  });
+
   test.each(ROLLS)("%s: no request is lost, and there were many", (name) => {
     const counts = drill(name).checks.flatMap(({ text }) => {
       const [, requests, lost] = /: (\d+) requests in [\d.]+ s, [\d.]+ a second: (\d+) lost/.exec(text) ?? [];
