@@ -9,7 +9,7 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
  * `trivet api`: opens the ways to Kubernetes APIs that are behind Cloudflare Access, for kubectl, until Ctrl-C. Whoever runs it passes as
- * themselves: cloudflared asks them to log in, in a browser; a machine has its service token in cloudflared's own variables.
+ * themselves: cloudflared asks them to log in, in a browser; a job has the platform's token (output `apiToken`) in cloudflared's own variables.
  */
 export async function api(stack: Stack, terminal: Terminal, environment: NodeJS.ProcessEnv): Promise<number> {
   const platform = await stack.platform();
