@@ -240,6 +240,7 @@ describeBoot("boot scripts that run", () => {
       address: ADDRESS[name],
       peers: servers.map((peer) => ({ name: peer, address: ADDRESS[peer] })),
       restore,
+      ...(isAgent ? {} : { apiName: `k8s-${name}.honeydue.example` }),
     };
     put("/etc/trivet/node.json", JSON.stringify(node));
     const code = `
@@ -353,6 +354,9 @@ boot.main()
     expect(await ask("admin")).toMatchObject({
       boot: { node: "a", stage: "rendezvous", generation: 1, definition: "0123456789abcdef", fresh: true },
     });
+    // Where its API is behind Cloudflare Access it is reached by a name, through a port of somebody's computer.
+    const named = { ...doorAt("a", ADDRESS.a), serverName: "k8s-a.honeydue.example" };
+    expect(await askServer(named, credentials("admin"), 2)).toMatchObject({ boot: { node: "a" } });
     const refused = await ask("stranger");
     expect(refused).toMatchObject({ ready: false });
     expect(JSON.stringify(refused)).not.toContain("rendezvous");
