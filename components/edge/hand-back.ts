@@ -21,7 +21,10 @@ export function isHandedBack({ zone }: Pick<Edge, "zone">, environment: NodeJS.P
   );
 }
 
-/** What `pulumi destroy` leaves as it is: an output of the stack, because Pulumi prints outputs when it destroys, and no program runs then. */
+/**
+ * What `pulumi destroy` leaves as it is: an output of the stack, printed by every `up`. A destroy, which runs no program and prints no
+ * outputs, marks the settings that stay as retained.
+ */
 export interface StaysAtCloudflare {
   /** "ssl is strict (in a new zone: full)" */
   readonly settings: readonly string[];

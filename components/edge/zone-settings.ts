@@ -45,6 +45,7 @@ export const makeZoneSettings = (
       new cloudflare.ZoneSetting(
         `${name}-${settingId.replaceAll("_", "-")}`,
         { zoneId: edge.zone.id, settingId, value: handedBack ? NEW_ZONE_SETTINGS[settingId] : value },
-        opts,
+        // Nothing deletes a setting, and so a destroy says it: `delete[retain]` beside each, already in its preview.
+        { ...opts, retainOnDelete: true },
       ),
   );

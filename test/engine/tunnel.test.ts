@@ -189,14 +189,17 @@ describe("the users' tunnel of Hangangjari", () => {
     await thenIdle();
   }, 120_000);
 
-  test("destroy keeps what is protected, and a tunnel that others are connected to; then nothing of it is left", async () => {
+  test("destroy says what stays, keeps what is protected and a tunnel that others are connected to; then nothing of it is left", async () => {
     const kept = await opened.rehearsal.run("destroy");
     expect(kept.errors.join("\n")).toContain("it is protected");
     expect(await answer()).toBe("200 home");
     await set("protect", "false");
     expect((await up()).errors).toEqual([]);
 
-    const refused = await opened.rehearsal.run("destroy", { args: ["--skip-preview"] });
+    const refused = await opened.rehearsal.run("destroy");
+    const preview = refused.output.slice(0, refused.output.indexOf("Destroying ("));
+    for (const stays of ["ssl", "security-header", "dnssec"])
+      expect(preview).toMatch(new RegExp(`hangangjari-${stays} delete\\[retain\\]`));
     expect(refused.errors.join("\n")).toContain("Cannot delete tunnel because it has active connections");
     for (const connector of connectors.splice(0)) await connector.stop();
     const destroy = await opened.rehearsal.run("destroy", { args: ["--skip-preview"] });
