@@ -29,7 +29,10 @@ export interface TraceReport {
 export function urlOf(text: string): URL | undefined {
   try {
     const url = new URL(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `https://${text}`);
-    return ["http:", "https:"].includes(url.protocol) && url.hostname !== "" ? url : undefined;
+    const host = url.hostname.replace(/\.$/, ""); // DNS' own way to write a whole name
+    if (!["http:", "https:"].includes(url.protocol) || host === "") return undefined;
+    url.hostname = host;
+    return url;
   } catch {
     return undefined;
   }

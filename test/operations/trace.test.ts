@@ -77,6 +77,8 @@ describe("what was seen after deploying", () => {
 test.each([
   ["api.honeydue.example/v1?x=1", "https://api.honeydue.example/v1?x=1"],
   ["http://api.honeydue.example:8080", "http://api.honeydue.example:8080/"],
+  ["https://api.honeydue.example./v1", "https://api.honeydue.example/v1"],
+  ["https://.", undefined],
   ["ftp://api.honeydue.example", undefined],
   ["https://", undefined],
   ["two words", undefined],
