@@ -101,6 +101,7 @@ export const PROBLEMS = {
   CF029: "HSTS asks for what cannot be taken back",
   CF030: "the edge answers for nobody",
   CF032: "nothing of this name can be under maintenance",
+  CF033: "people's own Ingress objects would lead past the guard",
   NM001: "the name is not an RFC 1123 label",
   NM002: "the name is too long",
   NM003: "the name is reserved",

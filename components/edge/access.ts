@@ -67,8 +67,8 @@ export class Access extends pulumi.ComponentResource {
             { accountId, name: called(`program of ${name}`), duration: PROGRAM_TOKEN_DURATION },
             { ...named, additionalSecretOutputs: ["clientSecret"] },
           );
-    const policies = [
-      ...(people.length === 0
+    const peoplePolicies =
+      people.length === 0
         ? []
         : [
             new cloudflare.ZeroTrustAccessPolicy(
@@ -76,8 +76,9 @@ export class Access extends pulumi.ComponentResource {
               { accountId, name: called(`${name} people`), decision: "allow", includes: people },
               named,
             ),
-          ]),
-      ...(tokens.length === 0
+          ];
+    const machinePolicies =
+      tokens.length === 0
         ? []
         : [
             new cloudflare.ZeroTrustAccessPolicy(
@@ -90,8 +91,7 @@ export class Access extends pulumi.ComponentResource {
               },
               named,
             ),
-          ]),
-    ];
+          ];
     const programPolicies =
       program === undefined
         ? []
@@ -108,7 +108,8 @@ export class Access extends pulumi.ComponentResource {
             ),
           ];
     const applications = hostnames.map((hostname) => {
-      const who = [...policies, ...(ownHostnames.has(hostname) ? programPolicies : [])];
+      // A machine's token is for what is guarded: its holder has no business at the Kubernetes API.
+      const who = [...peoplePolicies, ...(ownHostnames.has(hostname) ? programPolicies : machinePolicies)];
       const application = new cloudflare.ZeroTrustAccessApplication(
         `${name}-${hostname}`,
         {

@@ -148,10 +148,10 @@ const OPEN_TO_ANYBODY = new Set(
 );
 const API_WAYS = ["addresses", "access", "tailscale"];
 
-/** Whether anybody may pass Cloudflare Access; undefined where the settings could not be read. */
-const somebodyPasses: (draft: Parameters<Check>[0]) => boolean = ({ definition: { edge }, settings }) => {
-  const { emails = [], emailDomains = [], machines = [] } = edge.operators ?? {};
-  return [emails, emailDomains, machines, settings.operatorEmails ?? ["unread"]].some(({ length }) => length > 0);
+/** Whether any person may pass Cloudflare Access; undefined where the settings could not be read. */
+const peoplePass: (draft: Parameters<Check>[0]) => boolean = ({ definition: { edge }, settings }) => {
+  const { emails = [], emailDomains = [] } = edge.operators ?? {};
+  return [emails, emailDomains, settings.operatorEmails ?? ["unread"]].some(({ length }) => length > 0);
 };
 
 export const checkEdgeOperators: Check = (draft) => {
@@ -225,8 +225,23 @@ export const checkEdgeOperators: Check = (draft) => {
       allowed: API_WAYS,
       ...suggest(typeof api === "string" ? closest(api, API_WAYS) : undefined),
     });
-  if (!somebodyPasses(draft)) {
-    const nobody = "edge.operators says nobody may pass: no e-mail address, no domain, no machine";
+  const [first] = guarded;
+  // Of either kind: a tunnel's Traefik is in the servers' network in an emergency, and that must not be refused when it comes.
+  if (api === "access" && first !== undefined && (edge.ingressNamespaces ?? []).length > 0)
+    problems.push({
+      code: "CF033",
+      path: "edge.ingressNamespaces",
+      got: edge.ingressNamespaces,
+      reason: `whoever may write an Ingress, a Service and its EndpointSlice there could lead a host of theirs to services.${first[0]}, past Access: with kubernetesApi "access" its policy lets in the servers' addresses, and Traefik in the servers' network (${
+        edge.kind === "tunnel" ? "in an emergency" : "proxied"
+      }) has the same`,
+      action:
+        'take kubernetesApi "addresses", or take edge.ingressNamespaces away, or run what is guarded on a platform of its own',
+    });
+  if (peoplePass(draft)) return problems;
+  const hasMachines = (operators.machines ?? []).length > 0;
+  const nobody = `edge.operators says ${hasMachines ? "no people may pass, and machines' tokens are for what is guarded" : "nobody may pass: no e-mail address, no domain, no machine"}`;
+  if (!hasMachines)
     problems.push(
       ...guarded.map(([name]): Problem => ({
         code: "CF012",
@@ -234,18 +249,14 @@ export const checkEdgeOperators: Check = (draft) => {
         reason: nobody,
         action: "name edge.operators.emails or machines, or set operatorEmails, or take the guard away",
       })),
-      ...(api === "access"
-        ? [
-            {
-              code: "OP004",
-              path: "edge.operators.kubernetesApi",
-              got: api,
-              reason: nobody,
-              action: "name edge.operators.emails, or set operatorEmails",
-            } as const,
-          ]
-        : []),
     );
-  }
+  if (api === "access")
+    problems.push({
+      code: "OP004",
+      path: "edge.operators.kubernetesApi",
+      got: api,
+      reason: nobody,
+      action: "name edge.operators.emails, or set operatorEmails",
+    });
   return problems;
 };

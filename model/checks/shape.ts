@@ -47,7 +47,7 @@ const anyValue = z.union(
   "text, config(…), secret(…), internalUrl(…) or publicUrl(…)",
 );
 /** Judged elsewhere, but never an object: it goes into messages. */
-const plain = z.union([z.string(), z.number(), z.boolean()], "a plain value");
+const plain = z.union([z.string(), z.number(), z.boolean()], "a text, a number, true or false");
 const list = z.array(z.string());
 
 const network = z.strictObject({
@@ -325,7 +325,10 @@ export const checkShape = (
   const problems = parsed.error.issues.flatMap((issue): Problem[] => {
     const path = issue.path
       .map(String)
-      .reduce((at, part) => (/^\d+$/.test(part) ? `${at}[${part}]` : at === "" ? part : `${at}.${part}`), "");
+      .reduce(
+        (before, part) => (/^\d+$/.test(part) ? `${before}[${part}]` : before === "" ? part : `${before}.${part}`),
+        "",
+      );
     if (issue.code === "unrecognized_keys")
       return issue.keys.map((key) => ({
         code: "DF002",
@@ -335,7 +338,11 @@ export const checkShape = (
         action: "take it away, or spell it as model/definition.ts does",
       }));
     const expected = issue.code === "invalid_type" ? `a value of type ${issue.expected}` : issue.message;
-    return [{ code: "DF001", path: path === "" ? "definition" : path, allowed: expected }];
+    const missing = path !== "" && at(definition, issue.path) === undefined ? { reason: "it is missing" } : {};
+    return [{ code: "DF001", path: path === "" ? "definition" : path, ...missing, allowed: expected }];
   });
   return { problems, broken: problems.some(({ code }) => code === "DF001") };
 };
+
+const at = (whole: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce<unknown>((part, key) => (part as Record<PropertyKey, unknown> | undefined)?.[key], whole);

@@ -720,6 +720,14 @@ const MISTAKES: readonly Mistake[] = [
       ["NM004", "edge.ingressNamespaces[4]", "it stands there twice"],
     ],
   },
+  ...[{ kind: "proxied", tls: "strict" }, { kind: "tunnel" }].map((edge): Mistake => ({
+    mistake: `people's own Ingress objects beside a guard that the servers' addresses pass, ${edge.kind}`,
+    definition: (d) => {
+      const operators = { ...OPERATORS, kubernetesApi: "access" };
+      d.edge = { ...edge, operators, ingressNamespaces: ["blog"] };
+    },
+    problems: [["CF033", "edge.ingressNamespaces", "services.admin", "past Access", '"addresses"']],
+  })),
   {
     mistake: "a guard that does not exist",
     definition: (d) => (d.services.admin.guard = "admins"),
@@ -818,6 +826,17 @@ const MISTAKES: readonly Mistake[] = [
         "services.web.http.rateLimit",
         "rateLimit would not hold: no Traefik on the way of services.web.hosts[0]",
       ],
+    ],
+  },
+  {
+    mistake: "a limit without its number, and with a list of them",
+    definition: (d) => {
+      d.services.web.http = { rateLimit: { burst: 5 } };
+      d.services.api.http = { rateLimit: { perSecond: [5] } };
+    },
+    problems: [
+      ["DF001", "services.web.http.rateLimit.perSecond", "is missing", "a text, a number, true or false"],
+      ["DF001", "services.api.http.rateLimit.perSecond", "allowed: a text, a number, true or false"],
     ],
   },
   {
@@ -1087,6 +1106,11 @@ const MISTAKES: readonly Mistake[] = [
       ["CF023", "sites.brand.hosts[2]", "it stands there twice"],
       ["NM001", "sites.Help", "beginning with a letter"],
     ],
+  },
+  {
+    mistake: "an API through Access for machines alone, whose tokens are for what is guarded",
+    definition: (d) => (d.edge.operators = { team: "honeydue", machines: ["ci"], kubernetesApi: "access" }),
+    problems: [["OP004", "edge.operators.kubernetesApi", "no people", "name edge.operators.emails"]],
   },
   {
     mistake: "operators that nobody is",

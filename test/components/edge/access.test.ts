@@ -61,6 +61,16 @@ describe("Access to what is guarded", () => {
     expect((inputs["policies"] as { precedence: number }[]).map(({ precedence }) => precedence)).toEqual([1, 2]);
   });
 
+  test("asks people and the program at the Kubernetes API, and no machine", async () => {
+    const { all } = await build({ apiDoors: [{ node: "a", hostname: "grafana.honeydue.example", port: 16443 }] });
+    const askedAt = (hostname: string): unknown[] => {
+      const { policies } = only(all, APPLICATION, `honeydue-${hostname}`).inputs as { policies: { id: string }[] };
+      return policies.map(({ id }) => all[Number(id) - 1001]?.name); // as the mocks number them
+    };
+    expect(askedAt("grafana.honeydue.example")).toEqual(["honeydue-people", "honeydue-program"]);
+    expect(askedAt("admin.honeydue.example")).toEqual(["honeydue-people", "honeydue-machines"]);
+  });
+
   test("has no policy for those that there are none of: an empty one would let nobody or everybody in", async () => {
     const { all } = await build({ machines: [] });
     expect(ofType(all, POLICY).map(({ name }) => name)).toEqual(["honeydue-people"]);
