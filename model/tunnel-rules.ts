@@ -1,11 +1,15 @@
 import type { Route, TunnelRule } from "./platform";
 
+/** What cloudflared itself answers, in place of a service. */
+export const NOT_FOUND = "http_status:404";
+
 /** Where Traefik listens when it is a Deployment: no port below 1024, so no root. */
 export const TRAEFIK_TUNNEL_PORT = 8000;
 
 /**
  * What the users' tunnel does with a request, first match first. What goes to Traefik needs no paths where nothing else of the
- * host comes after it: Traefik knows them itself, and answers 404 for the rest.
+ * host comes after it: Traefik knows them itself, and answers 404 for the rest. Where no rule takes that rest and there is a
+ * wildcard, a rule of the host's own says 404: the wildcard is for every *other* name.
  */
 export const userRules = (
   routes: readonly Route[],
@@ -13,9 +17,11 @@ export const userRules = (
 ): TunnelRule[] => {
   const traefik = `http://traefik.${names.ingressNamespace}.svc:${TRAEFIK_TUNNEL_PORT}`;
   const users = routes.filter(({ via }) => via !== "operators");
+  const hasWildcard = users.some(({ fqdn }) => fqdn.startsWith("*."));
   return [...new Set(users.map(({ fqdn }) => fqdn))].flatMap((hostname) => {
     const own = users.filter(({ fqdn }) => fqdn === hostname);
     const straight = own.findLastIndex(({ via }) => via === "service");
+    const isWhole = straight + 1 < own.length || own.some(({ path, exact }) => path === "/" && !exact);
     return [
       ...own.slice(0, straight + 1).map((route) => ({
         hostname,
@@ -24,6 +30,9 @@ export const userRules = (
         access: undefined,
       })),
       ...(straight + 1 < own.length ? [{ hostname, path: undefined, service: traefik, access: undefined }] : []),
+      ...(hasWildcard && !isWhole && !hostname.startsWith("*.")
+        ? [{ hostname, path: undefined, service: NOT_FOUND, access: undefined }]
+        : []),
     ];
   });
 };

@@ -4,6 +4,7 @@ import { type Endpoint, endpointKey, flows } from "./flows";
 import { PROXIED_PORTS } from "./plans";
 import type { Platform, Redirect, Route, TunnelRule } from "./platform";
 import { isUnderMaintenance } from "./routes";
+import { NOT_FOUND } from "./tunnel-rules";
 
 export type Place =
   | "dns"
@@ -229,7 +230,9 @@ const operatorsWay = (platform: Platform, url: URL): Hop[] => {
   const who = [
     ...(operators.emails.length > 0 ? [operators.emails.join(", ")] : []),
     ...operators.emailDomains.map((domain) => `everybody at ${domain}`),
-    ...operators.machines.map((machine) => `the machine ${machine}`),
+    ...(operators.apiDoors.some(({ hostname }) => hostname === url.hostname)
+      ? ["the program"]
+      : operators.machines.map((machine) => `the machine ${machine}`)),
   ];
   const says = `Cloudflare Access of ${operators.team}`;
   return who.length === 0
@@ -255,12 +258,12 @@ const throughTunnel = (
       isHost(hostname, url.hostname) && (path === undefined || new RegExp(path).test(url.pathname)),
   );
   const rule = rules[index];
-  if (rule === undefined)
+  if (rule === undefined || rule.service === NOT_FOUND)
     return [
       closed(
         "tunnel",
         name,
-        `no rule takes ${url.hostname}${url.pathname}: the last one answers 404`,
+        `no rule takes ${url.hostname}${url.pathname}: the last one${rule === undefined ? "" : " of this name"} answers 404`,
         "services",
         "give a service a path that it begins with",
       ),

@@ -2,6 +2,7 @@ import * as cloudflare from "@pulumi/cloudflare";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import type { Tunnel as Wanted, TunnelRule } from "../../model/platform";
+import { NOT_FOUND } from "../../model/tunnel-rules";
 import type { CloudOptions } from "../cloud-options";
 
 /** Of letters and digits: 256 bits. Base64 of it has the 32 bytes that the API wants at least. */
@@ -61,7 +62,7 @@ export class Tunnel extends pulumi.ComponentResource {
         accountId,
         tunnelId: tunnel.id,
         config: {
-          ingresses: [...wanted.rules.map((rule) => ingressOf(rule, audiences)), { service: "http_status:404" }],
+          ingresses: [...wanted.rules.map((rule) => ingressOf(rule, audiences)), { service: NOT_FOUND }],
         },
       },
       parent,

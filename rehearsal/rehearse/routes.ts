@@ -112,6 +112,7 @@ function tunnelSteps(record: DnsRecordView, seen: Inspection, steps: Steps): [Ro
 
   let kind: Route["kind"] = "service";
   for (const { path: prefix, service } of rules) {
+    if (service.startsWith("http_status:")) continue; // the rest of a name beside a wildcard
     const { protocol, hostname, port } = new URL(service);
     if (protocol === "tcp:") {
       kind = "api";

@@ -151,6 +151,24 @@ describe("the rules of a tunnel", () => {
     ]);
   });
 
+  test("end a name that has not everything before the wildcard, which is for every other name", () => {
+    const nothing = { path: undefined, service: "http_status:404", access: undefined };
+    const live = { path: "^/live(/|$)", service: "http://live.p.svc:8000", access: undefined };
+    const hosts = [{ host: "api", path: "/live", via: "service" }] as const;
+    const rulesOf = (rest: RouteArgs) =>
+      userRules(routesOf(platform({ live: one(hosts), rest: one([rest]) })), names).slice(0, -1);
+    const both = ["api.p.example", "api.p.example"];
+    for (const via of ["service", "traefik"] as const) {
+      expect(rulesOf({ host: "*", via })).toMatchObject([live, nothing]);
+      expect(rulesOf({ host: "*", via }).map(({ hostname }) => hostname)).toEqual(both);
+    }
+    // Without one the tunnel's last rule says the same.
+    expect(rulesOf({ host: "web", via: "service" })).toMatchObject([live]);
+    // Who has the root has everything.
+    const whole = platform({ api: one([{ host: "api", via: "service" }]), rest: one(["*"]) });
+    expect(userRules(routesOf(whole), names)).toHaveLength(2);
+  });
+
   test("of the operators never pass Traefik, and ask for a token each time", () => {
     const definition = platform({ web: one(["@"]), admin: one(["admin"], { guard: "operators" }) });
     const doors = [{ hostname: "k8s-a.p.example", address: "10.0.1.11" }];

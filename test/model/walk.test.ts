@@ -119,11 +119,27 @@ describe("says which hop is closed, and where to mend it, for", () => {
     );
   });
 
+  test("who passes to the Kubernetes API: people and the program, no machine", () => {
+    const { edge } = hangangjari;
+    const [door] = edge.operators!.apiDoors;
+    expect(edge.operators!.machines.length).toBeGreaterThan(0);
+    const says = walk(hangangjari, new URL(`https://${door!.hostname}/`)).hops.find(
+      ({ place }) => place === "access",
+    )?.says;
+    expect(says).toMatch(/lets in .*the program$/);
+    expect(says).not.toContain("machine");
+  });
+
   test("a path that no rule of the tunnel takes, and one that Traefik has no route for", () => {
     const narrow = changed(hangangjari, ({ edge }) => {
       if (edge.kind === "tunnel") edge.tunnel.rules.pop();
     });
     expect(way(narrow, "https://api.hangangjari.example/v2")).toContain("the last one answers 404 (services)");
+    const ended = changed(hangangjari, ({ edge }) => {
+      if (edge.kind === "tunnel")
+        for (const rule of edge.tunnel.rules) if (rule.path === undefined) rule.service = "http_status:404";
+    });
+    expect(way(ended, "https://api.hangangjari.example/v2")).toMatch(/^dns > .*tunnel: no rule .* 404 \(services\)$/);
     const exact = changed(honeydue, ({ edge }) => {
       edge.routes[0]!.path = "/v1";
     });
