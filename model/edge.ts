@@ -2,7 +2,7 @@ import { CLOUDFLARE_IPV4, CLOUDFLARE_IPV6 } from "./cloudflare-ranges";
 import type { ConfigReference, PlatformDefinition } from "./definition";
 import type { ClusterNode, Direct, Edge, Operators, Route, Site, Zone } from "./platform";
 import { cacheRulesOf, fqdnOf, hostsOf, resolveRoutes } from "./routes";
-import type { Settings } from "./settings";
+import { PUBLIC_CERTIFICATE_SECRETS, type Settings } from "./settings";
 import { operatorRules, TRAEFIK_TUNNEL_PORT, userRules } from "./tunnel-rules";
 import type { Unbuilt } from "./unbuilt";
 import { zoneRecords } from "./zone-records";
@@ -13,7 +13,6 @@ export const EDGE_NAMESPACE = "edge";
 const ORIGIN_CERTIFICATE_SECRET = "origin-certificate";
 const ORIGIN_PULLS_SECRET = "origin-pulls-authority";
 const PUBLIC_CERTIFICATE_SECRET = "public-certificate";
-const PUBLIC_CERTIFICATE_KEYS = ["publicCertificate", "publicCertificateKey"];
 
 /** `pulumi up` makes a new one long before its end (components/edge/origin-certificate.ts). */
 const ORIGIN_CERTIFICATE_DAYS = 365;
@@ -178,7 +177,7 @@ const resolveOperators = (
 
 const resolveDirect = ({ edge }: PlatformDefinition, { secretNames }: Surroundings): Direct => ({
   prepared: edge.direct?.prepared ?? false,
-  certificate: PUBLIC_CERTIFICATE_KEYS.every((name) => secretNames.includes(name))
+  certificate: PUBLIC_CERTIFICATE_SECRETS.every((name) => secretNames.includes(name))
     ? { secretName: PUBLIC_CERTIFICATE_SECRET }
     : undefined,
   recordTtlSeconds: 60,

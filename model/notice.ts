@@ -1,6 +1,6 @@
 import type { PlatformDefinition } from "./definition";
 import type { Edge } from "./platform";
-import type { Settings } from "./settings";
+import { PUBLIC_CERTIFICATE_SECRETS, type Settings } from "./settings";
 
 /** Worth saying, no reason to stop: said in a preview, and by `trivet doctor`. */
 export interface Notice {
@@ -29,19 +29,23 @@ export const notices = (
   { edge: { zone = {} }, domain }: PlatformDefinition,
   edge: Edge,
   settings: Settings,
+  /** Of the stack's secrets. */
+  secretNames: readonly string[],
 ): Notice[] => {
   const direct = edge.mode === "direct";
+  const [missing, ...others] = PUBLIC_CERTIFICATE_SECRETS.filter((name) => !secretNames.includes(name));
+  const half = others.length === 0 ? missing : undefined;
   const staying = [
     ...edge.sites.flatMap(({ hosts }) => hosts.map(({ fqdn }) => fqdn)),
     ...new Set(edge.routes.filter(({ via }) => via === "operators").map(({ fqdn }) => fqdn)),
   ];
   const wants = (is: boolean, notice: Notice): Notice[] => (is ? [notice] : []);
   return [
-    ...wants((direct || edge.direct.prepared) && edge.direct.certificate === undefined, {
+    ...wants((direct || edge.direct.prepared || half !== undefined) && edge.direct.certificate === undefined, {
       code: "NT001",
-      level: direct ? "warning" : "reminder",
-      path: direct ? "trivet:emergency" : "trivet:publicCertificate",
-      text: `without a public certificate visitors' browsers show NET::ERR_CERT_AUTHORITY_INVALID${
+      level: direct || half !== undefined ? "warning" : "reminder",
+      path: direct ? "trivet:emergency" : `trivet:${half ?? "publicCertificate"}`,
+      text: `${half === undefined ? "" : `half of the public certificate is there, ${half} is not: in an emergency, `}without a public certificate visitors' browsers show NET::ERR_CERT_AUTHORITY_INVALID${
         edge.zone.hsts === undefined ? "" : `, and cannot go on for up to ${edge.zone.hsts.days} days (HSTS)`
       }; apps refuse. Do: trivet certificate`,
     }),

@@ -224,7 +224,7 @@ const build = (definition: PlatformDefinition, raw: RawSettings, settings: Setti
     pullSecretName: definition.registry === undefined ? undefined : PULL_SECRET,
     registryServer: definition.registry === undefined ? undefined : text(definition.registry.server),
     maintenance: settings.maintenance,
-    notices: notices(definition, edge, settings),
+    notices: notices(definition, edge, settings, secretNames),
   };
 };
 

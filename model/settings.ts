@@ -91,6 +91,9 @@ type Key = keyof Settings;
 
 export const SETTING_NAMES = Object.keys(settingsSchema.shape) as Key[];
 
+/** One is nothing without the other. */
+export const PUBLIC_CERTIFICATE_SECRETS = ["publicCertificate", "publicCertificateKey"] as const;
+
 /**
  * Secrets of the stack that Trivet reads when they are there: `escrow` brings a lost state's authorities and tokens back,
  * `publicCertificate` (PEM, with its chain) and its key are for the emergency, `acmeAccountKey` is what `trivet certificate` gets them
@@ -98,8 +101,7 @@ export const SETTING_NAMES = Object.keys(settingsSchema.shape) as Key[];
  */
 export const OPTIONAL_SECRETS = [
   "escrow",
-  "publicCertificate",
-  "publicCertificateKey",
+  ...PUBLIC_CERTIFICATE_SECRETS,
   "acmeAccountKey",
   "tailscaleAuthKey",
 ] as const;

@@ -44,7 +44,9 @@ test("says beforehand that an emergency has no certificate, and then what visito
   ]);
   const secrets = ["publicCertificate", "publicCertificateKey"];
   expect(noticesOf("honeydue", { edge: quiet, values: { emergency: "direct" }, secrets })).toEqual([staying]);
-  // Half of it is none.
+  // Half of it is none, which is said while there is time.
+  const halves = secrets.map((name) => noticesOf("honeydue", { edge: quiet, secrets: [name] }));
+  expect(halves).toEqual([["NT001 warning trivet:publicCertificateKey"], ["NT001 warning trivet:publicCertificate"]]);
   expect(noticesOf("honeydue", { edge: quiet, values: { emergency: "direct" }, secrets: secrets.slice(0, 1) })).toEqual(
     ["NT001 warning trivet:emergency", staying],
   );
