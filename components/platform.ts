@@ -36,6 +36,8 @@ export interface PlatformArgs {
  */
 export class Platform extends pulumi.ComponentResource {
   readonly addresses: Readonly<Record<ClusterNode["name"], pulumi.Output<string>>>;
+  /** Undefined where servers have none. */
+  readonly addressesIpv6: Cluster["addressesIpv6"] | undefined;
   /** Secret. */
   readonly kubeconfig: pulumi.Output<string>;
   /** Secret. For CI: reads, and no Secrets. */
@@ -133,6 +135,7 @@ export class Platform extends pulumi.ComponentResource {
     new Metrics(name, part("metrics"), parent);
 
     this.addresses = cluster.addresses;
+    this.addressesIpv6 = platform.cluster.ipv6 ? cluster.addressesIpv6 : undefined;
     this.kubeconfig = cluster.kubeconfig;
     this.ciKubeconfig = cluster.ciKubeconfig;
     this.escrow = cluster.escrow;

@@ -6,6 +6,12 @@ export const KUBERNETES_API_PORT = 6443;
 /** The internet, as a firewall writes it. */
 export const EVERYBODY = ["0.0.0.0/0", "::/0"] as const;
 
+/** Whether a firewall's rules, as the provider takes them, let in the internet: the servers' do so in an emergency alone. */
+export const isOpenToEverybody = (inputs: Readonly<Record<string, unknown>> | undefined): boolean =>
+  ((inputs?.["rules"] ?? []) as { sourceIps?: string[] }[]).some(({ sourceIps = [] }) =>
+    EVERYBODY.some((all) => sourceIps.includes(all)),
+  );
+
 /** One way into a node from outside its private network. */
 export interface Door {
   readonly role: "server" | "agent";

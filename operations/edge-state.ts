@@ -1,3 +1,5 @@
+import { isOpenToEverybody } from "../model/doors";
+
 /** What `pulumi up` made at Cloudflare, as the state has it: with it an edge is compared, for what the settings ask for may not be there yet. */
 export interface EdgeState {
   readonly records: readonly RecordState[];
@@ -10,6 +12,8 @@ export interface EdgeState {
   readonly tunnels: readonly TunnelState[];
   readonly applications: readonly { readonly id: string; readonly name: string }[];
   readonly isSigned: boolean;
+  /** The servers' firewall at Hetzner. */
+  readonly isOpenToEverybody: boolean;
 }
 
 export interface RecordState {
@@ -93,6 +97,9 @@ export function readEdgeState(exported: unknown): EdgeState {
     }),
     applications: of("ZeroTrustAccessApplication").map(({ id, all }) => ({ id, name: text(all["name"]) })),
     isSigned: of("ZoneDnssec").length > 0,
+    isOpenToEverybody: living.some(
+      ({ type, inputs }) => type === "hcloud:index/firewall:Firewall" && isOpenToEverybody(inputs),
+    ),
   };
 }
 

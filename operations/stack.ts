@@ -25,6 +25,8 @@ export interface StackOptions {
 export interface Outputs {
   /** Public IPv4 by the node's name. */
   readonly nodeAddresses?: Readonly<Record<string, string>>;
+  /** Where the platform has any. */
+  readonly nodeAddressesIpv6?: Readonly<Record<string, string>>;
   /** Secrets: never printed. */
   readonly kubeconfig?: string;
   readonly ciKubeconfig?: string;

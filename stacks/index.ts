@@ -19,6 +19,8 @@ const built = new Platform(platform.name, { platform, ...settings });
 export const hosts = platform.edge.hosts.map(({ fqdn }) => `https://${fqdn}${urlPort(platform.edge)}`);
 /** Public IPv4 of each node. They outlive the servers. */
 export const nodeAddresses = built.addresses;
+/** The same for IPv6, where the setting `ipv6` is on. */
+export const nodeAddressesIpv6 = built.addressesIpv6;
 /** What there is, for `trivet` and for people. */
 export const nodes = platform.cluster.nodes.map(({ name, hostname, role, privateAddress, serverType, location }) => ({
   name,

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import * as pulumi from "@pulumi/pulumi";
-import { EVERYBODY } from "../../model/doors";
+import { isOpenToEverybody } from "../../model/doors";
 import type { Platform } from "../../model/platform";
 import { timeLimits } from "./roll/limits";
 
@@ -33,16 +33,10 @@ export async function untilForgotten(
   { oldInputs, newInputs }: Pick<pulumi.ResourceHookArgs, "oldInputs" | "newInputs">,
   { ttlSeconds, isPreview, say }: ForgottenArgs,
 ): Promise<void> {
-  if (!isOpen(oldInputs) || isOpen(newInputs)) return;
+  if (!isOpenToEverybody(oldInputs) || isOpenToEverybody(newInputs)) return;
   const { forget } = timeLimits();
   say(
     `the servers are shut ${forget} s after the last name leads to Cloudflare: resolvers remember them for ${ttlSeconds} s`,
   );
   if (!isPreview) await delay(forget * 1000);
 }
-
-/** To everybody, which the firewall is in an emergency alone. */
-const isOpen = (inputs: Record<string, unknown> | undefined): boolean =>
-  ((inputs?.["rules"] ?? []) as { sourceIps?: string[] }[]).some(({ sourceIps = [] }) =>
-    EVERYBODY.some((all) => sourceIps.includes(all)),
-  );

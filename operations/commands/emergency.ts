@@ -1,4 +1,4 @@
-import type { Platform } from "../../model/platform";
+import type { Platform, Tunnel } from "../../model/platform";
 import { certificateProblems, directHosts } from "../../model/public-certificate";
 import { report } from "../../model/resolve";
 import { knownCertificate } from "../certificate-verdict";
@@ -60,7 +60,17 @@ export function bypass(now: Platform, then: Platform, state: EdgeState, outputs:
   if (begun && led.length > 0 && led.every(({ proxied }) => !proxied))
     throw new Refusal("Cloudflare is bypassed already. Back: trivet emergency off.");
   const hosts = directHosts(then.edge);
-  const addresses = then.cluster.servers.flatMap(({ name }) => outputs.nodeAddresses?.[name] ?? []);
+  const { nodeAddresses = {}, nodeAddressesIpv6 = {} } = outputs;
+  const records = (
+    [
+      ["A", nodeAddresses],
+      ["AAAA", nodeAddressesIpv6],
+    ] as const
+  ).flatMap(([type, of]) => {
+    const addresses = then.cluster.servers.flatMap(({ name }) => of[name] ?? []);
+    return addresses.length === 0 ? [] : [`${type}  ${addresses.join(", ")}`];
+  });
+  const adopted = (["users", "operators"] as const).filter((whose) => tunnelOf(then, whose)?.adopt !== undefined);
   return {
     plan: [
       begun
@@ -69,6 +79,10 @@ export function bypass(now: Platform, then: Platform, state: EdgeState, outputs:
       `  Traefik takes everybody on ${then.edge.direct.port} and 80, with all of its pods at once; the firewall is open for both;`,
       `  ${hosts.join(", ")}: not proxied, ${then.edge.direct.recordTtlSeconds} s;`,
       "  what Cloudflare did for the zone (cache, limits, managed rules, its wall against floods) is away as long as it lasts.",
+      ...adopted.map(
+        (whose) =>
+          `  the tunnel for ${whose} is being taken over: pulumi up asks Cloudflare's API for its token before anything else. While it answers: trivet tunnel adopt ${whose} --finish beforehand;`,
+      ),
       ...then.notices.filter(({ level }) => level === "warning").map(({ code, text }) => `  ${code}: ${text}`),
     ],
     settings: begun ? {} : { emergency: "direct" },
@@ -77,7 +91,11 @@ export function bypass(now: Platform, then: Platform, state: EdgeState, outputs:
       "trivet emergency on carries on.",
       "If Cloudflare's API is what fails: firewall and Traefik come first, and take visitors already. Names cannot be changed without it. Other name servers",
       "can be entered at the registrar (resolvers go on asking Cloudflare's for up to two days), which then have to say",
-      ...hosts.map((host) => `  ${host}  A  ${addresses.join(", ")}`),
+      ...hosts.flatMap((host) => records.map((record) => `  ${host}  ${record}`)),
+      ...adopted.map(
+        (whose) =>
+          `If it stopped before the firewall, asking for the token of the tunnel for ${whose}: pulumi config rm --path trivet:adoptTunnels.${whose}, which ends the take-over, and trivet emergency on.`,
+      ),
     ].join("\n"),
   };
 }
@@ -85,9 +103,9 @@ export function bypass(now: Platform, then: Platform, state: EdgeState, outputs:
 /** Pure. */
 export function comeBack(now: Platform, state: EdgeState): Change {
   const begun = now.edge.mode !== "direct";
-  if (begun && !usersRecords(now, state).some(({ proxied }) => !proxied))
+  if (begun && !state.isOpenToEverybody && !usersRecords(now, state).some(({ proxied }) => !proxied))
     throw new Refusal(
-      "There is no emergency: the settings and the records lead through Cloudflare. If one was ended and that was interrupted: pulumi up carries on.",
+      "There is no emergency: the settings and the records lead through Cloudflare, and the servers are shut. If a way back was interrupted after that, at Traefik: pulumi up carries on.",
       EXIT.usage,
     );
   return {
@@ -100,9 +118,12 @@ export function comeBack(now: Platform, state: EdgeState): Change {
     settings: begun ? {} : { emergency: "off" },
     question: "Go back behind Cloudflare?",
     carryOn:
-      "As long as a name could not be changed, the servers stay open, and visitors have what they had. pulumi up carries on.",
+      "As long as a name could not be changed, the servers stay open, and visitors have what they had. trivet emergency off, or pulumi up, carries on.",
   };
 }
+
+const tunnelOf = ({ edge }: Platform, whose: "users" | "operators"): Tunnel | undefined =>
+  whose === "operators" ? edge.operators?.tunnel : edge.kind === "tunnel" ? edge.tunnel : undefined;
 
 const usersRecords = (platform: Platform, { records }: EdgeState): EdgeState["records"] => {
   const names = new Set(directHosts(platform.edge));

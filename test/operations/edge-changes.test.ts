@@ -4,7 +4,7 @@ import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import type { Told } from "../../operations/cloud";
 import { bypass, comeBack } from "../../operations/commands/emergency";
 import { adoption, adoptionEnd, type FoundTunnel, rotation } from "../../operations/commands/tunnel";
-import type { EdgeState } from "../../operations/edge-state";
+import { type EdgeState, readEdgeState } from "../../operations/edge-state";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "../model/honeydue.fixture";
 import { small, smallSettings, tunnelled, tunnelledSettings } from "../rules/platforms.fixture";
@@ -101,6 +101,7 @@ describe("trivet tunnel adopt", () => {
     tunnels: [],
     applications: [],
     isSigned: false,
+    isOpenToEverybody: false,
   };
 
   test("names the id in the settings, and says what runs on", () => {
@@ -155,6 +156,11 @@ describe("trivet tunnel adopt", () => {
 });
 
 describe("the emergency", () => {
+  const firewallTo = (...sourceIps: string[]) => ({
+    urn: "urn:pulumi:s::trivet::trivet:cluster:Cluster$hcloud:index/firewall:Firewall::tunnelled-firewall",
+    type: "hcloud:index/firewall:Firewall",
+    inputs: { rules: [{ port: "443", sourceIps }] },
+  });
   const outputs = { nodeAddresses: { a: "203.0.113.11", b: "203.0.113.12", "general-1": "203.0.113.14" } };
 
   test("says what visitors will see, what is lost, and whom to tell what where Cloudflare's API is away, too", () => {
@@ -184,6 +190,34 @@ describe("the emergency", () => {
     const spf = { urn: "", id: "", name: "api.tunnelled.example", type: "TXT", content: "v=spf1 -all", ttlSeconds: 1 };
     const records = [...state.records, { ...spf, proxied: false }];
     expect(() => comeBack(platformOf(), { ...state, records })).toThrow(/There is no emergency/);
+  });
+
+  test("has its way back carried on as long as the servers are open, with all names back already", () => {
+    const open = readEdgeState({ deployment: { resources: [firewallTo("203.0.113.7/32", "0.0.0.0/0")] } });
+    expect(open.isOpenToEverybody).toBe(true);
+    const { settings, plan } = comeBack(platformOf(), { ...state, isOpenToEverybody: open.isOpenToEverybody });
+    expect(settings).toEqual({});
+    expect(plan[0]).toMatch(/Carrying on/);
+    const shut = readEdgeState({ deployment: { resources: [firewallTo("203.0.113.7/32")] } });
+    expect(shut.isOpenToEverybody).toBe(false);
+  });
+
+  test("says beforehand that a tunnel which is being taken over needs Cloudflare's API, and what to do without it", () => {
+    const of = (values: object) =>
+      bypass(platformOf({ ...values }), platformOf({ ...values, emergency: "direct" }), state, outputs);
+    const { plan, carryOn } = of({ adoptTunnels: { users: own } });
+    expect(plan.join("\n")).toMatch(/being taken over.*trivet tunnel adopt users --finish/s);
+    expect(carryOn).toContain("pulumi config rm --path trivet:adoptTunnels.users");
+    expect(of({}).plan.join("\n")).not.toContain("taken over");
+  });
+
+  test("names the servers' IPv6 addresses, too, where there are any", () => {
+    const both = { ...outputs, nodeAddressesIpv6: { a: "2001:db8:a::1", b: "2001:db8:b::1" } };
+    const { carryOn } = bypass(platformOf(), platformOf({ emergency: "direct" }), state, both);
+    expect(carryOn).toMatch(
+      /api\.tunnelled\.example {2}A {2}203.*\n {2}api\.tunnelled\.example {2}AAAA {2}2001:db8:a::1, 2001:db8:b::1\n/,
+    );
+    expect(bypass(platformOf(), platformOf({ emergency: "direct" }), state, outputs).carryOn).not.toContain("AAAA");
   });
 
   test.each([
