@@ -108,7 +108,6 @@ describe("the life of the honeyDue platform", () => {
   }, 180_000);
 
   test("a zone that is handed back has what a new zone has, and a further up would take it again", async () => {
-    // The output that a destroy prints, which runs no program.
     const stays = (await opened.rehearsal.engine.outputs())["staysAtCloudflare"];
     expect(stays).toMatchObject({ putBackFirst: "TRIVET_HAND_BACK=honeydue.example pulumi up" });
     const up = await opened.rehearsal.run("up", { environment: { TRIVET_HAND_BACK: "honeydue.example" } });
