@@ -134,6 +134,8 @@ export const dynamicConfig = (platform: Platform, traefik: Traefik = traefiks(pl
  * 404, which Cloudflare hands on to the visitor. With this the connection is closed before its TLS handshake, and Cloudflare tries another server
  * (as for 521 to 523, 525 and 526; its "zero-downtime failover"). Every HTTP router on this entry point, also one without a host, comes before a
  * TCP router for all names (pkg/server/router/tcp/router.go of 3.7.9), so that as soon as there is one nobody notices this any more.
+ * One with a host does so for that host alone. So what has a router in this file is not closed: redirects, which are whole from the first
+ * moment on, and names in `nowhere`, whose own paths are 404 for that tenth of a second.
  */
 const CLOSED_UNTIL_READY = {
   routers: {
