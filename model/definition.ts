@@ -481,6 +481,19 @@ export interface OperatorsArgs {
    * @default "addresses"
    */
   readonly kubernetesApi?: "addresses" | "access" | "tailscale";
+  /** Needed by `kubernetesApi: "tailscale"`, and read by nothing else. */
+  readonly tailnet?: TailnetArgs;
+}
+
+/** The operators' own network, which every server joins when it boots, as a device with the tag `tag:<platform>`. */
+export interface TailnetArgs {
+  /** What names in it end with: `tail1a2b3c.ts.net`, or a domain of your own control server. */
+  readonly name: string | ConfigReference;
+  /**
+   * Lets servers in: an OAuth client's secret (`tskey-client-…`, which never ends) or an auth key (`tskey-auth-…`, 90 days at the most,
+   * reusable, with the tag). It lies on every server, so it should be allowed nothing else.
+   */
+  readonly authKey: SecretReference;
 }
 
 interface EdgeArgs {

@@ -58,6 +58,7 @@ export const edgePicture = (platform: Platform): string => {
       );
     if (operators.kubernetesApi === "access") arrow("operatorsConnectors", "6443", "api");
   }
+  if (operators?.tailnet !== undefined) lines.push(`  operators -->|"6443, over Tailscale"| api`);
   if (firewall.some(({ from }) => from === "operators")) {
     arrow("operators", "6443", "firewall");
     arrow("firewall", "6443", "api");

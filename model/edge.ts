@@ -1,6 +1,6 @@
 import { CLOUDFLARE_IPV4, CLOUDFLARE_IPV6 } from "./cloudflare-ranges";
-import type { ConfigReference, PlatformDefinition } from "./definition";
-import type { ClusterNode, Direct, Edge, Operators, Route, Site, Zone } from "./platform";
+import type { ConfigReference, PlatformDefinition, TailnetArgs } from "./definition";
+import type { ClusterNode, Direct, Edge, Operators, Route, Site, Tailnet, Zone } from "./platform";
 import { cacheRulesOf, fqdnOf, hostsOf, resolveRoutes } from "./routes";
 import { PUBLIC_CERTIFICATE_SECRETS, type Settings } from "./settings";
 import { operatorRules, TRAEFIK_TUNNEL_PORT, userRules } from "./tunnel-rules";
@@ -160,6 +160,8 @@ const resolveOperators = (
     machines: operators.machines ?? [],
     kubernetesApi,
     apiDoors,
+    tailnet:
+      kubernetesApi === "tailscale" ? resolveTailnet(name, operators.tailnet!, servers, text) : undefined,
     tunnel:
       rules.length === 0
         ? undefined
@@ -172,6 +174,22 @@ const resolveOperators = (
             rules,
           },
     connector: kubernetesApi === "access" ? "staticPod" : "deployment",
+  };
+};
+
+/** Servers alone: an agent's API port answers while it boots and never again, and whoever takes an agent should find no key to the tailnet. */
+const resolveTailnet = (
+  platform: string,
+  { name, authKey }: TailnetArgs,
+  servers: readonly ClusterNode[],
+  text: Surroundings["text"],
+): Tailnet => {
+  const tailnet = text(name);
+  return {
+    name: tailnet,
+    tag: `tag:${platform}`,
+    authKey: authKey.name,
+    devices: servers.map(({ name: node, hostname }) => ({ node, hostname, fqdn: `${hostname}.${tailnet}` })),
   };
 };
 

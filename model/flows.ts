@@ -56,9 +56,9 @@ export const flows = (platform: Platform): readonly Flow[] => {
   const vmagent: Endpoint = { kind: "vmagent" };
   return [
     ...entries(platform),
-    ...(cluster.kubernetesApiAllowedCidrs.length === 0
-      ? []
-      : [tcp({ kind: "operators" }, kubernetesApi, KUBERNETES_API_PORT, "kubectl, pulumi")]),
+    ...(cluster.kubernetesApiAllowedCidrs.length > 0 || platform.edge.operators?.tailnet !== undefined
+      ? [tcp({ kind: "operators" }, kubernetesApi, KUBERNETES_API_PORT, "kubectl, pulumi")]
+      : []),
     tcp(traefik, kubernetesApi, KUBERNETES_API_PORT, "routes"),
     ...toServices(platform, traefik, ({ via }) => via === "traefik"),
     ...(maintenance.length === 0 ? [] : [tcp(traefik, { kind: "maintenance" }, MAINTENANCE_PORT, "maintenance page")]),

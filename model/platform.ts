@@ -373,6 +373,8 @@ export interface Operators {
   readonly kubernetesApi: "addresses" | "access" | "tailscale";
   /** One for each server where the Kubernetes API goes through Access. */
   readonly apiDoors: readonly AccessDoor[];
+  /** Undefined where the Kubernetes API is not reached over Tailscale. */
+  readonly tailnet: Tailnet | undefined;
   /** Undefined where nothing is guarded and the API goes another way. */
   readonly tunnel: Tunnel | undefined;
   /** A static pod on each server where the Kubernetes API itself is behind it: nothing that the API makes could open the way to it. */
@@ -386,6 +388,25 @@ export interface AccessDoor {
   readonly hostname: string;
   /** Of 127.0.0.1, where `cloudflared access tcp` listens. */
   readonly port: number;
+}
+
+/** The operators' network of Tailscale, in which every server is a device. */
+export interface Tailnet {
+  /** What names in it end with. */
+  readonly name: string;
+  /** Of every server: devices with a tag belong to no person, and their keys do not end. */
+  readonly tag: `tag:${string}`;
+  /** Config secret. */
+  readonly authKey: SecretKeyName;
+  readonly devices: readonly TailnetDevice[];
+}
+
+export interface TailnetDevice {
+  readonly node: ClusterNode["name"];
+  /** What the server calls itself. Several devices may: the tailnet forgets one that is gone only after a while. */
+  readonly hostname: string;
+  /** A name in the certificate of every API server. In DNS it leads to the first device of this host name. */
+  readonly fqdn: string;
 }
 
 /** What takes over when Cloudflare is bypassed. */

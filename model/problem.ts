@@ -102,6 +102,7 @@ export const PROBLEMS = {
   CF030: "the edge answers for nobody",
   CF032: "nothing of this name can be under maintenance",
   CF033: "people's own Ingress objects would lead past the guard",
+  CF034: "the tailnet is missing or its name is wrong",
   NM001: "the name is not an RFC 1123 label",
   NM002: "the name is too long",
   NM003: "the name is reserved",

@@ -19,7 +19,7 @@ import { checkLabels } from "./checks/labels";
 import { checkMetrics } from "./checks/metrics";
 import { checkNames } from "./checks/names";
 import { k3sVersionOf, type NodeWish, nodesOf } from "./checks/nodes";
-import { apiByAddresses, checkNetwork, checkOperators, checkTlsSans } from "./checks/network";
+import { apiByAccess, apiByAddresses, checkNetwork, checkOperators, checkTlsSans } from "./checks/network";
 import { checkPoolNames, checkPools } from "./checks/pools";
 import { checkRegistries } from "./checks/registries";
 import { checkRegistry, checkSecrets } from "./checks/secrets";
@@ -265,8 +265,11 @@ const resolveCluster = (draft: Draft, settings: Settings): Cluster => {
     registries: resolveRegistries(definition, raw),
     restore: settings.restore,
     network,
-    // Whatever else leads to the API goes through Cloudflare or another's network: the emergency needs a way of its own.
-    kubernetesApiAllowedCidrs: apiByAddresses(definition) || settings.emergency === "direct" ? settings.operators : [],
+    // Who bypasses Cloudflare must not need it to do so; a tailnet does not.
+    kubernetesApiAllowedCidrs:
+      apiByAddresses(definition) || (apiByAccess(definition) && settings.emergency === "direct")
+        ? settings.operators
+        : [],
     extraTlsSans: settings.extraTlsSans,
     protect: settings.protect,
   };

@@ -97,13 +97,12 @@ export const PUBLIC_CERTIFICATE_SECRETS = ["publicCertificate", "publicCertifica
 /**
  * Secrets of the stack that Trivet reads when they are there: `escrow` brings a lost state's authorities and tokens back,
  * `publicCertificate` (PEM, with its chain) and its key are for the emergency, `acmeAccountKey` is what `trivet certificate` gets them
- * with, `tailscaleAuthKey` lets nodes into the operators' network.
+ * with.
  */
 export const OPTIONAL_SECRETS = [
   "escrow",
   ...PUBLIC_CERTIFICATE_SECRETS,
   "acmeAccountKey",
-  "tailscaleAuthKey",
 ] as const;
 
 /** The stack's configuration as it was read, not yet checked. */

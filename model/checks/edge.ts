@@ -154,6 +154,49 @@ const peoplePass: (draft: Parameters<Check>[0]) => boolean = ({ definition: { ed
   return [emails, emailDomains, settings.operatorEmails ?? ["unread"]].some(({ length }) => length > 0);
 };
 
+/** `tail1a2b3c.ts.net` as Tailscale gives it; a control server of one's own has another domain. */
+const tailnetProblems: Check = ({ definition, raw }): Problem[] => {
+  const { kubernetesApi, tailnet } = definition.edge.operators ?? {};
+  const path = "edge.operators.tailnet";
+  if (kubernetesApi !== "tailscale")
+    return tailnet === undefined
+      ? []
+      : [
+          {
+            code: "DF002",
+            path,
+            reason: `nothing reads this with kubernetesApi "${kubernetesApi ?? "addresses"}"`,
+            action: 'take it away, or take kubernetesApi "tailscale"',
+          },
+        ];
+  if (tailnet === undefined)
+    return [
+      {
+        code: "CF034",
+        path,
+        reason: "the Kubernetes API is to be reached over Tailscale, and nothing says in which tailnet",
+        action: 'say it: { name: "<tailnet>.ts.net", authKey: secret("tailscaleAuthKey") }',
+      },
+    ];
+  const name = textOf(tailnet.name, raw);
+  if (name === undefined || isDomain(name)) return [];
+  const cleaned = name
+    .toLowerCase()
+    .replace(/^[a-z]+:\/\//, "")
+    .replace(/[/.]+$/, "");
+  return [
+    {
+      code: "CF034",
+      path: pathOf(tailnet.name, `${path}.name`),
+      got: name,
+      allowed: "what names in the tailnet end with, such as tail1a2b3c.ts.net (the admin console has it under DNS)",
+      ...suggest(isDomain(cleaned) ? cleaned : undefined),
+    },
+  ];
+};
+
+const isDomain = (text: string): boolean => text.includes(".") && text.split(".").every((label) => LABEL.test(label));
+
 export const checkEdgeOperators: Check = (draft) => {
   const { definition, raw } = draft;
   const { edge } = definition;
@@ -225,6 +268,7 @@ export const checkEdgeOperators: Check = (draft) => {
       allowed: API_WAYS,
       ...suggest(typeof api === "string" ? closest(api, API_WAYS) : undefined),
     });
+  problems.push(...tailnetProblems(draft));
   const [first] = guarded;
   // Of either kind: a tunnel's Traefik is in the servers' network in an emergency, and that must not be refused when it comes.
   if (api === "access" && first !== undefined && (edge.ingressNamespaces ?? []).length > 0)

@@ -111,6 +111,9 @@ const WIDEST_OPERATORS = { ipv4: 16, ipv6: 32 } as const;
 export const apiByAddresses = ({ edge }: PlatformDefinition): boolean =>
   (edge.operators?.kubernetesApi ?? "addresses") === "addresses";
 
+/** Whether it is behind Cloudflare Access. */
+export const apiByAccess = ({ edge }: PlatformDefinition): boolean => edge.operators?.kubernetesApi === "access";
+
 export const checkOperators: Check = (draft) => [...nobodyProblems(draft), ...rangeProblems(draft)];
 
 const nobodyProblems: Check = ({ definition, settings }) =>

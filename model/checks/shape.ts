@@ -23,6 +23,7 @@ import type {
   ServiceDefinition,
   SiteDefinition,
   SnapshotsDefinition,
+  TailnetArgs,
   TaintDefinition,
   TunnelEdgeDefinition,
   WorkerDefinition,
@@ -233,6 +234,7 @@ const operators = z.strictObject({
   emailDomains: list.optional(),
   machines: list.optional(),
   kubernetesApi: plain.optional(),
+  tailnet: z.strictObject({ name: text, authKey: setting("secret") } satisfies Shape<TailnetArgs>).optional(),
 } satisfies Shape<OperatorsArgs>);
 
 /** Of either kind; which key goes with which kind is checkEdge's to say. */
