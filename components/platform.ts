@@ -6,6 +6,7 @@ import type { CloudApi } from "./cloud-api";
 import { cloudOptions } from "./cloud-options";
 import { type ApiAccess, Cluster } from "./cluster/cluster";
 import { consented } from "./cluster/roll/consented";
+import { withinReach } from "./cluster/within-reach";
 import { Connectors } from "./connectors/connectors";
 import { Edge } from "./edge/edge";
 import { isHandedBack, type StaysAtCloudflare, staysAtCloudflare } from "./edge/hand-back";
@@ -63,7 +64,7 @@ export class Platform extends pulumi.ComponentResource {
 
     const drawn = new random.RandomId(`${name}-installation`, { byteLength: 8 }, parent);
     // Nearly everything carries this mark, so a run that is refused here has touched nothing.
-    const installation = consented(drawn.hex, { platform, hetzner });
+    const installation = withinReach(platform, consented(drawn.hex, { platform, hetzner }));
     const options = cloudOptions(lostAnswerOptions({ hetzner, cloudflare, installation }));
 
     // Names need the servers' addresses, and servers the token of the tunnel behind which their API is.

@@ -16,6 +16,8 @@ export interface ApiDoor {
   /** The node's name. */
   readonly node: string;
   readonly host: string;
+  /** Where it is now, where that changes: asked before each connection, and rejects with the reason when it is nowhere. @default the host */
+  readonly where?: () => Promise<string>;
   readonly port: number;
   /** Under which name its certificate is checked. @default the host */
   readonly serverName?: string;
@@ -27,6 +29,8 @@ export interface ApiDoor {
 
 /** By its public address: the API's own port, which the firewall opens to operators. */
 export const doorAt = (node: string, address: string): ApiDoor => ({ node, host: address, port: KUBERNETES_API_PORT });
+
+export const addressOf = async ({ host, where }: ApiDoor): Promise<string> => (where === undefined ? host : where());
 
 export const nameOf = ({ host, called = host }: ApiDoor): string => called;
 

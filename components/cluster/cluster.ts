@@ -9,7 +9,7 @@ import type { CloudOptions } from "../cloud-options";
 import { INSTALLATION_LABEL } from "../lost-answers";
 import { outputValue } from "../output-value";
 import { makeAddresses } from "./addresses";
-import { type AccessToken, type ApiDoor, doorAt, openDoors } from "./api-doors";
+import { type AccessToken, addressOf, type ApiDoor, doorAt, openDoors } from "./api-doors";
 import { Certificates, type ClientCertificate } from "./certificates";
 import { makeClusterObjects } from "./cluster-objects";
 import type { Escrow } from "./escrow";
@@ -22,6 +22,8 @@ import { timeLimits } from "./roll/limits";
 import { Rolling } from "./roll/rolling";
 import { stop } from "./roll/stop";
 import { makeServer } from "./server";
+import { tailnetOf } from "./tailnet";
+import { tailnetDoors } from "./tailnet-doors";
 import { clusterConfigSecrets, definitionAspects, definitionDigest, type NodeIdentity, userData } from "./user-data";
 
 /** A server boots, K3s is downloaded (75 MB), three members meet: 2 to 3 minutes as a rule. */
@@ -130,11 +132,14 @@ export class Cluster extends pulumi.ComponentResource {
     const credentials = credentialsOf(certificates.administrator);
     const byAccess = accessDoors(platform).length > 0;
     const tunnelToken = access === undefined ? undefined : pulumi.secret(pulumi.output(access).tunnelToken);
+    const tailnet = tailnetOf(platform);
     const doors = byAccess
       ? this.#openDoors(platform, access)
-      : pulumi
-          .all(nodes.map((node, index) => [node.name, addresses[index]!.ipv4.ipAddress] as const))
-          .apply((all) => all.map(([node, address]) => doorAt(node, address)));
+      : tailnet !== undefined
+        ? pulumi.output(tailnetDoors(tailnet))
+        : pulumi
+            .all(nodes.map((node, index) => [node.name, addresses[index]!.ipv4.ipAddress] as const))
+            .apply((all) => all.map(([node, address]) => doorAt(node, address)));
     const rolling = new Rolling({
       platform,
       component: this,
@@ -203,8 +208,9 @@ export class Cluster extends pulumi.ComponentResource {
       .all([credentials, doors, pulumi.all(pulumi.runtime.isDryRun() ? [] : servers.map(({ id }) => id))])
       .apply(async ([known, all]) => {
         const preview = pulumi.runtime.isDryRun();
-        const search = (): Promise<ApiDoor> =>
-          answeringServer({
+        // A kubeconfig holds an address; one that does not answer in a preview may have none.
+        const search = async (): Promise<ApiDoor> => {
+          const found = await answeringServer({
             servers: controlPlane.map(({ name: node, hostname }) => ({
               name: hostname,
               door: all.find((door) => door.node === node)!,
@@ -213,9 +219,11 @@ export class Cluster extends pulumi.ComponentResource {
             deadlineSeconds: preview ? 0 : Math.min(API_DEADLINE_SECONDS, timeLimits().boot),
             graceSeconds: API_GRACE_SECONDS,
             periodSeconds: API_PERIOD_SECONDS,
-            advice: byAccess ? ADVICE.access : ADVICE.addresses,
+            advice: ADVICE[byAccess ? "access" : tailnet !== undefined ? "tailscale" : "addresses"],
             progress: everyFewSeconds((line) => void pulumi.log.info(line, this, undefined, true)),
           });
+          return { ...found, host: await addressOf(found).catch(() => found.host) };
+        };
         if (preview) return search();
         try {
           await search();

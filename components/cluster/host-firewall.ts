@@ -1,5 +1,6 @@
 import type { Platform } from "../../model/platform";
 import { KUBERNETES_API_PORT } from "./firewall";
+import { TAILNET_INTERFACE, tailnetOf } from "./tailnet";
 
 export const HOST_FIREWALL_PATH = "/etc/trivet/host.nft";
 
@@ -19,14 +20,15 @@ const PRIVATE_RANGES = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16
  * A node's own firewall, for what Hetzner's does not see: the private network, and what starts on the node itself.
  *
  * A table of its own, before those of kube-proxy, kube-router and flannel: its drops are final, its accepts only end its own
- * chain, so NetworkPolicies hold as before. It names neither interface nor neighbour (both differ or come later), and nobody
- * who may change often (operators are at Hetzner's firewall): a new agent or operator makes no node anew.
+ * chain, so NetworkPolicies hold as before. It names neither interface nor neighbour (both differ or come later; a tailnet's interface has
+ * one name everywhere), and nobody who may change often (operators are at Hetzner's firewall): a new agent or operator makes no node anew.
  *
  * The boot script loads it before every start of K3s, so also after a reboot, and not before cloud-init and Hetzner's network
  * scripts have asked the metadata service; no pod runs until K3s does. Loading twice changes nothing.
  */
 export function hostFirewall(platform: Platform): string {
   const { subnetCidr, podCidr } = platform.cluster.network;
+  const tailnet = tailnetRules(platform);
   return `table inet trivet
 delete table inet trivet
 table inet trivet {
@@ -37,7 +39,7 @@ table inet trivet {
     ct state established,related accept
     # Path MTU, neighbours, ping.
     meta l4proto { icmp, ipv6-icmp } accept
-    # A renewed lease of the private address comes from the network's gateway, outside of the subnet.
+${tailnet.input}    # A renewed lease of the private address comes from the network's gateway, outside of the subnet.
     udp sport 67 udp dport 68 accept
     # Nodes: K3s, etcd, kubelet, VXLAN, whatever they host. The subnet holds nothing else.
     ip saddr ${subnetCidr} accept
@@ -51,7 +53,7 @@ table inet trivet {
   }
   chain forward {
     type filter hook forward priority filter - 10; policy accept;
-    # The metadata service hands this node's user-data, with the cluster's keys, to anybody who asks.
+${tailnet.forward}    # The metadata service hands this node's user-data, with the cluster's keys, to anybody who asks.
     ip daddr 169.254.169.254 drop
     # Etcd of another node: there the pod would look like this node, whose address flannel gives it on the way out.
     ip saddr ${podCidr} ip daddr ${subnetCidr} tcp dport ${ETCD_PORTS} drop
@@ -64,9 +66,31 @@ table inet trivet {
   }
   chain output {
     type filter hook output priority filter - 10; policy accept;
-    # Pods in the host network, Traefik among them, ask from here.
+${tailnet.output}    # Pods in the host network, Traefik among them, ask from here.
     ip daddr 169.254.169.254 drop
   }
 }
 `;
 }
+
+/**
+ * Tailscale is told to set no rules of its own. Its addresses are of the private ranges above, which are dropped everywhere else: whoever
+ * shows one on another interface is nobody of the tailnet.
+ */
+const tailnetRules = (platform: Platform): Record<"input" | "forward" | "output", string> =>
+  tailnetOf(platform) === undefined
+    ? { input: "", forward: "", output: "" }
+    : {
+        input: `    # The tailnet: the Kubernetes API, or the boot script in its place; nothing else of this node.
+    iifname "${TAILNET_INTERFACE}" tcp dport ${KUBERNETES_API_PORT} accept
+    iifname "${TAILNET_INTERFACE}" drop
+`,
+        forward: `    # Pods have no business in the tailnet, where they would look like this node; nor has anybody there with pods.
+    oifname "${TAILNET_INTERFACE}" drop
+    iifname "${TAILNET_INTERFACE}" drop
+`,
+        output: `    # This node answers in the tailnet, and begins nothing there, nor does a pod in its network.
+    oifname "${TAILNET_INTERFACE}" ct state established,related accept
+    oifname "${TAILNET_INTERFACE}" drop
+`,
+      };

@@ -45,6 +45,7 @@ export function serverConfig(
       ...identity.apiAddresses,
       ...privateAddresses,
       ...(operators?.apiDoors ?? []).map(({ hostname }) => hostname),
+      ...(operators?.tailnet?.devices ?? []).map(({ fqdn }) => fqdn),
       ...cluster.extraTlsSans,
     ],
     "cluster-cidr": cluster.network.podCidr,

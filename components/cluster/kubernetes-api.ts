@@ -1,7 +1,7 @@
 import { request } from "node:https";
 import { setTimeout as delay } from "node:timers/promises";
 import { stringify } from "yaml";
-import { type ApiDoor, nameOf, reasonOf } from "./api-doors";
+import { addressOf, type ApiDoor, nameOf, reasonOf } from "./api-doors";
 
 /** What proves to the API server who asks, and to us who answers. */
 export interface Credentials {
@@ -79,12 +79,14 @@ export const askServer = async (door: ApiDoor, credentials: Credentials, timeout
   }
 };
 
-const get = (
-  { host, port, serverName }: ApiDoor,
+const get = async (
+  door: ApiDoor,
   { authorityPem, certificatePem, privateKeyPem }: Credentials,
   timeoutSeconds: number,
-): Promise<{ status: number; body: string }> =>
-  new Promise((resolve, reject) => {
+): Promise<{ status: number; body: string }> => {
+  const { port, serverName } = door;
+  const host = await addressOf(door);
+  return new Promise((resolve, reject) => {
     request(
       {
         host,
@@ -107,6 +109,7 @@ const get = (
       .on("error", reject)
       .end();
   });
+};
 
 /** The words of the boot script where it is the one that answers, else those of the API server. */
 function notReady(status: number, body: string): Answer {
@@ -158,6 +161,8 @@ export const ADVICE = {
     "If this computer's address is not among trivet:operators, the firewall drops it without a word; otherwise",
   access:
     "Behind Cloudflare Access nothing is seen of a cluster before one of its servers runs K3s and the connector: until then",
+  tailscale:
+    "A server joins the tailnet within a minute of its boot, if its key (edge.operators.tailnet.authKey) is still good and the tailnet's policy lets this computer reach port 6443 of its tag; otherwise",
 } as const;
 
 /** The way to the server that the Kubernetes provider is to talk to. */

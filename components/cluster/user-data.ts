@@ -29,6 +29,16 @@ import {
 import { REGISTRIES_PATH, registriesConfig } from "./registries";
 import { restoreConfig } from "./snapshots";
 import {
+  tailnetKey,
+  TAILNET_KEY_PATH,
+  tailnetOf,
+  TAILNET_SCRIPT_PATH,
+  TAILNET_SETTINGS_PATH,
+  tailnetSettings,
+  tailnetUnit,
+  TAILNET_UNIT,
+} from "./tailnet";
+import {
   JOURNAL_LIMITS,
   k3sUnit,
   k3sUnitName,
@@ -236,8 +246,8 @@ const NAMES_OF_SECRETS: NodeSecrets = {
 };
 
 /** Everything in the cloud-config that is no file. */
-const cloudConfig = (platform: Platform, { hostname, role }: ClusterNode) => ({
-  hostname,
+const cloudConfig = (platform: Platform, node: ClusterNode) => ({
+  hostname: node.hostname,
   preserve_hostname: false,
   // There is no SSH: what a node needs is in here, and what it does is on its console and in its status answer.
   ssh_pwauth: false,
@@ -251,8 +261,12 @@ const cloudConfig = (platform: Platform, { hostname, role }: ClusterNode) => ({
     ["sh", "-c", "systemctl restart systemd-modules-load; sysctl --system --quiet || true"],
     ["systemctl", "daemon-reload"],
     ["systemctl", "restart", "systemd-journald"],
-    ...(role === "server" && staticTunnel(platform) !== undefined ? [giveTokenToConnector] : []),
-    ["systemctl", "enable", "--now", "--no-block", `${k3sUnitName(role)}.service`],
+    ...(node.role === "server" && staticTunnel(platform) !== undefined ? [giveTokenToConnector] : []),
+    // First of all: from then on operators see how the rest goes.
+    ...(tailnetSettings(platform, node) === undefined
+      ? []
+      : [["systemctl", "enable", "--now", "--no-block", TAILNET_UNIT]]),
+    ["systemctl", "enable", "--now", "--no-block", `${k3sUnitName(node.role)}.service`],
     ["systemctl", "enable", "--now", "trivet-renew.timer"],
     [
       "sh",
@@ -286,8 +300,10 @@ const placeOf = (platform: Platform, { node, publicAddress }: NodeIdentity) => (
 
 /** The name by which operators reach its API, where that is another than its address. */
 const apiNameOf = ({ edge: { operators } }: Platform, { name }: ClusterNode): { apiName?: string } => {
-  const door = operators?.apiDoors.find(({ node }) => node === name);
-  return door === undefined ? {} : { apiName: door.hostname };
+  const apiName =
+    operators?.apiDoors.find(({ node }) => node === name)?.hostname ??
+    operators?.tailnet?.devices.find(({ node }) => node === name)?.fqdn;
+  return apiName === undefined ? {} : { apiName };
 };
 
 /** What is known beside the definition, or left out where the definition itself is asked for. */
@@ -334,6 +350,9 @@ function nodeFiles(
     ),
     ...(node.role === "server" ? connectorFiles(platform, secrets) : []).map(([path, content, aspect]) =>
       file(path, "0600", content, aspect),
+    ),
+    ...tailnetFiles(platform, node, configSecret).map(([path, permissions, content, aspect]) =>
+      file(path, permissions, content, aspect),
     ),
     file("/etc/rancher/node/password", "0600", `${nodePassword(secrets.serverToken, node.hostname)}\n`),
     file("/etc/trivet/k3s.env", "0644", k3sEnvironment(platform, node)),
@@ -387,6 +406,23 @@ function connectorFiles(platform: Platform, { operatorsTunnelToken }: NodeSecret
   return [
     [OPERATORS_CONNECTOR_PATH, operatorsConnector(platform, tunnel), "connector"],
     [OPERATORS_TOKEN_PATH, operatorsTunnelToken],
+  ];
+}
+
+/** The key is no part of what a node is: another one is for the next disk, and makes no node anew. */
+function tailnetFiles(
+  platform: Platform,
+  node: ClusterNode,
+  configSecret: Occasion["configSecret"],
+): readonly (readonly [path: string, permissions: NodeFile["permissions"], content: string, aspect?: AspectName])[] {
+  const settings = tailnetSettings(platform, node);
+  const tailnet = tailnetOf(platform);
+  if (settings === undefined || tailnet === undefined) return [];
+  return [
+    [TAILNET_SETTINGS_PATH, "0644", `${JSON.stringify(settings)}\n`, "connector"],
+    [TAILNET_KEY_PATH, "0600", `${tailnetKey(configSecret(tailnet.authKey))}\n`],
+    [TAILNET_SCRIPT_PATH, "0755", script("tailnet.py"), "connector"],
+    [`/etc/systemd/system/${TAILNET_UNIT}`, "0644", tailnetUnit(), "connector"],
   ];
 }
 
@@ -451,9 +487,10 @@ function encoded({ path, permissions, content }: NodeFile): EncodedFile {
 }
 
 /** Names of the config secrets that some node of the platform needs in its user-data, or the cluster beside them. */
-export const clusterConfigSecrets = ({ cluster }: Platform): readonly SecretKeyName[] => [
+export const clusterConfigSecrets = ({ cluster, edge }: Platform): readonly SecretKeyName[] => [
   ...new Set([
     ...Object.values(cluster.registries.credentials).map(({ password }) => password),
     ...(cluster.snapshots === undefined ? [] : [cluster.snapshots.accessKeyId, cluster.snapshots.secretAccessKey]),
+    ...(edge.operators?.tailnet === undefined ? [] : [edge.operators.tailnet.authKey]),
   ]),
 ];

@@ -1,6 +1,6 @@
 import { request } from "node:https";
 import { setTimeout as delay } from "node:timers/promises";
-import { type ApiDoor, nameOf, reasonOf } from "../api-doors";
+import { addressOf, type ApiDoor, nameOf, reasonOf } from "../api-doors";
 import { AGENT_STATUS_NAME, type Credentials } from "../kubernetes-api";
 import type { BootAnswer, ServerApi } from "./view";
 
@@ -98,12 +98,9 @@ export class ApiServers {
     }
   }
 
-  #call(
-    { host, port, serverName }: ApiDoor,
-    method: string,
-    path: string,
-    body?: unknown,
-  ): Promise<{ status: number; text: string }> {
+  async #call(door: ApiDoor, method: string, path: string, body?: unknown): Promise<{ status: number; text: string }> {
+    const { port, serverName } = door;
+    const host = await addressOf(door);
     const { authorityPem, certificatePem, privateKeyPem } = this.#credentials;
     const payload = body === undefined ? undefined : JSON.stringify(body);
     return new Promise((resolve, reject) => {

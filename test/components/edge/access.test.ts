@@ -15,6 +15,7 @@ const operators: Operators = {
   machines: ["ci"],
   kubernetesApi: "addresses",
   apiDoors: [],
+  tailnet: undefined,
   tunnel: undefined,
   connector: "deployment",
 };

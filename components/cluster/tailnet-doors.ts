@@ -1,0 +1,72 @@
+import { execFile } from "node:child_process";
+import type { Platform, Tailnet } from "../../model/platform";
+import { TAILSCALE_STATUS, tailnetView, type TailnetView } from "../../model/tailnet";
+import type { ApiDoor } from "./api-doors";
+import { KUBERNETES_API_PORT } from "./firewall";
+
+/** An answer is a round trip to this computer's own Tailscale. */
+const STATUS_TIMEOUT_MILLISECONDS = 10_000;
+/** Who asks three servers at once asks Tailscale once. */
+const REMEMBERED_MILLISECONDS = 1_000;
+
+/**
+ * The ways to the servers over Tailscale. This computer has to be in the tailnet itself, and its own Tailscale is asked where the
+ * servers are, by their host names and tag, before each connection. Not DNS: a server made anew is another device, which DNS calls
+ * `farm-a-1` while the tailnet has not forgotten the one before (up to two days), and no setting of Tailscale's gives the name
+ * back sooner. Nor is it needed that this computer takes its names from the tailnet.
+ */
+export const tailnetDoors = (tailnet: Tailnet): readonly ApiDoor[] => {
+  const look = remembered(() => tailnetStatus(tailnet));
+  return tailnet.devices.map(({ node, fqdn }) => ({
+    node,
+    host: fqdn,
+    port: KUBERNETES_API_PORT,
+    serverName: fqdn,
+    where: async () => {
+      const { addresses, problem } = await look();
+      const address = addresses?.get(node);
+      if (address === undefined) throw new Error(problem ?? `is not in the tailnet ${tailnet.name}`);
+      return address;
+    },
+  }));
+};
+
+/** Why nothing could be reached over Tailscale from this computer, in words for people; undefined when it is in the tailnet, or need not be. */
+export async function outsideOfTailnet({ name, edge: { operators } }: Platform): Promise<string | undefined> {
+  const tailnet = operators?.tailnet;
+  if (tailnet === undefined) return undefined;
+  const { problem } = await tailnetStatus(tailnet);
+  return problem === undefined
+    ? undefined
+    : `The Kubernetes API of ${name} is reached over Tailscale, in the tailnet ${tailnet.name} (edge.operators.kubernetesApi): ${problem}`;
+}
+
+/** Never throws. */
+const tailnetStatus = (tailnet: Tailnet): Promise<TailnetView> =>
+  new Promise((resolve) => {
+    const { command } = TAILSCALE_STATUS;
+    execFile(
+      command,
+      [...TAILSCALE_STATUS.arguments],
+      { timeout: STATUS_TIMEOUT_MILLISECONDS, maxBuffer: 64 * 1024 * 1024, windowsHide: true },
+      (error, stdout, stderr) => {
+        if (error === null) return resolve(tailnetView(tailnet, stdout));
+        const { code } = error as NodeJS.ErrnoException;
+        resolve({
+          problem:
+            code === "ENOENT"
+              ? "tailscale is not on PATH. Do: install it (https://tailscale.com/download), then tailscale up"
+              : `this computer's Tailscale does not answer: ${stderr.trim().split("\n").at(-1) || error.message}`,
+        });
+      },
+    );
+  });
+
+function remembered<T>(ask: () => Promise<T>): () => Promise<T> {
+  let last: { readonly at: number; readonly answer: Promise<T> } | undefined;
+  return () => {
+    const now = performance.now();
+    if (last === undefined || now - last.at > REMEMBERED_MILLISECONDS) last = { at: now, answer: ask() };
+    return last.answer;
+  };
+}
