@@ -6,6 +6,7 @@ import type { AccessDoor, Platform } from "../model/platform";
 import { type ApiPlace, credentialsOf, KUBERNETES_API_PORT, KubernetesApi } from "./kubernetes";
 import { EXIT, Refusal } from "./refusal";
 import type { Outputs } from "./stack";
+import { tailnetPlaces } from "./tailnet";
 
 /** cloudflared listens within a moment; on a busy machine it takes longer. */
 const OPEN_SECONDS = 20;
@@ -27,10 +28,12 @@ export const apiPlaces = (platform: Platform, { nodeAddresses = {} }: Outputs): 
 };
 
 /**
- * The same, after the doors were opened where the API is behind Cloudflare Access: with the platform's own token, as `pulumi up` does it
+ * The same, or where this computer's Tailscale says, or after the doors were opened where the API is behind Cloudflare Access: with the platform's own token, as `pulumi up` does it
  * (components/cluster/api-doors.ts has the reasons), for as long as this command runs. A door that is open already is used.
  */
 export async function reachApi(platform: Platform, outputs: Outputs): Promise<Readonly<Record<string, ApiPlace>>> {
+  const tailnet = platform.edge.operators?.tailnet;
+  if (tailnet !== undefined) return tailnetPlaces(tailnet);
   const closed = await closedAmong(accessDoors(platform));
   if (closed.length > 0) {
     const { apiToken } = outputs;

@@ -14,11 +14,13 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 export async function api(stack: Stack, terminal: Terminal, environment: NodeJS.ProcessEnv): Promise<number> {
   const platform = await stack.platform();
   const doors = accessDoors(platform);
-  if (doors.length === 0)
+  if (doors.length === 0) {
+    const way = platform.edge.operators?.tailnet === undefined ? "by the servers' addresses" : "over Tailscale";
     throw new Refusal(
-      `The Kubernetes API of ${platform.name} is reached by the servers' addresses: there is nothing to open.`,
+      `The Kubernetes API of ${platform.name} is reached ${way}: there is nothing to open.`,
       EXIT.usage,
     );
+  }
   const closed = await closedAmong(doors);
   if (closed.length === 0) {
     terminal.say("The doors are open already: another trivet api, or a pulumi up that runs.");

@@ -14,6 +14,7 @@ import { BootFailure, throwIfAny } from "../k3s/boot-failure";
 import { apiPort, DATA_DIRECTORY } from "../k3s/definition";
 import type { ProcessRegister } from "../k3s/processes";
 import { passwordOf } from "../k3s/token";
+import { keepInTailnet, type Tailnet } from "../tailnet";
 import { decideAgent, decideBoot, type Peer } from "./boot-decision";
 import { BootStatus, type Stage } from "./boot-status";
 import { hardwareOf } from "./hardware";
@@ -80,9 +81,11 @@ export class EmulatedServer {
   readonly #pods: PodPlayer | undefined;
   readonly #staticPods: StaticPodPlayer | undefined;
   readonly #listensAt: (publicAddress: string) => string;
+  readonly #tailnet: Tailnet | undefined;
   #power: AbortController | undefined;
   #ending: "gently" | "at once" = "at once";
   #life: Promise<void> = Promise.resolve();
+  #inTailnet: Promise<void> = Promise.resolve();
   #status: BootStatus | undefined;
   #k3s: K3sServer | K3sAgent | undefined;
   #startedAt = 0;
@@ -99,6 +102,7 @@ export class EmulatedServer {
     staticPods: StaticPodPlayer | undefined;
     /** Where a server with this public address really listens. */
     listensAt: (publicAddress: string) => string;
+    tailnet: Tailnet | undefined;
   }) {
     this.machine = options.machine;
     this.disk = options.disk;
@@ -110,6 +114,7 @@ export class EmulatedServer {
     this.#pods = options.pods;
     this.#staticPods = options.staticPods;
     this.#listensAt = options.listensAt;
+    this.#tailnet = options.tailnet;
   }
 
   get isOn(): boolean {
@@ -137,6 +142,7 @@ export class EmulatedServer {
     // The processes first: what waits for them ends by itself then.
     await this.#k3s?.stop(how);
     await this.#life;
+    await this.#inTailnet;
     await this.#halt(how);
     this.#say("power off");
     this.#power = undefined;
@@ -149,6 +155,14 @@ export class EmulatedServer {
       await pause(this.#delays.bootSeconds, power);
       const definition = await this.#configure(power);
       if (!definition) return;
+      // Beside everything else, as on a server: what keeps K3s from starting is seen by it.
+      this.#inTailnet = keepInTailnet({
+        tailnet: this.#tailnet,
+        files: this.disk.files,
+        address: this.#listensAt(definition.publicAddress),
+        power,
+        say: (line) => this.#say(line),
+      });
       for (;;) {
         await this.#boot(definition, power);
         await this.#runK3s(definition, power);

@@ -7,6 +7,7 @@ import { endOrphans, ProcessRegister } from "../k3s/processes";
 import { type BootFault, EmulatedServer, type MachineDelays, type MachineEvent } from "./emulated-server";
 import { Fleet } from "./fleet";
 import { MachineDisk } from "./machine-disk";
+import type { Tailnet } from "../tailnet";
 
 export { BootFailure, type Problem } from "../k3s/boot-failure";
 export type { BootFault, MachineDelays, MachineEvent } from "./emulated-server";
@@ -24,6 +25,8 @@ export interface MachinesOptions {
   staticPods?: StaticPodPlayer | undefined;
   /** Where a server with this public address listens, for the others and for whoever may connect. Default: there. */
   listensAt?: (publicAddress: string) => string;
+  /** Joined by servers whose user-data says so. Default: there is none. */
+  tailnet?: Tailnet | undefined;
   /** Default 0. */
   delays?: Partial<MachineDelays>;
   /** Aborting does what `close` does. */
@@ -58,6 +61,7 @@ export function createMachines({
   pods,
   staticPods,
   listensAt = (publicAddress) => publicAddress,
+  tailnet,
   signal,
 }: MachinesOptions): Machines {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -77,6 +81,7 @@ export function createMachines({
         pods,
         staticPods,
         listensAt,
+        tailnet,
         onEvent,
       }),
   );

@@ -16,6 +16,7 @@ import { podPlayer, SERVICES_FILE } from "../pods";
 import { engineEnvironment, installPlugins, PLUGIN_NAMES, realPlugins } from "../plugins";
 import type { Tool, ToolName } from "../toolchain";
 import { cacheRoot } from "../toolchain/cache";
+import { Tailnet } from "../tailnet";
 import { EDGE_ADDRESS, PUBLIC_PREFIX } from "../wire/addresses";
 import { isInPrivateNetwork } from "../wire/private-network";
 import { Wire } from "../wire/wire";
@@ -117,6 +118,8 @@ export class Rehearsal {
   /** Undefined where the platform keeps no snapshots. */
   readonly s3: S3Emulator | undefined;
   readonly machines: Machines;
+  /** By which the Kubernetes API is reached; undefined where it is reached another way. */
+  readonly tailnet: Tailnet | undefined;
   /** What visitors meet, where Traefik is real. */
   readonly door: FrontDoor | undefined;
   readonly #parts: readonly { close(): Promise<void> }[];
@@ -140,6 +143,7 @@ export class Rehearsal {
     s3: S3Emulator | undefined;
     machines: Machines;
     booted: BootedMachines | undefined;
+    tailnet: Tailnet | undefined;
     door: FrontDoor | undefined;
     parts: readonly { close(): Promise<void> }[];
     apiFirewall: ApiFirewall | undefined;
@@ -154,6 +158,7 @@ export class Rehearsal {
     this.s3 = parts.s3;
     this.machines = parts.machines;
     this.booted = parts.booted;
+    this.tailnet = parts.tailnet;
     this.door = parts.door;
     this.#parts = parts.parts;
     this.#apiFirewall = parts.apiFirewall;
@@ -199,9 +204,16 @@ export class Rehearsal {
         throw new Error(
           "--boot and an API behind Cloudflare Access do not go together yet: booted servers run no static pods",
         );
+      if (stack.tailnet && boot)
+        throw new Error("--boot and an API over Tailscale do not go together yet: booted servers are in no tailnet");
+      const tailnet =
+        stack.tailnet &&
+        new Tailnet({ name: stack.tailnet.name, key: stack.tailnet.authKey, folder: folder("tailnet") });
       const cloudflared = wire || apiDoors > 0 ? await cloudflaredProgram(folder("cloudflared")) : undefined;
       const apiFirewall =
-        apiDoors > 0 ? new ApiFirewall(() => hetzner.project, folder("api-firewall"), wire === undefined) : undefined;
+        apiDoors > 0 || tailnet
+          ? new ApiFirewall(() => hetzner.project, folder("api-firewall"), wire === undefined)
+          : undefined;
       if (apiFirewall) started.push(apiFirewall);
       const pods =
         wire &&
@@ -223,13 +235,17 @@ export class Rehearsal {
           delays,
           ...(apiFirewall && {
             listensAt: (address: string) => apiFirewall.listensAt(address),
-            staticPods: staticConnectors({ path: process.execPath, file: cloudflared!.file }, (files) => ({
-              TUNNEL_EDGE: door!.tunnel,
-              REHEARSAL_ACCESS_CERTS: door!.http,
-              // The second is there where pods are played.
-              REHEARSAL_SERVICES: [apiFirewall.servicesFile, files.at(SERVICES_FILE)].join(delimiter),
-            })),
+            tailnet,
           }),
+          ...(apiFirewall &&
+            apiDoors > 0 && {
+              staticPods: staticConnectors({ path: process.execPath, file: cloudflared!.file }, (files) => ({
+                TUNNEL_EDGE: door!.tunnel,
+                REHEARSAL_ACCESS_CERTS: door!.http,
+                // The second is there where pods are played.
+                REHEARSAL_SERVICES: [apiFirewall.servicesFile, files.at(SERVICES_FILE)].join(delimiter),
+              })),
+            }),
         });
       started.push(machines);
       hetzner = await startHetznerEmulator({
@@ -269,8 +285,11 @@ export class Rehearsal {
           ? await openFrontDoor(cloudflare)
           : undefined;
       if (door) started.push(door);
-      const operatorsBin =
-        cloudflared && door && apiDoors > 0 ? cloudflaredCommand(cloudflared.file, door, folder("bin")) : undefined;
+      // Folders with what operators have on their computers.
+      const commands = [
+        ...(cloudflared && door && apiDoors > 0 ? [cloudflaredCommand(cloudflared.file, door, folder("bin"))] : []),
+        ...(tailnet ? [tailnet.folder] : []),
+      ];
       const s3 = stack.snapshots && (await startS3Emulator(snapshotService(stack.snapshots)));
       if (s3) started.push(s3);
       const k3s = booted && booted.publish("k3s", await buildK3s(folder("k3s")));
@@ -312,7 +331,7 @@ export class Rehearsal {
             // Kept between rehearsals: with a cold one, every start of the program and the plug-ins takes twice as long.
             compileCache: resolve(cacheRoot(), "compile-cache"),
           }),
-          ...(operatorsBin ? { PATH: [operatorsBin, process.env["PATH"] ?? ""].join(delimiter) } : {}),
+          ...(commands.length > 0 ? { PATH: [...commands, process.env["PATH"] ?? ""].join(delimiter) } : {}),
           ...options.environment,
         },
         projectDirectory,
@@ -330,6 +349,7 @@ export class Rehearsal {
         boot,
         traefik: traefik !== undefined,
         access: apiDoors > 0,
+        tailnet: tailnet !== undefined,
       });
       return new Rehearsal({
         options,
@@ -338,6 +358,7 @@ export class Rehearsal {
         s3,
         machines,
         booted,
+        tailnet,
         door: wire && door,
         parts: started,
         apiFirewall,
@@ -373,10 +394,10 @@ export class Rehearsal {
   async kubeconfig(): Promise<string> {
     const { kubeconfig } = await this.engine.outputs();
     if (typeof kubeconfig !== "string") throw new Error("the program has no output named kubeconfig");
-    return this.#options.stack.cloudflare.apiDoors > 0 ? this.#fromInside(kubeconfig) : kubeconfig;
+    return this.#apiFirewall === undefined ? kubeconfig : this.#fromInside(kubeconfig);
   }
 
-  /** The ways through Access are open as long as a run goes on: whoever looks at the cluster beside it asks a server itself. */
+  /** The ways of operators are theirs, and those through Access are open as long as a run goes on: whoever looks at the cluster beside it asks a server itself. */
   #fromInside(kubeconfig: string): string {
     const config = parse(kubeconfig) as { clusters: [{ cluster: Record<string, string> }] };
     const [server] = this.machines.controlPlanes();
@@ -527,8 +548,9 @@ export class Rehearsal {
 /** Named in the output: what is not the real thing in a rehearsal. */
 function namesOfStandIns(
   realPluginNames: readonly string[],
-  { snapshots, boot, traefik, access }: { snapshots: boolean; boot: boolean; traefik: boolean; access: boolean },
+  has: { snapshots: boolean; boot: boolean; traefik: boolean; access: boolean; tailnet: boolean },
 ): string[] {
+  const { snapshots, boot, traefik, access, tailnet } = has;
   const plugins = PLUGIN_NAMES.filter((name) => !realPluginNames.includes(name)).map((name) =>
     name.replace(/^pulumi-(resource|language)-/, ""),
   );
@@ -536,6 +558,7 @@ function namesOfStandIns(
     "Hetzner Cloud API (emulated)",
     "Cloudflare API (emulated)",
     ...(access && !traefik ? ["Cloudflare's edge and Access (emulated), cloudflared on both sides (a stand-in)"] : []),
+    ...(tailnet ? ["the operators' tailnet (a stand-in that knows who is in it; no Tailscale runs)"] : []),
     ...(snapshots ? ["S3 of the etcd snapshots (emulated)"] : []),
     ...(plugins.length > 0 ? [`Pulumi plugins ${plugins.join(", ")} (stand-ins)`] : []),
     ...(boot

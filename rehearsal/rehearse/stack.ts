@@ -29,6 +29,8 @@ export interface RehearsalStack {
     /** What the program's token may do. */
     permissions: readonly Permission[] | "all";
   };
+  /** Over which its Kubernetes API is reached; undefined where it is reached another way. */
+  tailnet: { name: string; authKey: string } | undefined;
   /** Where its etcd snapshots go; undefined where it has none. */
   snapshots: { bucket: string; region: string; accessKeyId: string; secretAccessKey: string } | undefined;
 }
@@ -68,14 +70,20 @@ export function readStack(
   );
   const platform = config["trivet:platform"] ?? name;
   const definition = loadDefinition(projectDirectory, String(platform));
+  const made = platformOf(projectDirectory, name, config);
+  const tailnet = made?.edge.operators?.tailnet;
   const secrets = Object.fromEntries(
-    secretNames(definition).map((secret) => [`trivet:${secret}`, randomBytes(18).toString("base64url")]),
+    secretNames(definition).map((secret) => {
+      const value = randomBytes(18).toString("base64url");
+      return [`trivet:${secret}`, secret === tailnet?.authKey ? `tskey-client-${value}` : value];
+    }),
   );
   const { snapshots } = definition.cluster;
   return {
     name,
     config,
     secrets,
+    tailnet: tailnet && { name: tailnet.name, authKey: secrets[`trivet:${tailnet.authKey}`] ?? "" },
     snapshots: snapshots && {
       // A rehearsal has a bucket of its own, whatever it is called elsewhere.
       bucket: typeof snapshots.bucket === "string" ? snapshots.bucket : "rehearsal",
@@ -87,7 +95,7 @@ export function readStack(
       accountId: text(config, "trivet:cloudflareAccountId", name),
       zoneId: text(config, "trivet:cloudflareZoneId", name),
       zoneName: definition.domain,
-      ...bought(platformOf(projectDirectory, name, config)),
+      ...bought(made),
     },
   };
 }
