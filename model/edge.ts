@@ -4,7 +4,6 @@ import type { ClusterNode, Direct, Edge, Operators, Route, Site, Tailnet, Zone }
 import { cacheRulesOf, fqdnOf, hostsOf, resolveRoutes } from "./routes";
 import { PUBLIC_CERTIFICATE_SECRETS, type Settings } from "./settings";
 import { operatorRules, TRAEFIK_TUNNEL_PORT, userRules } from "./tunnel-rules";
-import type { Unbuilt } from "./unbuilt";
 import { zoneRecords } from "./zone-records";
 
 export const INGRESS_NAMESPACE = "ingress";
@@ -28,14 +27,12 @@ interface Surroundings {
   readonly secretNames: readonly string[];
   readonly servers: readonly ClusterNode[];
   readonly text: (value: string | ConfigReference) => string;
-  /** What no component makes yet, and so must not come by default either. */
-  readonly unbuilt: Unbuilt;
 }
 
 /** Relies on every check having passed. */
 export const resolveEdge = (definition: PlatformDefinition, around: Surroundings): Edge => {
   const { edge, domain, name } = definition;
-  const { settings, unbuilt } = around;
+  const { settings } = around;
   const routes = resolveRoutes(definition, {
     operators: settings.operators,
     isDirect: settings.emergency === "direct",
@@ -83,7 +80,7 @@ export const resolveEdge = (definition: PlatformDefinition, around: Surroundings
           validityDays: ORIGIN_CERTIFICATE_DAYS,
         }
       : undefined,
-    originPulls: encrypted && !unbuilt.has("originPulls") ? { authoritySecretName: ORIGIN_PULLS_SECRET } : undefined,
+    originPulls: encrypted ? { authoritySecretName: ORIGIN_PULLS_SECRET } : undefined,
   };
 };
 
@@ -160,8 +157,7 @@ const resolveOperators = (
     machines: operators.machines ?? [],
     kubernetesApi,
     apiDoors,
-    tailnet:
-      kubernetesApi === "tailscale" ? resolveTailnet(name, operators.tailnet!, servers, text) : undefined,
+    tailnet: kubernetesApi === "tailscale" ? resolveTailnet(name, operators.tailnet!, servers, text) : undefined,
     tunnel:
       rules.length === 0
         ? undefined

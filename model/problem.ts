@@ -76,7 +76,6 @@ export const PROBLEMS = {
   CF004: "two services claim one host",
   CF005: "Cloudflare's certificate does not cover the host",
   CF006: "visitors' data would cross the internet in clear",
-  CF007: "this kind or part of the edge is not built yet",
   CF008: "the platform has no host",
   CF009: "the guard guards nothing",
   CF010: "the value is not one of the edge's",

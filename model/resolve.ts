@@ -74,7 +74,6 @@ import { isLocation, LOCATIONS, SERVER_TYPES } from "./server-types";
 import { declaredRoutes, fqdnOf } from "./routes";
 import { type RawSettings, readSettings, type Settings, textOf } from "./settings";
 import { DEFAULT_WORKLOAD, redisResources, redisVolume, VMAGENT } from "./sizes";
-import { ASKED, type EdgePart, UNBUILT, type Unbuilt } from "./unbuilt";
 import { mebibytes } from "./units";
 import { routeUrl, walk } from "./walk";
 
@@ -121,11 +120,8 @@ const CHECKS: readonly Check[] = [
   checkCapacity,
 ];
 
-/**
- * Checks everything and returns the complete platform, or every mistake at once. Pure: same input, same answer. `unbuilt` is for
- * tests of what is being built.
- */
-export const resolve = (definition: PlatformDefinition, raw: RawSettings, unbuilt: Unbuilt = UNBUILT): Resolution => {
+/** Checks everything and returns the complete platform, or every mistake at once. Pure: same input, same answer. */
+export const resolve = (definition: PlatformDefinition, raw: RawSettings): Resolution => {
   const shape = checkShape(definition);
   if (shape.broken) return { problems: shape.problems };
   const { configs, secrets } = settingUses(definition);
@@ -133,14 +129,9 @@ export const resolve = (definition: PlatformDefinition, raw: RawSettings, unbuil
     unique(uses.map(({ reference }) => reference.name));
   const { settings, problems: settingProblems } = readSettings(raw, names(configs), names(secrets));
   const draft: Draft = { definition, raw, settings };
-  const problems = [
-    ...shape.problems,
-    ...settingProblems,
-    ...CHECKS.flatMap((check) => check(draft)),
-    ...unbuiltProblems(draft, unbuilt),
-  ];
+  const problems = [...shape.problems, ...settingProblems, ...CHECKS.flatMap((check) => check(draft))];
   if (problems.length > 0) return { problems };
-  const platform = deepFreeze(build(definition, raw, settings as Settings, unbuilt));
+  const platform = deepFreeze(build(definition, raw, settings as Settings));
   const closed = closedRoutes(platform);
   return closed.length > 0 ? { problems: closed } : { platform };
 };
@@ -165,24 +156,8 @@ const closedRoutes = (platform: Platform): Problem[] =>
         ];
   });
 
-const unbuiltProblems = ({ definition, raw }: Draft, unbuilt: Unbuilt): Problem[] =>
-  (Object.keys(ASKED) as EdgePart[])
-    .filter((part) => unbuilt.has(part))
-    .flatMap((part) =>
-      ASKED[part](definition, raw).map((path) => ({
-        code: "CF007",
-        path,
-        reason: "it is planned and not built yet",
-        ...(path === "edge.kind"
-          ? { got: definition.edge.kind, allowed: ["proxied"] }
-          : path === "edge.operators.kubernetesApi"
-            ? { got: definition.edge.operators?.kubernetesApi, allowed: ["addresses", "access"] }
-            : { action: "take it away" }),
-      })),
-    );
-
 /** Everything below may rely on every check having passed. */
-const build = (definition: PlatformDefinition, raw: RawSettings, settings: Settings, unbuilt: Unbuilt): Platform => {
+const build = (definition: PlatformDefinition, raw: RawSettings, settings: Settings): Platform => {
   const text = (value: string | ConfigReference): string => textOf(value, raw)!;
   const image = (name: string): ImageReference => parsedImage(settings.images[name] ?? name);
   const namespace = definition.name;
@@ -197,7 +172,7 @@ const build = (definition: PlatformDefinition, raw: RawSettings, settings: Setti
   );
   const cluster = resolveCluster({ definition, raw, settings }, settings);
   const { secretNames } = raw;
-  const edge = resolveEdge(definition, { settings, secretNames, servers: cluster.servers, text, unbuilt });
+  const edge = resolveEdge(definition, { settings, secretNames, servers: cluster.servers, text });
   const metrics = resolveMetrics(definition, text, image, workloads, edgeTargets(edge));
   return {
     name: definition.name,

@@ -28,8 +28,9 @@ export const apiPlaces = (platform: Platform, { nodeAddresses = {} }: Outputs): 
 };
 
 /**
- * The same, or where this computer's Tailscale says, or after the doors were opened where the API is behind Cloudflare Access: with the platform's own token, as `pulumi up` does it
- * (components/cluster/api-doors.ts has the reasons), for as long as this command runs. A door that is open already is used.
+ * The same, and where that takes more: over Tailscale where this computer's says; behind Cloudflare Access after the doors were opened, with
+ * the platform's own token, as `pulumi up` does it (components/cluster/api-doors.ts has the reasons), for as long as this command
+ * runs. A door that is open already is used.
  */
 export async function reachApi(platform: Platform, outputs: Outputs): Promise<Readonly<Record<string, ApiPlace>>> {
   const tailnet = platform.edge.operators?.tailnet;

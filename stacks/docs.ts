@@ -9,7 +9,6 @@ import { PLAN_LIMITS, type PlanLimits, PLANS } from "../model/plans";
 import { picture } from "../model/picture";
 import { CERTIFICATE_PROBLEMS, PROBLEMS } from "../model/problem";
 import { type Scope, scopes } from "../model/scopes";
-import { NOTHING_UNBUILT } from "../model/unbuilt";
 import { platformOfStackFile } from "./stack-file";
 
 /**
@@ -31,7 +30,7 @@ const generated: readonly { file: string; text: (old: string) => string }[] = [
         withPlans(
           withPicture(
             withPicture(old, edgePicture(platformOfStackFile("honeydue")), "proxied"),
-            edgePicture(platformOfStackFile("hangangjari", NOTHING_UNBUILT)),
+            edgePicture(platformOfStackFile("hangangjari")),
             "tunnel",
           ),
         ),
@@ -54,8 +53,7 @@ function withPicture(old: string, mermaid: string, name = ""): string {
 const withScopes = (old: string, written: (all: readonly Scope[]) => string): string =>
   old.replace(
     /(<!-- scopes:(\w+) -->)[\s\S]*?(<!-- \/scopes -->)/g,
-    (_, begin: string, stack: string, end: string) =>
-      `${begin}${written(scopes(platformOfStackFile(stack, NOTHING_UNBUILT)))}${end}`,
+    (_, begin: string, stack: string, end: string) => `${begin}${written(scopes(platformOfStackFile(stack)))}${end}`,
   );
 
 const inOneLine = (all: readonly Scope[]): string => all.map(({ dashboard }) => dashboard).join("; ");

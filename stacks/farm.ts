@@ -5,8 +5,8 @@ import { mebibytes, millicores } from "../model/units";
  * Farm: a Django gateway with Rust services under its paths, Celery, and a Nextcloud that is a client of the gateway.
  *
  * Redis has Sentinel there, for which Trivet has no store yet: here broker and cache are apart, one instance each. The services'
- * own databases are externals for the same reason. Caddy, today's front door, is Cloudflare and Traefik here; the operators' way is
- * Tailscale there and Cloudflare Access here, with the Kubernetes API by addresses.
+ * own databases are externals for the same reason. Caddy, today's front door, is Cloudflare and Traefik here. Operators reach the
+ * Kubernetes API over their Tailscale network, as there; Grafana is behind Cloudflare Access.
  */
 export default definePlatform({
   name: "farm",
@@ -26,7 +26,12 @@ export default definePlatform({
       },
       caa: ["letsencrypt.org"],
     },
-    operators: { team: "farm", emails: [config("operatorEmail")] },
+    operators: {
+      team: "farm",
+      emails: [config("operatorEmail")],
+      kubernetesApi: "tailscale",
+      tailnet: { name: config("tailnet"), authKey: secret("tailscaleAuthKey") },
+    },
   },
   stores: {
     broker: redis({ maxMemory: mebibytes(256), eviction: "noeviction", keep: true }),

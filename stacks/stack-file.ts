@@ -7,7 +7,6 @@ import type { Platform } from "../model/platform";
 import { report, resolve } from "../model/resolve";
 import { secretNames } from "../model/secret-names";
 import { settingsFromStackFile } from "../model/settings";
-import { UNBUILT, type Unbuilt } from "../model/unbuilt";
 
 /** A stack that cannot be read, or whose settings are wrong; the message is for people. */
 export class StackFileError extends Error {
@@ -23,9 +22,9 @@ export class StackFileError extends Error {
 
 /**
  * The platform of a stack, for commands that work without the engine: from `stacks/Pulumi.<stack>.yaml` and the definition.
- * Whether secrets are set is no matter here: such commands know only their names. `unbuilt` as for `resolve()`.
+ * Whether secrets are set is no matter here: such commands know only their names.
  */
-export function platformOfStackFile(stack: string, unbuilt: Unbuilt = UNBUILT): Platform {
+export function platformOfStackFile(stack: string): Platform {
   const source = `stacks/Pulumi.${stack}.yaml`;
   const stacks = readdirSync(__dirname)
     .flatMap((file) => /^Pulumi\.(.+)\.yaml$/.exec(file)?.[1] ?? [])
@@ -45,15 +44,11 @@ export function platformOfStackFile(stack: string, unbuilt: Unbuilt = UNBUILT): 
   const { platform: name = stack, ...rest } = values;
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- the path is known only now
   const { default: definition } = require(join(__dirname, `${String(name)}.ts`)) as { default: PlatformDefinition };
-  const { platform, problems } = resolve(
-    definition,
-    {
-      ...settings,
-      values: rest,
-      secretNames: [...new Set([...settings.secretNames, ...secretNames(definition)])],
-    },
-    unbuilt,
-  );
+  const { platform, problems } = resolve(definition, {
+    ...settings,
+    values: rest,
+    secretNames: [...new Set([...settings.secretNames, ...secretNames(definition)])],
+  });
   if (problems) throw new StackFileError(report(problems, source), 1);
   return platform;
 }

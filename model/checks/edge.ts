@@ -154,7 +154,7 @@ const peoplePass: (draft: Parameters<Check>[0]) => boolean = ({ definition: { ed
   return [emails, emailDomains, settings.operatorEmails ?? ["unread"]].some(({ length }) => length > 0);
 };
 
-/** `tail1a2b3c.ts.net` as Tailscale gives it; a control server of one's own has another domain. */
+/** `<tailnet>.ts.net` as Tailscale gives it; a control server of one's own has another domain. */
 const tailnetProblems: Check = ({ definition, raw }): Problem[] => {
   const { kubernetesApi, tailnet } = definition.edge.operators ?? {};
   const path = "edge.operators.tailnet";
@@ -189,7 +189,7 @@ const tailnetProblems: Check = ({ definition, raw }): Problem[] => {
       code: "CF034",
       path: pathOf(tailnet.name, `${path}.name`),
       got: name,
-      allowed: "what names in the tailnet end with, such as tail1a2b3c.ts.net (the admin console has it under DNS)",
+      allowed: "what names in the tailnet end with, such as <tailnet>.ts.net (the admin console has it under DNS)",
       ...suggest(isDomain(cleaned) ? cleaned : undefined),
     },
   ];

@@ -3,7 +3,6 @@ import { charts } from "../../components/charts";
 import type { CloudApi } from "../../components/cloud-api";
 import { Platform } from "../../components/platform";
 import { report, resolve } from "../../model/resolve";
-import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import { tunnelled, tunnelledSettings } from "../rules/platforms.fixture";
 import {
   isSecret,
@@ -145,7 +144,7 @@ describe("the whole honeyDue platform", () => {
 describe("a whole platform behind a tunnel", () => {
   let all: Registered[];
   beforeAll(async () => {
-    const { platform, problems } = resolve(tunnelled, tunnelledSettings, NOTHING_UNBUILT);
+    const { platform, problems } = resolve(tunnelled, tunnelledSettings);
     if (problems) throw new Error(report(problems, "the fixture"));
     const configSecrets = { metricsToken: pulumi.secret("sentinel-metricsToken-4711") };
     all = await registered(
@@ -233,16 +232,12 @@ describe("the whole honeyDue platform with IPv6", () => {
 describe("the whole honeyDue platform while Cloudflare is bypassed", () => {
   const certificate = ["publicCertificate", "publicCertificateKey"];
   const platformOf = (emergency: string) => {
-    const { platform, problems } = resolve(
-      honeydue,
-      {
-        stack: "honeydue",
-        source: "stacks/Pulumi.honeydue.yaml",
-        values: { ...honeydueConfig(), emergency },
-        secretNames: [...HONEYDUE_SECRETS, ...certificate],
-      },
-      NOTHING_UNBUILT,
-    );
+    const { platform, problems } = resolve(honeydue, {
+      stack: "honeydue",
+      source: "stacks/Pulumi.honeydue.yaml",
+      values: { ...honeydueConfig(), emergency },
+      secretNames: [...HONEYDUE_SECRETS, ...certificate],
+    });
     if (problems) throw new Error(report(problems, "the fixture"));
     return platform;
   };

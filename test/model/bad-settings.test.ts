@@ -1,7 +1,7 @@
+import { config, secret } from "../../model/definition";
 import { PROBLEMS, report } from "../../model/problem";
 import { resolve } from "../../model/resolve";
 import type { RawSettings } from "../../model/settings";
-import { NOTHING_UNBUILT, UNBUILT, type Unbuilt } from "../../model/unbuilt";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "./honeydue.fixture";
 
@@ -13,8 +13,6 @@ interface Mistake {
   readonly mistake: string;
   readonly definition?: (definition: Loose) => void;
   readonly settings?: (settings: { values: Loose; secretNames: string[] }) => void;
-  /** @default nothing is unbuilt */
-  readonly unbuilt?: Unbuilt;
   /** Every problem it gives: code, path, and what its line must say. */
   readonly problems: readonly (readonly [code: string, path: string, ...says: string[]])[];
 }
@@ -653,37 +651,46 @@ const MISTAKES: readonly Mistake[] = [
     problems: [["CF006", "edge.tls", "passwords and sessions cross the internet readable", "allowed: strict"]],
   },
   {
-    mistake: "a tunnel, which is not built yet",
-    definition: (d) => {
-      d.edge = { kind: "tunnel" };
-      delete d.services.admin.guard;
-    },
-    unbuilt: new Set(["tunnel"]),
-    problems: [["CF007", "edge.kind", "not built yet", "allowed: proxied"]],
-  },
-  {
-    mistake: "an API over Tailscale, which is not built yet",
+    mistake: "an API over Tailscale without a tailnet",
     definition: (d) => (d.edge.operators = { ...OPERATORS, kubernetesApi: "tailscale" }),
-    settings: (s) => s.secretNames.push("tailscaleAuthKey"),
-    unbuilt: UNBUILT,
+    problems: [["CF034", "edge.operators.tailnet", "nothing says in which tailnet", "authKey: secret("]],
+  },
+  {
+    mistake: "a tailnet by the address of its admin console, and without its key",
+    definition: (d) =>
+      (d.edge.operators = {
+        ...OPERATORS,
+        kubernetesApi: "tailscale",
+        tailnet: { name: "https://Tailnet.farm.example/", authKey: secret("tailscaleAuthKey") },
+      }),
     problems: [
-      ["CF007", "edge.operators.kubernetesApi", "not built yet", "allowed: addresses, access"],
-      ["CF007", "trivet:tailscaleAuthKey", "take it away"],
+      ["CF034", "edge.operators.tailnet.name", 'Did you mean "tailnet.farm.example"?'],
+      ["SE004", "trivet:tailscaleAuthKey", "edge.operators.tailnet.authKey needs it"],
     ],
   },
   {
-    mistake: "a part of the edge that is not built yet, in the definition and in the settings",
-    definition: (d) => (d.edge.direct = { prepared: true }),
+    mistake: "a tailnet of one label, in the settings",
+    definition: (d) =>
+      (d.edge.operators = {
+        ...OPERATORS,
+        kubernetesApi: "tailscale",
+        tailnet: { name: config("tailnet"), authKey: secret("tailscaleAuthKey") },
+      }),
     settings: (s) => {
-      s.values.emergency = "direct";
-      s.secretNames.push("publicCertificate");
+      s.values.tailnet = "honeydue";
+      s.secretNames.push("tailscaleAuthKey");
     },
-    unbuilt: new Set(["emergency"]),
-    problems: [
-      ["CF007", "edge.direct", "not built yet", "take it away"],
-      ["CF007", "trivet:emergency"],
-      ["CF007", "trivet:publicCertificate"],
-    ],
+    problems: [["CF034", "trivet:tailnet", 'got "honeydue"', "<tailnet>.ts.net"]],
+  },
+  {
+    mistake: "a tailnet that nobody goes through",
+    definition: (d) =>
+      (d.edge.operators = {
+        ...OPERATORS,
+        tailnet: { name: "tailnet.farm.example", authKey: secret("tailscaleAuthKey") },
+      }),
+    settings: (s) => s.secretNames.push("tailscaleAuthKey"),
+    problems: [["DF002", "edge.operators.tailnet", 'nothing reads this with kubernetesApi "addresses"']],
   },
   {
     mistake: "an edge with a slip",
@@ -1623,16 +1630,12 @@ const MISTAKES: readonly Mistake[] = [
   },
 ];
 
-const broken = ({
-  definition,
-  settings,
-  unbuilt = NOTHING_UNBUILT,
-}: Pick<Mistake, "definition" | "settings" | "unbuilt">) => {
+const broken = ({ definition, settings }: Pick<Mistake, "definition" | "settings">) => {
   const changedDefinition = structuredClone(honeydue);
   const changedSettings = structuredClone(honeydueSettings) as RawSettings & { secretNames: string[] };
   definition?.(changedDefinition);
   settings?.(changedSettings);
-  return resolve(changedDefinition, changedSettings, unbuilt).problems ?? [];
+  return resolve(changedDefinition, changedSettings).problems ?? [];
 };
 
 const identity = ({ code, path }: { readonly code: string; readonly path: string }): string => `${code} ${path}`;

@@ -1,19 +1,24 @@
-import type { PlatformDefinition } from "../../model/definition";
+import { type PlatformDefinition, secret } from "../../model/definition";
 import { CLOUDFLARE_IPV4, CLOUDFLARE_IPV6 } from "../../model/cloudflare-ranges";
 import { doors } from "../../model/doors";
 import { resolve } from "../../model/resolve";
-import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "./honeydue.fixture";
 
 const team = { team: "honeydue", emails: ["ops@honeydue.example"] };
 
+const OVER_TAILSCALE = {
+  kubernetesApi: "tailscale",
+  tailnet: { name: "tailnet.farm.example", authKey: secret("tailscaleAuthKey") },
+} as const;
+
 const doorsOf = (edge: PlatformDefinition["edge"], settings: Readonly<Record<string, unknown>> = {}) => {
   const values = { ...honeydueSettings.values, ...settings };
+  const ofTailnet = edge.operators?.tailnet === undefined ? [] : ["tailscaleAuthKey"];
+  const secretNames = [...honeydueSettings.secretNames, ...ofTailnet];
   const { platform, problems } = resolve(
     { ...honeydue, edge: { operators: team, ...edge } },
-    { ...honeydueSettings, values },
-    NOTHING_UNBUILT,
+    { ...honeydueSettings, values, secretNames },
   );
   if (problems) throw new Error(JSON.stringify(problems));
   return doors(platform).map(({ role, port, from, cidrs }) => `${role}:${port} ${from} ${cidrs.length}`);
@@ -31,8 +36,8 @@ test("a proxied platform is open on 443 to Cloudflare's ranges, and to operators
 });
 
 test("a tunnel platform whose API goes through Access or Tailscale has no door at all", () => {
-  for (const kubernetesApi of ["access", "tailscale"] as const)
-    expect(doorsOf({ kind: "tunnel", operators: { ...team, kubernetesApi } })).toEqual([]);
+  expect(doorsOf({ kind: "tunnel", operators: { ...team, kubernetesApi: "access" } })).toEqual([]);
+  expect(doorsOf({ kind: "tunnel", operators: { ...team, ...OVER_TAILSCALE } })).toEqual([]);
 });
 
 test("a tunnel platform that is operated by addresses has the one door for them", () => {
@@ -57,4 +62,11 @@ test("the emergency opens 80 and 443 to everybody, whatever the edge, and gives 
   expect(doorsOf({ kind: "tunnel", operators: { ...team, kubernetesApi: "access" } }, { emergency: "direct" })).toEqual(
     everybody,
   );
+});
+
+test("the emergency opens nothing for operators who come over Tailscale: Cloudflare is not on their way", () => {
+  expect(doorsOf({ kind: "tunnel", operators: { ...team, ...OVER_TAILSCALE } }, { emergency: "direct" })).toEqual([
+    "server:443 everybody 2",
+    "server:80 everybody 2",
+  ]);
 });

@@ -1,7 +1,6 @@
 import { definePlatform, service } from "../../model/definition";
 import { resolve } from "../../model/resolve";
 import type { RawSettings } from "../../model/settings";
-import { NOTHING_UNBUILT } from "../../model/unbuilt";
 
 const settings = (values: object = {}): RawSettings => ({
   stack: "full",
@@ -35,9 +34,7 @@ const full = definePlatform({
 });
 
 const codes = (...[definition, values]: [typeof full, object?]): string[] =>
-  (resolve(definition, settings(values), NOTHING_UNBUILT).problems ?? []).map(
-    ({ code, reason }) => `${code} ${reason}`,
-  );
+  (resolve(definition, settings(values)).problems ?? []).map(({ code, reason }) => `${code} ${reason}`);
 
 test("connectors need room, too, of the users' tunnel and of the operators'", () => {
   expect(codes(full)).toEqual([]);

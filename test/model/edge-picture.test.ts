@@ -15,6 +15,16 @@ test("a proxied edge leads from the zone through the firewall to Traefik, and wh
       '  zone -->|"www.farm.example: 301 to farm.example"| visitors',
     ]),
   );
+  // Tailscale dials out as well.
+  expect(arrows(drawn)).toContain('  operators -->|"6443, over Tailscale"| api');
+  expect(drawn).toContain('firewall{{"firewall<br/>443: cloudflare"}}');
+});
+
+test("operators who come from addresses come through the firewall", () => {
+  const drawn = edgePicture(referencePlatform("honeydue"));
+  expect(arrows(drawn)).toEqual(
+    expect.arrayContaining(['  operators -->|"6443"| firewall', '  firewall -->|"6443"| api']),
+  );
   expect(drawn).toContain('firewall{{"firewall<br/>443: cloudflare<br/>6443: operators"}}');
 });
 

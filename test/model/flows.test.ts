@@ -108,6 +108,7 @@ describe("of the other reference platforms", () => {
       "connector/operators -> workload/grafana:3000/TCP",
     ]);
     expect(entries("farm")).toContain("cloudflare -> traefik:443/TCP");
+    expect(entries("farm")).toContain("operators -> kubernetesApi:6443/TCP");
   });
 
   test("a picture of a tunnel platform shows connectors that dial out, and no way from Cloudflare in", () => {

@@ -1,6 +1,5 @@
 import { resolve } from "../../model/resolve";
 import type { PlatformDefinition } from "../../model/definition";
-import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import { REFERENCE, stackSettings } from "./platforms.fixture";
 
 /** What a zone says about mail and signatures, so that no notice is about them. */
@@ -12,11 +11,11 @@ const noticesOf = (
 ): string[] => {
   const { secretNames, values, ...settings } = stackSettings(name);
   const definition = { ...REFERENCE[name], edge: { ...REFERENCE[name].edge, ...change.edge } } as PlatformDefinition;
-  const { platform, problems } = resolve(
-    definition,
-    { ...settings, values: { ...values, ...change.values }, secretNames: [...secretNames, ...(change.secrets ?? [])] },
-    NOTHING_UNBUILT,
-  );
+  const { platform, problems } = resolve(definition, {
+    ...settings,
+    values: { ...values, ...change.values },
+    secretNames: [...secretNames, ...(change.secrets ?? [])],
+  });
   if (problems) throw new Error(JSON.stringify(problems));
   return platform.notices.map(({ code, level, path }) => `${code} ${level} ${path}`);
 };

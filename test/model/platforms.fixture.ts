@@ -6,7 +6,6 @@ import type { Platform } from "../../model/platform";
 import { report, resolve } from "../../model/resolve";
 import { secretNames } from "../../model/secret-names";
 import { type RawSettings, settingsFromStackFile } from "../../model/settings";
-import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import farm from "../../stacks/farm";
 import hangangjari from "../../stacks/hangangjari";
 import honeydue from "../../stacks/honeydue";
@@ -28,7 +27,7 @@ export const referencePlatform = (
 ): Platform => {
   const settings = stackSettings(name);
   const values = { ...settings.values, ...overrides };
-  const { platform, problems } = resolve(REFERENCE[name], { ...settings, values }, NOTHING_UNBUILT);
+  const { platform, problems } = resolve(REFERENCE[name], { ...settings, values });
   if (problems) throw new Error(report(problems, settings.source));
   return platform;
 };

@@ -5,7 +5,6 @@ import type { Platform } from "../../model/platform";
 import { resolve } from "../../model/resolve";
 import { SETTING_NAMES, settingsFromStackFile } from "../../model/settings";
 import { mebibytes } from "../../model/units";
-import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import farm from "../../stacks/farm";
 import hangangjari from "../../stacks/hangangjari";
 import honeydue from "../../stacks/honeydue";
@@ -247,11 +246,7 @@ test.each([
       let parent = definition;
       for (const key of path.slice(0, -1)) parent = parent[key] as Record<string, unknown>;
       parent[path.at(-1)!] = odd;
-      const { platform, problems } = resolve(
-        definition as unknown as PlatformDefinition,
-        honeydueSettings,
-        NOTHING_UNBUILT,
-      );
+      const { platform, problems } = resolve(definition as unknown as PlatformDefinition, honeydueSettings);
       expect((platform === undefined) !== (problems === undefined)).toBe(true);
     }
 });

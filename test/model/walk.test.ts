@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { definePlatform, type RouteArgs, service } from "../../model/definition";
 import type { Platform } from "../../model/platform";
 import { resolve } from "../../model/resolve";
-import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import { routeUrl, walk } from "../../model/walk";
 import { honeydueSettings } from "./honeydue.fixture";
 import { REFERENCE, referencePlatform, stackSettings } from "./platforms.fixture";
@@ -54,11 +53,7 @@ test("a port of one's own stands in the URL, in the emergency, too", () => {
   const edge = { ...REFERENCE.honeydue.edge, kind: "proxied", tls: "strict", port: 8443 } as const;
   for (const emergency of ["off", "direct"]) {
     const { values, ...settings } = stackSettings("honeydue");
-    const { platform } = resolve(
-      { ...REFERENCE.honeydue, edge },
-      { ...settings, values: { ...values, emergency } },
-      NOTHING_UNBUILT,
-    );
+    const { platform } = resolve({ ...REFERENCE.honeydue, edge }, { ...settings, values: { ...values, emergency } });
     expect(routeUrl(platform!, platform!.edge.routes[0]!).href).toBe("https://api.honeydue.example:8443/");
     expect(way(platform!, "https://api.honeydue.example:8443/")).toContain("api x3 on 8000");
     expect(way(platform!, "https://api.honeydue.example/")).toMatch(/443/);
@@ -255,7 +250,6 @@ test("of any routes, the longest path decides, for either kind of edge", () => {
             },
             secretNames: [],
           },
-          NOTHING_UNBUILT,
         );
         // Twice the same place is refused; nothing else may be, least of all for leading nowhere.
         if (problems !== undefined) return problems.every(({ code }) => code === "CF011" || code === "CF004");

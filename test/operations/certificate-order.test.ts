@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { certificateProblems, type PublicCertificate } from "../../model/public-certificate";
 import { resolve } from "../../model/resolve";
-import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import { CertificateAuthority, freshKey } from "../../operations/acme";
 import { orderCertificate, type OrderOptions } from "../../operations/certificate-order";
 import { ChallengeRecords, zoneRefusals } from "../../operations/challenge-records";
@@ -27,11 +26,12 @@ const DOMAIN = "honeydue.example";
 const TOKEN = "trivet-certificate-token-0123456789-01234567";
 const TXT = `_acme-challenge.${DOMAIN}`;
 
-const { platform } = resolve(
-  honeydue,
-  { stack: "honeydue", source: "the fixture", values: honeydueConfig(), secretNames: HONEYDUE_SECRETS },
-  NOTHING_UNBUILT,
-);
+const { platform } = resolve(honeydue, {
+  stack: "honeydue",
+  source: "the fixture",
+  values: honeydueConfig(),
+  secretNames: HONEYDUE_SECRETS,
+});
 if (platform === undefined) throw new Error("honeydue does not resolve");
 
 let directory: string;

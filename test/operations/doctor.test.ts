@@ -5,7 +5,6 @@ import { dirname, join } from "node:path";
 import { stringify } from "yaml";
 import { report, resolve } from "../../model/resolve";
 import { readOnly, scopes } from "../../model/scopes";
-import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import { exitCode } from "../../operations/commands/doctor";
 import { type Check, type DoctorReport, offlineChecks, renderDoctor } from "../../operations/doctor";
 import type { Permission } from "../../rehearsal/emulators/cloudflare";
@@ -299,11 +298,10 @@ describe("the definition and the settings alone", () => {
 
   test("fail in an emergency without a certificate, and note a maintenance", () => {
     const { values, ...settings } = honeydueSettings;
-    const { platform, problems } = resolve(
-      honeydue,
-      { ...settings, values: { ...values, emergency: "direct", maintenance: ["web"] } },
-      NOTHING_UNBUILT,
-    );
+    const { platform, problems } = resolve(honeydue, {
+      ...settings,
+      values: { ...values, emergency: "direct", maintenance: ["web"] },
+    });
     if (problems) throw new Error(report(problems, "the fixture"));
     const checks = offlineChecks(platform);
     expect(lines(checks, "fail").map((line) => line.split(":")[0])).toEqual(["NT001", "NT005", "emergency"]);

@@ -1,6 +1,5 @@
 import type { Platform } from "../../model/platform";
 import { report, resolve } from "../../model/resolve";
-import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import type { Told } from "../../operations/cloud";
 import { bypass, comeBack } from "../../operations/commands/emergency";
 import { adoption, adoptionEnd, type FoundTunnel, rotation } from "../../operations/commands/tunnel";
@@ -23,11 +22,7 @@ function resolved(
   settings: Parameters<typeof resolve>[1],
   values: Readonly<Record<string, unknown>>,
 ): Platform {
-  const { platform, problems } = resolve(
-    definition,
-    { ...settings, values: { ...settings.values, ...values } },
-    NOTHING_UNBUILT,
-  );
+  const { platform, problems } = resolve(definition, { ...settings, values: { ...settings.values, ...values } });
   if (problems) throw new Error(report(problems, "the fixture"));
   return platform;
 }

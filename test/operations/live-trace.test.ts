@@ -1,5 +1,4 @@
 import { resolve } from "../../model/resolve";
-import { NOTHING_UNBUILT } from "../../model/unbuilt";
 import { walk } from "../../model/walk";
 import type { Platform } from "../../model/platform";
 import { exitCode } from "../../operations/commands/trace";
@@ -10,11 +9,7 @@ import { honeydueSettings } from "../model/honeydue.fixture";
 import { World } from "../rehearsal/emulators/cloudflare/door/world";
 
 const platformOf = (values: Readonly<Record<string, unknown>> = {}): Platform => {
-  const { platform } = resolve(
-    honeydue,
-    { ...honeydueSettings, values: { ...honeydueSettings.values, ...values } },
-    NOTHING_UNBUILT,
-  );
+  const { platform } = resolve(honeydue, { ...honeydueSettings, values: { ...honeydueSettings.values, ...values } });
   return platform!;
 };
 const platform = platformOf();

@@ -4,7 +4,6 @@ import { definePlatform, type PlatformDefinition, secret, service } from "../../
 import type { Platform } from "../../model/platform";
 import { resolve } from "../../model/resolve";
 import type { RawSettings } from "../../model/settings";
-import { NOTHING_UNBUILT, UNBUILT } from "../../model/unbuilt";
 import honeydue from "../../stacks/honeydue";
 import { honeydueSettings } from "../model/honeydue.fixture";
 import { referencePlatform } from "../model/platforms.fixture";
@@ -17,8 +16,8 @@ export interface Subject {
   readonly manifests: readonly Manifest[];
 }
 
-export const subjectOf = (definition: PlatformDefinition, settings: RawSettings, unbuilt = UNBUILT): Subject => {
-  const { platform, problems } = resolve(definition, settings, unbuilt);
+export const subjectOf = (definition: PlatformDefinition, settings: RawSettings): Subject => {
+  const { platform, problems } = resolve(definition, settings);
   if (platform === undefined) throw new Error(JSON.stringify(problems));
   return { platform, manifests: charts(platform) };
 };
@@ -130,28 +129,22 @@ export const subjects: readonly (readonly [string, Subject])[] = [
       values: { ...honeydueSettings.values, nodes: 1, serverType: "cx43", environment: "staging" },
     }),
   ],
-  ["honeyDue with all of the edge", subjectOf(honeydue, honeydueSettings, NOTHING_UNBUILT)],
-  ["honeyDue in an emergency", subjectOf(honeydue, inEmergency(honeydueSettings), NOTHING_UNBUILT)],
-  ["a platform behind a tunnel", subjectOf(tunnelled, tunnelledSettings, NOTHING_UNBUILT)],
+  ["honeyDue in an emergency", subjectOf(honeydue, inEmergency(honeydueSettings))],
+  ["a platform behind a tunnel", subjectOf(tunnelled, tunnelledSettings)],
   [
     "a platform behind a tunnel, prepared for an emergency and under maintenance",
     subjectOf(
       { ...tunnelled, edge: { ...tunnelled.edge, direct: { prepared: true } } },
       { ...tunnelledSettings, values: { ...tunnelledSettings.values, maintenance: ["site"] } },
-      NOTHING_UNBUILT,
     ),
   ],
   [
     "a platform behind a tunnel that serves namespaces of people's own",
-    subjectOf(
-      { ...tunnelled, edge: { ...tunnelled.edge, ingressNamespaces: ["blog", "shop"] } },
-      tunnelledSettings,
-      NOTHING_UNBUILT,
-    ),
+    subjectOf({ ...tunnelled, edge: { ...tunnelled.edge, ingressNamespaces: ["blog", "shop"] } }, tunnelledSettings),
   ],
   ["Hangangjari", referenceSubject("hangangjari")],
   ["the farm", referenceSubject("farm")],
-  ["a platform behind a tunnel in an emergency", subjectOf(tunnelled, inEmergency(tunnelledSettings), NOTHING_UNBUILT)],
+  ["a platform behind a tunnel in an emergency", subjectOf(tunnelled, inEmergency(tunnelledSettings))],
 ];
 
 /** What one Traefik reads at start. */

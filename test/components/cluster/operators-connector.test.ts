@@ -130,8 +130,8 @@ describe("a server whose API is behind Cloudflare Access", () => {
 });
 
 test("a server whose API is reached by addresses has no connector of its own, in any aspect", () => {
-  const farm = referencePlatform("farm");
-  const paths = plainFiles(farm, identityOf(farm, 0));
+  const honeydue = referencePlatform("honeydue");
+  const paths = plainFiles(honeydue, identityOf(honeydue, 0));
   expect(paths.has(OPERATORS_CONNECTOR_PATH)).toBe(false);
-  expect(definitionAspects(farm, identityOf(farm, 0))).not.toHaveProperty("connector");
+  expect(definitionAspects(honeydue, identityOf(honeydue, 0))).not.toHaveProperty("connector");
 });

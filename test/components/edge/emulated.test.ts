@@ -6,7 +6,6 @@ import { lostAnswerOptions } from "../../../components/lost-answers";
 import type { ServiceDefinition } from "../../../model/definition";
 import type { Platform } from "../../../model/platform";
 import { report, resolve } from "../../../model/resolve";
-import { NOTHING_UNBUILT } from "../../../model/unbuilt";
 import { NEW_ZONE_SETTINGS } from "../../../model/zone-defaults";
 import honeydue from "../../../stacks/honeydue";
 import { tunnelled, tunnelledSettings } from "../../rules/platforms.fixture";
@@ -73,7 +72,7 @@ describe("the edge at an emulated Cloudflare", () => {
     handedBack = false,
   ): Promise<Run> {
     if (before === undefined) cloudflare = await EmulatedCloudflare.start({ zone: definition.domain });
-    const { platform, problems } = resolve(definition, settings, NOTHING_UNBUILT);
+    const { platform, problems } = resolve(definition, settings);
     if (problems) throw new Error(report(problems, "the fixture"));
     const zone = { ...platform.edge.zone, id: cloudflare.zoneId, accountId: cloudflare.accountId };
     const here = { ...platform, edge: { ...platform.edge, zone } as Platform["edge"] };

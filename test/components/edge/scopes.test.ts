@@ -6,7 +6,6 @@ import type { Platform } from "../../../model/platform";
 import { report, resolve } from "../../../model/resolve";
 import { scopes } from "../../../model/scopes";
 import type { RawSettings } from "../../../model/settings";
-import { NOTHING_UNBUILT } from "../../../model/unbuilt";
 import type { Permission } from "../../../rehearsal/emulators/cloudflare";
 import honeydue from "../../../stacks/honeydue";
 import { REFERENCE, stackSettings } from "../../model/platforms.fixture";
@@ -40,7 +39,7 @@ async function up(
   definition: PlatformDefinition,
   settings: RawSettings,
 ): Promise<{ platform: Platform; made: readonly Made[] }> {
-  const { platform, problems } = resolve(definition, settings, NOTHING_UNBUILT);
+  const { platform, problems } = resolve(definition, settings);
   if (problems) throw new Error(report(problems, settings.source));
   cloudflare = await EmulatedCloudflare.start({ zone: definition.domain, plan: platform.edge.zone.plan });
   const { zoneId, accountId, emulator } = cloudflare;

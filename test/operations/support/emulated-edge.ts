@@ -4,7 +4,6 @@ import { Edge } from "../../../components/edge/edge";
 import { doors } from "../../../model/doors";
 import type { Platform } from "../../../model/platform";
 import { report, resolve } from "../../../model/resolve";
-import { NOTHING_UNBUILT } from "../../../model/unbuilt";
 import { Cloud, Cloudflare } from "../../../operations/cloud";
 import type { Check } from "../../../operations/doctor";
 import { edgeChecks, type EdgeSeen } from "../../../operations/edge-checks";
@@ -47,7 +46,7 @@ export class EmulatedEdge {
       cloudflareZoneId: cloudflare.zoneId,
       cloudflareAccountId: cloudflare.accountId,
     };
-    const { platform, problems } = resolve(definition, { ...settings, values }, NOTHING_UNBUILT);
+    const { platform, problems } = resolve(definition, { ...settings, values });
     if (problems) throw new Error(report(problems, "the fixture"));
     const made = await cloudflare.up(() => {
       const edge = new Edge(platform.name, {

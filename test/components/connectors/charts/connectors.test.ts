@@ -1,5 +1,4 @@
 import { partsOf } from "../../../../components/part";
-import { NOTHING_UNBUILT } from "../../../../model/unbuilt";
 import {
   ofKind,
   subjectOf,
@@ -9,7 +8,7 @@ import {
   workloadsIn,
 } from "../../../rules/platforms.fixture";
 
-const { manifests, platform } = subjectOf(tunnelled, tunnelledSettings, NOTHING_UNBUILT);
+const { manifests, platform } = subjectOf(tunnelled, tunnelledSettings);
 const connectors = (name: string) => {
   const found = workloadsIn(manifests).find((one) => one.name === name)!;
   return { ...found, container: found.pod.containers[0]! };

@@ -1,5 +1,4 @@
 import { dynamicConfig } from "../../../../components/ingress/charts/middlewares";
-import { NOTHING_UNBUILT } from "../../../../model/unbuilt";
 import honeydue from "../../../../stacks/honeydue";
 import { honeydueSettings } from "../../../model/honeydue.fixture";
 import {
@@ -25,7 +24,7 @@ const option = (args: readonly string[], name: string): string | undefined =>
   args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3);
 
 describe("with Cloudflare in front of the servers", () => {
-  const withPulls = subjectOf(honeydue, honeydueSettings, NOTHING_UNBUILT);
+  const withPulls = subjectOf(honeydue, honeydueSettings);
 
   test("Traefik asks for the certificate that only our own zone shows", () => {
     const { tls } = dynamicConfigIn(withPulls.manifests, "traefik");
@@ -67,7 +66,7 @@ describe("with Cloudflare in front of the servers", () => {
 });
 
 describe("past Cloudflare, in an emergency", () => {
-  const direct = subjectOf(honeydue, withCertificate, NOTHING_UNBUILT);
+  const direct = subjectOf(honeydue, withCertificate);
   const { args, container, spec } = named(direct, "traefik");
   const config = dynamicConfigIn(direct.manifests, "traefik");
 
@@ -92,7 +91,7 @@ describe("past Cloudflare, in an emergency", () => {
     const shown = (subject: Subject): unknown =>
       named(subject, "traefik").pod.volumes!.find(({ name }) => name === "certificate")?.secret?.secretName;
     expect(shown(direct)).toBe("public-certificate");
-    expect(shown(subjectOf(honeydue, inEmergency, NOTHING_UNBUILT))).toBe("origin-certificate");
+    expect(shown(subjectOf(honeydue, inEmergency))).toBe("origin-certificate");
     expect(config.tls?.options.default).toEqual({ minVersion: "VersionTLS12" });
   });
 
@@ -126,7 +125,7 @@ describe("past Cloudflare, in an emergency", () => {
 });
 
 describe("behind a tunnel", () => {
-  const subject = subjectOf(tunnelled, tunnelledSettings, NOTHING_UNBUILT);
+  const subject = subjectOf(tunnelled, tunnelledSettings);
   const { kind, args, pod, container, replicas, spec } = named(subject, "traefik");
 
   test("Traefik is like any other service: two pods on different nodes, no port of a node, no right to one", () => {
@@ -169,11 +168,7 @@ describe("behind a tunnel", () => {
 
   test("prepared for an emergency a second Traefik waits on the servers, and the first stays as it is", () => {
     const { edge } = tunnelled;
-    const prepared = subjectOf(
-      { ...tunnelled, edge: { ...edge, direct: { prepared: true } } },
-      tunnelledSettings,
-      NOTHING_UNBUILT,
-    );
+    const prepared = subjectOf({ ...tunnelled, edge: { ...edge, direct: { prepared: true } } }, tunnelledSettings);
     expect(named(prepared, "traefik").args).toEqual(args);
     const waiting = named(prepared, "traefik-direct");
     expect([waiting.kind, waiting.container.ports!.map(({ hostPort }) => hostPort)]).toEqual([
@@ -189,7 +184,6 @@ describe("behind a tunnel", () => {
       subjectOf(
         { ...tunnelled, edge: { ...edge, direct: { prepared: true } } },
         { ...tunnelledSettings, values: { ...tunnelledSettings.values, emergency } },
-        NOTHING_UNBUILT,
       ).manifests.filter(({ kind, metadata }) => metadata.name === name && !/Role|Account/.test(kind));
     expect(in_("off").map(({ kind }) => kind)).toEqual(expect.arrayContaining(["ConfigMap"]));
     expect(in_("direct")).toEqual(in_("off"));
@@ -210,7 +204,7 @@ describe("with namespaces of people's own", () => {
       ofKind<{ egress: { to: unknown[]; ports?: unknown }[] }>(manifests, "NetworkPolicy").find(
         ({ metadata }) => metadata.name === "traefik",
       )!.spec.egress;
-    const plain = policy(subjectOf(tunnelled, tunnelledSettings, NOTHING_UNBUILT).manifests);
+    const plain = policy(subjectOf(tunnelled, tunnelledSettings).manifests);
     expect(policy(subject.manifests)).toEqual([
       ...plain,
       {

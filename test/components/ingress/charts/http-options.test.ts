@@ -1,7 +1,6 @@
 import { chainOf, slug } from "../../../../components/ingress/charts/http-options";
 import { traefiks } from "../../../../components/ingress/charts/traefiks";
 import type { HttpArgs } from "../../../../model/definition";
-import { NOTHING_UNBUILT } from "../../../../model/unbuilt";
 import honeydue from "../../../../stacks/honeydue";
 import { honeydueSettings } from "../../../model/honeydue.fixture";
 import { dynamicConfigIn, ofKind, subjectOf } from "../../../rules/platforms.fixture";
@@ -13,7 +12,7 @@ const withHttp = (http: HttpArgs, settings = honeydueSettings) => {
   const api = honeydue.services["api"];
   if (api?.kind !== "service") throw new Error("the api is a service");
   const services = { ...honeydue.services, api: { ...api, http } };
-  return subjectOf({ ...honeydue, services }, settings, NOTHING_UNBUILT);
+  return subjectOf({ ...honeydue, services }, settings);
 };
 
 const chain = ({ platform }: ReturnType<typeof withHttp>): Record<string, object> =>

@@ -1,5 +1,4 @@
 import { parse } from "yaml";
-import { NOTHING_UNBUILT } from "../../../../model/unbuilt";
 import {
   ofKind,
   subjectOf,
@@ -56,7 +55,7 @@ test("scrapes the running api pods every 15 s, on the port that they declare", (
 });
 
 test("finds the pods of Traefik and the connectors behind a tunnel in their namespaces, where it may list pods and nothing else", () => {
-  const tunnelled = subjectOf(tunnelledDefinition, tunnelledSettings, NOTHING_UNBUILT);
+  const tunnelled = subjectOf(tunnelledDefinition, tunnelledSettings);
   const jobs = parse(
     (
       ofKind(tunnelled.manifests, "ConfigMap").find(({ metadata }) => metadata.name === "vmagent")!["data"] as Record<
