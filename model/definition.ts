@@ -487,7 +487,7 @@ export interface OperatorsArgs {
 
 /** The operators' own network, which every server joins when it boots, as a device with the tag `tag:<platform>`. */
 export interface TailnetArgs {
-  /** What names in it end with: `<tailnet>.ts.net`, or a domain of your own control server. */
+  /** What names in it end with: `<tailnet>.ts.net`. */
   readonly name: string | ConfigReference;
   /**
    * Lets servers in: an OAuth client's secret (`tskey-client-…`, which never ends) or an auth key (`tskey-auth-…`, 90 days at the most,

@@ -154,7 +154,8 @@ const peoplePass: (draft: Parameters<Check>[0]) => boolean = ({ definition: { ed
   return [emails, emailDomains, settings.operatorEmails ?? ["unread"]].some(({ length }) => length > 0);
 };
 
-/** `<tailnet>.ts.net` as Tailscale gives it; a control server of one's own has another domain. */
+const TAILNET = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?\.ts\.net$/;
+
 const tailnetProblems: Check = ({ definition, raw }): Problem[] => {
   const { kubernetesApi, tailnet } = definition.edge.operators ?? {};
   const path = "edge.operators.tailnet";
@@ -179,7 +180,7 @@ const tailnetProblems: Check = ({ definition, raw }): Problem[] => {
       },
     ];
   const name = textOf(tailnet.name, raw);
-  if (name === undefined || isDomain(name)) return [];
+  if (name === undefined || TAILNET.test(name)) return [];
   const cleaned = name
     .toLowerCase()
     .replace(/^[a-z]+:\/\//, "")
@@ -189,13 +190,11 @@ const tailnetProblems: Check = ({ definition, raw }): Problem[] => {
       code: "CF034",
       path: pathOf(tailnet.name, `${path}.name`),
       got: name,
-      allowed: "what names in the tailnet end with, such as <tailnet>.ts.net (the admin console has it under DNS)",
-      ...suggest(isDomain(cleaned) ? cleaned : undefined),
+      allowed: "what names in the tailnet end with, <tailnet>.ts.net (the admin console has it under DNS)",
+      ...suggest([cleaned, `${cleaned}.ts.net`].find((one) => TAILNET.test(one))),
     },
   ];
 };
-
-const isDomain = (text: string): boolean => text.includes(".") && text.split(".").every((label) => LABEL.test(label));
 
 export const checkEdgeOperators: Check = (draft) => {
   const { definition, raw } = draft;

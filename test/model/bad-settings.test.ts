@@ -661,10 +661,10 @@ const MISTAKES: readonly Mistake[] = [
       (d.edge.operators = {
         ...OPERATORS,
         kubernetesApi: "tailscale",
-        tailnet: { name: "https://Tailnet.farm.example/", authKey: secret("tailscaleAuthKey") },
+        tailnet: { name: "https://Farm-example.ts.net/", authKey: secret("tailscaleAuthKey") },
       }),
     problems: [
-      ["CF034", "edge.operators.tailnet.name", 'Did you mean "tailnet.farm.example"?'],
+      ["CF034", "edge.operators.tailnet.name", 'Did you mean "farm-example.ts.net"?'],
       ["SE004", "trivet:tailscaleAuthKey", "edge.operators.tailnet.authKey needs it"],
     ],
   },
@@ -680,14 +680,14 @@ const MISTAKES: readonly Mistake[] = [
       s.values.tailnet = "honeydue";
       s.secretNames.push("tailscaleAuthKey");
     },
-    problems: [["CF034", "trivet:tailnet", 'got "honeydue"', "<tailnet>.ts.net"]],
+    problems: [["CF034", "trivet:tailnet", 'got "honeydue"', 'Did you mean "honeydue.ts.net"?']],
   },
   {
     mistake: "a tailnet that nobody goes through",
     definition: (d) =>
       (d.edge.operators = {
         ...OPERATORS,
-        tailnet: { name: "tailnet.farm.example", authKey: secret("tailscaleAuthKey") },
+        tailnet: { name: "farm-example.ts.net", authKey: secret("tailscaleAuthKey") },
       }),
     settings: (s) => s.secretNames.push("tailscaleAuthKey"),
     problems: [["DF002", "edge.operators.tailnet", 'nothing reads this with kubernetesApi "addresses"']],

@@ -9,7 +9,7 @@ const team = { team: "honeydue", emails: ["ops@honeydue.example"] };
 
 const OVER_TAILSCALE = {
   kubernetesApi: "tailscale",
-  tailnet: { name: "tailnet.farm.example", authKey: secret("tailscaleAuthKey") },
+  tailnet: { name: "farm-example.ts.net", authKey: secret("tailscaleAuthKey") },
 } as const;
 
 const doorsOf = (edge: PlatformDefinition["edge"], settings: Readonly<Record<string, unknown>> = {}) => {

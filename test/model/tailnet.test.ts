@@ -2,12 +2,12 @@ import type { Tailnet } from "../../model/platform";
 import { tailnetView } from "../../model/tailnet";
 
 const TAILNET: Tailnet = {
-  name: "tailnet.farm.example",
+  name: "farm-example.ts.net",
   tag: "tag:farm",
   authKey: "tailscaleAuthKey",
   devices: [
-    { node: "a", hostname: "farm-a", fqdn: "farm-a.tailnet.farm.example" },
-    { node: "b", hostname: "farm-b", fqdn: "farm-b.tailnet.farm.example" },
+    { node: "a", hostname: "farm-a", fqdn: "farm-a.farm-example.ts.net" },
+    { node: "b", hostname: "farm-b", fqdn: "farm-b.farm-example.ts.net" },
   ],
 };
 
@@ -24,14 +24,14 @@ const status = (peers: readonly Peer[], more: object = {}): string =>
   JSON.stringify({
     Version: "1.102.5",
     BackendState: "Running",
-    CurrentTailnet: { Name: "farm.example", MagicDNSSuffix: "tailnet.farm.example", MagicDNSEnabled: true },
+    CurrentTailnet: { Name: "farm.example", MagicDNSSuffix: "farm-example.ts.net", MagicDNSEnabled: true },
     Self: { HostName: "laptop", TailscaleIPs: ["100.64.0.1"], Online: true },
     Peer: Object.fromEntries(
       peers.map(({ host, address, online = true, created = "2026-11-01T08:00:00Z", tags = ["tag:farm"] }, index) => [
         `nodekey:${index}`,
         {
           HostName: host,
-          DNSName: `${host}${index === 0 ? "" : `-${index}`}.tailnet.farm.example.`,
+          DNSName: `${host}${index === 0 ? "" : `-${index}`}.farm-example.ts.net.`,
           TailscaleIPs: [address, "fd7a:115c:a1e0::1"],
           Online: online,
           Created: created,

@@ -3,9 +3,12 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hostFirewall } from "../../../components/cluster/host-firewall";
+import { referencePlatform } from "../../model/platforms.fixture";
 import { honeyduePlatform } from "../../support/platform";
 
 const rules = hostFirewall(honeyduePlatform());
+/** The same, and what a tailnet adds. */
+const rulesWithTailnet = hostFirewall(referencePlatform("farm"));
 
 /** The real kernel and the real nft, in namespaces of their own; only root on Linux has that. */
 const AVAILABLE =
@@ -19,7 +22,7 @@ const AVAILABLE =
 const describeKernel = AVAILABLE ? describe : describe.skip;
 
 /**
- * A node with a public and a private interface and one pod, in a network of its own; around it a world that holds everybody else's
+ * A node with a public and a private interface, one of a tailnet and one pod, in a network of its own; around it a world that holds everybody else's
  * addresses. Prints, for each connection tried, whether it came about.
  */
 const WORLD = `
@@ -29,6 +32,9 @@ ip link set lo up
 ip netns add node && ip netns add pod
 ip link add private type veth peer name ens10 netns node
 ip link add public type veth peer name eth0 netns node
+ip link add tailnet type veth peer name tailscale0 netns node
+ip address add 100.64.0.1/10 dev tailnet && ip link set tailnet up
+ip -n node link set tailscale0 up && ip -n node address add 100.64.0.11/10 dev tailscale0
 ip link add eth0 netns pod type veth peer name cni0 netns node
 for address in 10.0.0.1/16 10.0.1.12/32 10.0.9.9/32; do ip address add $address dev private; done
 for address in 203.0.113.1/24 198.51.100.7/32 169.254.169.254/32; do ip address add $address dev public; done
@@ -73,6 +79,8 @@ const POD = "10.42.0.5";
 const SERVER = "10.0.1.12";
 const STRANGER = "10.0.9.9";
 const OUTSIDE = "198.51.100.7";
+const NODE_IN_TAILNET = "100.64.0.11";
+const OPERATOR = "100.64.0.1";
 const METADATA = "169.254.169.254";
 
 /** Who asks, whom, and whether it should come about. */
@@ -97,6 +105,10 @@ const CONNECTIONS: readonly (readonly [
   [NODE_PUBLIC, METADATA, [80], false, "nor does one in the host network"],
   [POD, SERVER, [80], true, "pods reach the outside, and get answers"],
   [NODE, SERVER, [80], true, "and so does the node"],
+  [OPERATOR, NODE_IN_TAILNET, [6443], true, "operators reach the Kubernetes API over the tailnet"],
+  [OPERATOR, NODE_IN_TAILNET, [22, 443, 2379, 2381, 10250], false, "and nothing else of the node"],
+  [NODE_IN_TAILNET, OPERATOR, [80, 2379], false, "to which the node itself begins nothing"],
+  [POD, OPERATOR, [80], false, "nor does a pod, which would look like the node there"],
 ];
 
 describeKernel("the host firewall, in the kernel", () => {
@@ -104,7 +116,7 @@ describeKernel("the host firewall, in the kernel", () => {
 
   beforeAll(() => {
     const folder = mkdtempSync(join(tmpdir(), "trivet-nft-"));
-    writeFileSync(join(folder, "host.nft"), rules);
+    writeFileSync(join(folder, "host.nft"), rulesWithTailnet);
     const from = (...sources: string[]): string =>
       CONNECTIONS.filter(([source]) => sources.includes(source))
         .flatMap(([source, to, ports]) => ports.map((port) => `${source},${to},${port}`))
@@ -124,7 +136,7 @@ describeKernel("the host firewall, in the kernel", () => {
           "world",
           join(folder, "host.nft"),
         ],
-        ...[from(NODE, NODE_PUBLIC), from(POD), from(SERVER, STRANGER, OUTSIDE)],
+        ...[from(NODE, NODE_PUBLIC, NODE_IN_TAILNET), from(POD), from(SERVER, STRANGER, OUTSIDE, OPERATOR)],
       ],
       { encoding: "utf8", timeout: 60_000 },
     );
@@ -151,4 +163,20 @@ test("the host firewall lets in the port of the edge, whichever it is", () => {
   const { edge, ...platform } = honeyduePlatform();
   const other = { ...edge, originPort: 8443, direct: { ...edge.direct, port: 8443 } };
   expect(hostFirewall({ ...platform, edge: other })).toContain("tcp dport { 80, 443, 6443, 8443 } accept");
+});
+
+test("knows of a tailnet only where there is one", () => {
+  expect(rules).not.toContain("tailscale0");
+  const lines = (text: string): string[] => text.split("\n");
+  expect(lines(rulesWithTailnet).filter((line) => !lines(rules).includes(line))).toEqual([
+    expect.stringMatching(/# The tailnet/),
+    '    iifname "tailscale0" tcp dport 6443 accept',
+    '    iifname "tailscale0" drop',
+    expect.stringMatching(/# Pods have no business/),
+    '    oifname "tailscale0" drop',
+    '    iifname "tailscale0" drop',
+    expect.stringMatching(/# This node answers/),
+    '    oifname "tailscale0" ct state established,related accept',
+    '    oifname "tailscale0" drop',
+  ]);
 });
