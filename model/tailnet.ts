@@ -48,7 +48,9 @@ export const tailnetView = ({ name, tag, devices }: Tailnet, answer: string): Ta
       .filter((peer) => peer.HostName === hostname && (peer.Tags ?? []).includes(tag))
       // A server made anew is another device, while the tailnet has not forgotten the one before: that of now is online, or the youngest.
       .sort((one, other) => Number(other.Online) - Number(one.Online) || (one.Created < other.Created ? 1 : -1));
-    const address = found?.TailscaleIPs?.[0];
+    const all = found?.TailscaleIPs ?? [];
+    // While a server boots it answers on IPv4 alone.
+    const address = all.find((one) => !one.includes(":")) ?? all[0];
     return address === undefined ? [] : [[node, address] as const];
   });
   return { addresses: new Map(addresses) };

@@ -32,7 +32,7 @@ const status = (peers: readonly Peer[], more: object = {}): string =>
         {
           HostName: host,
           DNSName: `${host}${index === 0 ? "" : `-${index}`}.farm-example.ts.net.`,
-          TailscaleIPs: [address, "fd7a:115c:a1e0::1"],
+          TailscaleIPs: ["fd7a:115c:a1e0::1", address],
           Online: online,
           Created: created,
           ...(tags === null ? {} : { Tags: tags }),

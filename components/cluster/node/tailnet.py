@@ -111,7 +111,7 @@ def install(settings):
     write(path(PREFERENCES), f"Package: *\nPin: origin {origin}\nPin-Priority: -1\n\n"
           f"Package: tailscale\nPin: version {version}\nPin-Priority: 1001\n", 0o644)
     apt("update")
-    apt("install", "--yes", f"tailscale={version}")
+    apt("install", "--yes", "--no-install-recommends", f"tailscale={version}")
 
 
 def status():

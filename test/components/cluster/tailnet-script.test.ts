@@ -140,7 +140,7 @@ test("a fresh server installs the pinned release, logs in with its tag, and says
     ),
   );
   expect(calls().filter((call) => call.includes("install"))).toEqual([
-    `apt-get -qq -o DPkg::Lock::Timeout=300 install --yes tailscale=${TAILSCALE.version}`,
+    `apt-get -qq -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends tailscale=${TAILSCALE.version}`,
   ]);
   const [up] = calls().filter((call) => call.startsWith("tailscale up"));
   for (const option of [
