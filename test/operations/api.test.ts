@@ -2,13 +2,14 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { apiPlaces, openDoors } from "../../operations/api-doors";
+import { apiPlaces, openDoors, reachApi } from "../../operations/api-doors";
 import { api } from "../../operations/commands/api";
 import type { Stack } from "../../operations/stack";
 import type { Terminal } from "../../operations/terminal";
 import { accessDoors } from "../../model/access-tcp";
 import type { Platform } from "../../model/platform";
 import { freePorts } from "../../rehearsal/rehearse/free-ports";
+import { Tailnet } from "../../rehearsal/tailnet";
 import { referencePlatform } from "../model/platforms.fixture";
 
 const nodeAddresses = { a: "203.0.113.11", b: "203.0.113.12", c: "203.0.113.13" };
@@ -39,6 +40,45 @@ describe("where commands ask a Kubernetes API", () => {
     expect(apiPlaces(referencePlatform("hangangjari", { emergency: "direct" }), { nodeAddresses })["a"]).toMatchObject({
       host: "127.0.0.1",
     });
+  });
+});
+
+describe("over Tailscale", () => {
+  const platform = referencePlatform("farm");
+  const { name, tag, devices } = platform.edge.operators!.tailnet!;
+  const path = process.env["PATH"];
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "trivet-api-"));
+    process.env["PATH"] = `${folder}:${path}`;
+  });
+  afterEach(() => {
+    process.env["PATH"] = path;
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test("a command asks each server where this computer's Tailscale says it is, under its name there", async () => {
+    const tailnet = new Tailnet({ name, key: "tskey-auth-1", folder });
+    tailnet.login({ hostname: devices[1]!.hostname, tag, address: "127.52.64.12", key: "tskey-auth-1" });
+    const places = await reachApi(platform, { nodeAddresses });
+    expect(places["b"]).toEqual({
+      host: "127.52.64.12",
+      port: 6443,
+      serverName: "farm-b.farm-example.ts.net",
+      called: "farm-b.farm-example.ts.net",
+    });
+    // Not there: its name says so when it is asked.
+    expect(places["a"]).toMatchObject({ host: "farm-a.farm-example.ts.net" });
+  });
+
+  test("it is refused where there is no Tailscale, or another tailnet", async () => {
+    process.env["PATH"] = folder;
+    await expect(reachApi(platform, { nodeAddresses })).rejects.toThrow(/tailscale is not on PATH\. Do: install it/);
+    process.env["PATH"] = `${folder}:${path}`;
+    new Tailnet({ name: "other.ts.net", key: "tskey-auth-1", folder });
+    await expect(reachApi(platform, { nodeAddresses })).rejects.toThrow(
+      "in the tailnet farm-example.ts.net: this computer is in the tailnet other.ts.net. Do: tailscale switch, or tailscale login.",
+    );
   });
 });
 
@@ -114,6 +154,9 @@ describe("trivet api", () => {
 
   test("has nothing to open where the API is reached by addresses", async () => {
     await expect(api(stackOf(referencePlatform("honeydue")), terminal, process.env)).rejects.toThrow("nothing to open");
+    await expect(api(stackOf(referencePlatform("farm")), terminal, process.env)).rejects.toThrow(
+      "reached over Tailscale",
+    );
   });
 
   test("names each server's port, and ends with a refusal when cloudflared does", async () => {
