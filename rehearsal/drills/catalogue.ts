@@ -9,6 +9,7 @@ import { interruptedRoll } from "./stories/interruption";
 import { ipv6 } from "./stories/ipv6";
 import { loseA, loseAll, loseB, loseC, loseTwo, restore } from "./stories/loss";
 import { rollK3s, rollKernel, rollType } from "./stories/roll";
+import { rollTailscale } from "./stories/tailnet";
 import { destroyProtected, metadata, outOfStock, pool, singleNode } from "./stories/shape";
 import type { Story } from "./story";
 
@@ -18,6 +19,7 @@ export const STORIES: readonly Story[] = [
   rollType,
   rollKernel,
   rollAccess,
+  rollTailscale,
   ipv6,
   byCommand,
   gateRefuses,

@@ -52,6 +52,7 @@ export class Tailnet {
   readonly #options: TailnetOptions;
   readonly #devices = new Map<string, Device>();
   #ids = 0;
+  #isConnected = true;
 
   constructor(options: TailnetOptions) {
     this.#options = options;
@@ -95,6 +96,17 @@ export class Tailnet {
     return device && `${device.name}.${this.#options.name}`;
   }
 
+  /** `tailscale up` and `tailscale down` on the computer that has the folder on PATH. */
+  connectComputer(isConnected: boolean): void {
+    this.#isConnected = isConnected;
+    this.#write();
+  }
+
+  /** Names of those that are there now, sorted. */
+  get online(): readonly string[] {
+    return [...this.#devices.values()].flatMap(({ id, online }) => (online ? [this.fqdn(id)!] : [])).sort();
+  }
+
   #set(id: string, online: boolean): boolean {
     const device = this.#devices.get(id);
     if (device === undefined) return false;
@@ -124,7 +136,7 @@ export class Tailnet {
     const suffix = this.#options.name;
     const status = {
       Version: "a stand-in of the rehearsal",
-      BackendState: "Running",
+      BackendState: this.#isConnected ? "Running" : "Stopped",
       MagicDNSSuffix: suffix,
       CurrentTailnet: { Name: suffix, MagicDNSSuffix: suffix, MagicDNSEnabled: true },
       Self: { HostName: "rehearsal", DNSName: `rehearsal.${suffix}.`, TailscaleIPs: ["127.0.0.1"], Online: true },

@@ -9,7 +9,7 @@ const API_PORT = 6443;
 const SILENCE_MILLISECONDS = 2_000;
 
 /** What a server's public address says to whoever connects to the API's port and waits for it to speak, or to refuse. */
-async function answerAt(address: string): Promise<"an answer" | "a refusal" | "nothing"> {
+export async function answerAt(address: string): Promise<"an answer" | "a refusal" | "nothing"> {
   const socket = connect({ host: address, port: API_PORT });
   const heard = new Promise<"an answer" | "a refusal">((resolve) => {
     socket.once("data", () => resolve("an answer")).once("error", () => resolve("a refusal"));

@@ -130,3 +130,13 @@ test("its tailscale knows one question, and its file is its owner's", async () =
   await expect(run(join(tailnet.folder, "tailscale"), ["ip", "farm-a"])).rejects.toThrow(/status --json alone/);
   expect(statSync(join(tailnet.folder, "status.json")).mode & 0o077).toBe(0);
 });
+
+test("a computer that is switched off the tailnet sees nobody", async () => {
+  await boot(FILE);
+  await says("operators reach this server");
+  tailnet.connectComputer(false);
+  const { stdout } = await run(join(tailnet.folder, "tailscale"), TAILSCALE_STATUS.arguments);
+  expect(tailnetView(WANTED, stdout).problem).toMatch(/not connected \(Stopped\)/);
+  tailnet.connectComputer(true);
+  expect(await seen()).toEqual({ a: "127.52.62.11" });
+});
