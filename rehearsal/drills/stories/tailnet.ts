@@ -43,7 +43,9 @@ export const rollTailscale: Story = {
     const changes = changesSince(scene, calls);
     scene.then(
       "pulumi up refuses, says what to do, and has changed nothing",
-      !refused.ok && changes.length === 0 && refused.errors.join().includes("not connected (Stopped). Do: tailscale up"),
+      !refused.ok &&
+        changes.length === 0 &&
+        refused.errors.join().includes("not connected (Stopped). Do: tailscale up"),
       [...refused.errors, ...changes].join("; "),
     );
 
