@@ -4,7 +4,6 @@ import { aAlone, bootFails, bootNever, bootOrder, clockSkew, wrongToken } from "
 import { certificate } from "./stories/certificate";
 import { byCommand } from "./stories/commands";
 import { edgeRefusals, edgeRoll, edgeRollTunnel, edgeRoutes, edgeRoutesFarm, edgeRoutesTunnel } from "./stories/edge";
-import { emergency, emergencyTunnel } from "./stories/emergency";
 import { gateRefuses } from "./stories/gate";
 import { interruptedRoll } from "./stories/interruption";
 import { ipv6 } from "./stories/ipv6";
@@ -47,8 +46,6 @@ export const STORIES: readonly Story[] = [
   edgeRoutesTunnel,
   edgeRollTunnel,
   edgeRoutesFarm,
-  emergency,
-  emergencyTunnel,
 ];
 
 export class UnknownDrill extends Error {

@@ -1,8 +1,6 @@
-import { directHosts } from "../../model/public-certificate";
 import { NEW_ZONE_SETTINGS } from "../../model/zone-defaults";
 import type { FirewallView } from "../../rehearsal/rehearse/cloud-client";
-import { type EngineRun, foundByRefresh } from "../../rehearsal/rehearse/engine";
-import { readCluster } from "../../rehearsal/rehearse/inspection";
+import { foundByRefresh } from "../../rehearsal/rehearse/engine";
 import { countResources } from "../../rehearsal/rehearse/summary";
 import { inventory, openRehearsal, type TestRehearsal } from "../support/rehearsal";
 
@@ -91,40 +89,6 @@ describe("the life of the honeyDue platform", () => {
     expect(foundByRefresh(preview)).toEqual([]);
   }, 90_000);
 
-  test("an emergency opens the servers before a name leads there, and shuts them when no name and no resolver does", async () => {
-    const { rehearsal } = opened;
-    const before = await cloudsOf(opened);
-    const normal = await edgeOf(opened);
-    expect(normal).toEqual({ names: ["proxied 1"], ports: ["443 of Cloudflare"], traefik: [":443"], atOnce: 1 });
-
-    await rehearsal.engine.setConfig("trivet:emergency", "direct");
-    const preview = await rehearsal.run("preview");
-    expect(preview.warnings.map((text) => text.slice(0, 5))).toContain("NT001");
-    const on = await rehearsal.run("up");
-    expect(on.errors).toEqual([]);
-    expect(turns(on)).toEqual(["firewall", "Traefik", "names"]);
-    expect(await edgeOf(opened)).toEqual({
-      names: ["grey 60"],
-      ports: ["443 of everybody", "80 of everybody"],
-      traefik: [":443", ":80"],
-      atOnce: "100%",
-    });
-    expect((await settled(opened)).routes.flatMap(({ problems }) => problems)).toEqual([]);
-
-    await rehearsal.engine.setConfig("trivet:emergency", "off");
-    const off = await rehearsal.run("up", { environment: { TRIVET_TIME_LIMITS: "forget=3" } });
-    expect(off.errors).toEqual([]);
-    expect(turns(off)).toEqual(["names", "firewall", "Traefik"]);
-    expect(await edgeOf(opened)).toEqual(normal);
-    expect(await cloudsOf(opened)).toEqual(before);
-    const last = ({ journal }: { journal: Journal }, path: RegExp): number =>
-      Date.parse(
-        journal.entries().findLast((call) => ["PUT", "POST"].includes(call.method) && path.test(call.path))!.at,
-      );
-    const shut = last(rehearsal.hetzner, /\/firewalls\/\d+\/actions\/set_rules$/);
-    expect(shut - last(rehearsal.cloudflare, /\/dns_records\//)).toBeGreaterThanOrEqual(3_000);
-  }, 300_000);
-
   test("what somebody changed in the clouds is shown by a refreshing preview and repaired by up", async () => {
     const before = await cloudsOf(opened);
     await tamper(opened);
@@ -202,42 +166,6 @@ function withoutTimes(state: Record<string, unknown[]>): Record<string, unknown[
       ["modified_on", "updated", "changed", "modified"].includes(key) ? undefined : value,
     ),
   ) as Record<string, unknown[]>;
-}
-
-type Journal = TestRehearsal["rehearsal"]["hetzner"]["journal"];
-
-/**
- * What a run changed of the ways in, in this order. What it deletes, it does at its end: the emergency's further records of a redirect, which
- * count as proxied as long as one of the name is.
- */
-function turns({ steps }: EngineRun): string[] {
-  const what: Readonly<Record<string, string>> = {
-    "hcloud:index/firewall:Firewall": "firewall",
-    "kubernetes:apps/v1:DaemonSet": "Traefik",
-    "cloudflare:index/dnsRecord:DnsRecord": "names",
-  };
-  const [first, ...rest] = steps.flatMap(({ type, op }) => (op === "delete" ? [] : (what[type] ?? [])));
-  return rest.reduce<string[]>((seen, one) => (seen.at(-1) === one ? seen : [...seen, one]), first ? [first] : []);
-}
-
-/** How visitors come in, as both clouds and the cluster have it. */
-async function edgeOf({ rehearsal }: TestRehearsal) {
-  const { edge } = rehearsal.platform;
-  const users = new Set(directHosts(edge));
-  const [zone] = rehearsal.cloudflare.state.zones;
-  const records = zone!.dnsRecords.filter(({ name, type }) => users.has(name) && ["A", "AAAA", "CNAME"].includes(type));
-  const [firewall] = [...rehearsal.hetzner.project.firewalls.values()];
-  const { daemonSets } = await readCluster(await rehearsal.kubeconfig());
-  const { spec } = daemonSets.find(({ metadata }) => metadata?.name === "traefik")!;
-  const args = spec!.template.spec!.containers[0]!.args!;
-  return {
-    names: [...new Set(records.map(({ proxied, ttl }) => `${proxied ? "proxied" : "grey"} ${ttl}`))],
-    ports: firewall!.rules
-      .filter(({ port }) => port !== "6443")
-      .map(({ port, source_ips }) => `${port} of ${source_ips.includes("0.0.0.0/0") ? "everybody" : "Cloudflare"}`),
-    traefik: args.flatMap((arg) => /^--entryPoints\.(?:public|plain)\.address=(.*)$/.exec(arg)?.[1] ?? []),
-    atOnce: spec!.updateStrategy!.rollingUpdate!.maxUnavailable,
-  };
 }
 
 /** Opens the firewall to everybody and sends one DNS record elsewhere, as a person in the two consoles would. */

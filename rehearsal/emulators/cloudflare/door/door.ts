@@ -17,7 +17,7 @@ import { type Lookup, lookUp, zoneOfName } from "./resolve";
 import type { Outage } from "./tunnel-entrance";
 import { addressOf, type Answer, type Arrival, CARRIED_PORTS, newRay, usualPort } from "./visit";
 
-export interface FrontDoorOptions extends Partial<Omit<EdgeOptions, "publicAuthorities">> {
+export interface FrontDoorOptions extends Partial<EdgeOptions> {
   /** Default 127.0.0.1. */
   host?: string;
   /** Default 0: a free one. */
@@ -40,8 +40,6 @@ export interface FrontDoor {
   readonly originPullAuthorityPem: string;
   /** What a visitor's resolver says of a name; undefined: nothing to connect to. */
   lookup(name: string): Lookup | undefined;
-  /** From now on "Full (strict)" takes origins' certificates of this authority (PEM), too, as those of a public one. */
-  trust(authorityPem: string): void;
   /** Ends the connections of all connectors and takes no new ones, until it is mended. Visitors still arrive. */
   cutTunnels(): Promise<Outage>;
   close(): Promise<void>;
@@ -57,8 +55,7 @@ export async function openFrontDoor(
 ): Promise<FrontDoor> {
   const { host = "127.0.0.1", httpPort = 0, httpsPort = 0, tunnelPort = 0 } = options;
   const authority = await EdgeAuthority.make("Edge Certificate Authority");
-  const publicAuthorities: string[] = [];
-  const edge = await Edge.start(state, { ...options, publicAuthorities });
+  const edge = await Edge.start(state, options);
   const certificates = new EdgeCertificates(state, authority);
 
   const plain = createHttpServer();
@@ -105,7 +102,6 @@ export async function openFrontDoor(
     authorityPem: authority.certificatePem,
     originPullAuthorityPem: edge.originPullAuthorityPem,
     lookup: (name) => lookUp(state, name),
-    trust: (authorityPem) => void publicAuthorities.push(authorityPem),
     cutTunnels: () => edge.entrance.cut(),
     close: async () => {
       const closed = [plain, secure].map((server) => new Promise((resolve) => server.close(resolve)));

@@ -273,8 +273,10 @@ describe("TLS", () => {
   });
 
   test("strict trusts a public authority that the rehearsal names", async () => {
+    await world.close();
     const own = await selfSigned(NAMES);
-    world.door.trust(own.cert);
+    world = await World.open({ publicAuthorities: [own.cert] });
+    await world.record("api", NODES[0]);
     await world.setting("ssl", "strict");
     await world.origin(NODES[0], 443, undefined, own);
     expect((await world.visit("https://api.honeydue.example/")).status).toBe(200);
