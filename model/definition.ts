@@ -481,7 +481,11 @@ export interface OperatorsArgs {
    * @default "addresses"
    */
   readonly kubernetesApi?: "addresses" | "access" | "tailscale";
-  /** Needed by `kubernetesApi: "tailscale"`, and read by nothing else. */
+  /**
+   * Needed by `kubernetesApi: "tailscale"`. Without that the servers are in the tailnet all the same, and the API is reached another way:
+   * so a living platform comes to Tailscale by a roll first, and then by closing a port.
+   * @default none - no server runs Tailscale
+   */
   readonly tailnet?: TailnetArgs;
 }
 

@@ -1,5 +1,6 @@
 import { doors } from "./doors";
 import type { Platform, Route, Tunnel } from "./platform";
+import { apiTailnet } from "./tailnet";
 
 /** The edge as Mermaid: from visitors and operators to the services, door by door and rule by rule. Same model, same bytes. */
 export const edgePicture = (platform: Platform): string => {
@@ -58,7 +59,7 @@ export const edgePicture = (platform: Platform): string => {
       );
     if (operators.kubernetesApi === "access") arrow("operatorsConnectors", "6443", "api");
   }
-  if (operators?.tailnet !== undefined) lines.push(`  operators -->|"6443, over Tailscale"| api`);
+  if (apiTailnet(platform) !== undefined) lines.push(`  operators -->|"6443, over Tailscale"| api`);
   if (firewall.some(({ from }) => from === "operators")) {
     arrow("operators", "6443", "firewall");
     arrow("firewall", "6443", "api");

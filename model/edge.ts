@@ -157,7 +157,7 @@ const resolveOperators = (
     machines: operators.machines ?? [],
     kubernetesApi,
     apiDoors,
-    tailnet: kubernetesApi === "tailscale" ? resolveTailnet(name, operators.tailnet!, servers, text) : undefined,
+    tailnet: operators.tailnet && resolveTailnet(name, operators.tailnet, servers, text),
     tunnel:
       rules.length === 0
         ? undefined

@@ -1,5 +1,6 @@
 import { KUBERNETES_API_PORT } from "./doors";
 import type { EdgeTarget, Platform, Route } from "./platform";
+import { apiTailnet } from "./tailnet";
 
 /** One end of a connection. */
 export type Endpoint =
@@ -56,7 +57,7 @@ export const flows = (platform: Platform): readonly Flow[] => {
   const vmagent: Endpoint = { kind: "vmagent" };
   return [
     ...entries(platform),
-    ...(cluster.kubernetesApiAllowedCidrs.length > 0 || platform.edge.operators?.tailnet !== undefined
+    ...(cluster.kubernetesApiAllowedCidrs.length > 0 || apiTailnet(platform) !== undefined
       ? [tcp({ kind: "operators" }, kubernetesApi, KUBERNETES_API_PORT, "kubectl, pulumi")]
       : []),
     tcp(traefik, kubernetesApi, KUBERNETES_API_PORT, "routes"),

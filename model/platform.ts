@@ -373,7 +373,7 @@ export interface Operators {
   readonly kubernetesApi: "addresses" | "access" | "tailscale";
   /** One for each server where the Kubernetes API goes through Access. */
   readonly apiDoors: readonly AccessDoor[];
-  /** Undefined where the Kubernetes API is not reached over Tailscale. */
+  /** Which the servers are in, whether the Kubernetes API is reached over it or not. */
   readonly tailnet: Tailnet | undefined;
   /** Undefined where nothing is guarded and the API goes another way. */
   readonly tunnel: Tunnel | undefined;

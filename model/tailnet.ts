@@ -1,11 +1,15 @@
 import { z } from "zod";
-import type { ClusterNode, Tailnet } from "./platform";
+import type { ClusterNode, Platform, Tailnet } from "./platform";
 
 /** What runs on the servers: a release of Tailscale's own package repository, and the fingerprint of the key that signs it. */
 export const TAILSCALE = {
   version: "1.102.5",
   keyFingerprint: "2596A99EAAB33821893C0A79458CA832957F5868",
 } as const;
+
+/** Over which the Kubernetes API is reached; undefined where it is reached another way, whether the servers are in a tailnet or not. */
+export const apiTailnet = ({ edge: { operators } }: Platform): Tailnet | undefined =>
+  operators?.kubernetesApi === "tailscale" ? operators.tailnet : undefined;
 
 /** Asks the Tailscale of this computer who is in its tailnet. */
 export const TAILSCALE_STATUS = { command: "tailscale", arguments: ["status", "--json"] } as const;
@@ -36,7 +40,8 @@ export const tailnetView = ({ name, tag, devices }: Tailnet, answer: string): Ta
   const parsed = statusSchema.safeParse(jsonIn(answer));
   if (!parsed.success) return { problem: "`tailscale status --json` answers something else than a status" };
   const { BackendState: state, CurrentTailnet: tailnet, Peer: peers } = parsed.data;
-  if (state !== "Running") return { problem: `this computer's Tailscale is not connected (${state}). Do: tailscale up` };
+  if (state !== "Running")
+    return { problem: `this computer's Tailscale is not connected (${state}). Do: tailscale up` };
   const own = (tailnet?.MagicDNSSuffix ?? "").replace(/\.$/, "");
   if (own !== name)
     return {

@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { ACCESS_TOKEN_VARIABLES, accessDoors, accessTcpArguments, LOCAL_ADDRESS } from "../model/access-tcp";
 import type { AccessDoor, Platform } from "../model/platform";
+import { apiTailnet } from "../model/tailnet";
 import { type ApiPlace, credentialsOf, KUBERNETES_API_PORT, KubernetesApi } from "./kubernetes";
 import { EXIT, Refusal } from "./refusal";
 import type { Outputs } from "./stack";
@@ -33,7 +34,7 @@ export const apiPlaces = (platform: Platform, { nodeAddresses = {} }: Outputs): 
  * runs. A door that is open already is used.
  */
 export async function reachApi(platform: Platform, outputs: Outputs): Promise<Readonly<Record<string, ApiPlace>>> {
-  const tailnet = platform.edge.operators?.tailnet;
+  const tailnet = apiTailnet(platform);
   if (tailnet !== undefined) return tailnetPlaces(tailnet);
   const closed = await closedAmong(accessDoors(platform));
   if (closed.length > 0) {

@@ -4,6 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { serverAddressIn } from "../../model/cidr";
 import { accessDoors } from "../../model/access-tcp";
 import type { ClusterNode, Platform } from "../../model/platform";
+import { apiTailnet } from "../../model/tailnet";
 import type { CloudApi } from "../cloud-api";
 import type { CloudOptions } from "../cloud-options";
 import { INSTALLATION_LABEL } from "../lost-answers";
@@ -22,7 +23,6 @@ import { timeLimits } from "./roll/limits";
 import { Rolling } from "./roll/rolling";
 import { stop } from "./roll/stop";
 import { makeServer } from "./server";
-import { tailnetOf } from "./tailnet";
 import { tailnetDoors } from "./tailnet-doors";
 import { clusterConfigSecrets, definitionAspects, definitionDigest, type NodeIdentity, userData } from "./user-data";
 
@@ -132,7 +132,7 @@ export class Cluster extends pulumi.ComponentResource {
     const credentials = credentialsOf(certificates.administrator);
     const byAccess = accessDoors(platform).length > 0;
     const tunnelToken = access === undefined ? undefined : pulumi.secret(pulumi.output(access).tunnelToken);
-    const tailnet = tailnetOf(platform);
+    const tailnet = apiTailnet(platform);
     const doors = byAccess
       ? this.#openDoors(platform, access)
       : tailnet !== undefined

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import type { Platform, Tailnet } from "../../model/platform";
-import { TAILSCALE_STATUS, tailnetView, type TailnetView } from "../../model/tailnet";
+import { apiTailnet, TAILSCALE_STATUS, tailnetView, type TailnetView } from "../../model/tailnet";
 import type { ApiDoor } from "./api-doors";
 import { KUBERNETES_API_PORT } from "./firewall";
 
@@ -32,13 +32,13 @@ export const tailnetDoors = (tailnet: Tailnet): readonly ApiDoor[] => {
 };
 
 /** Why nothing could be reached over Tailscale from this computer, in words for people; undefined when it is in the tailnet, or need not be. */
-export async function outsideOfTailnet({ name, edge: { operators } }: Platform): Promise<string | undefined> {
-  const tailnet = operators?.tailnet;
+export async function outsideOfTailnet(platform: Platform): Promise<string | undefined> {
+  const tailnet = apiTailnet(platform);
   if (tailnet === undefined) return undefined;
   const { problem } = await tailnetStatus(tailnet);
   return problem === undefined
     ? undefined
-    : `The Kubernetes API of ${name} is reached over Tailscale, in the tailnet ${tailnet.name} (edge.operators.kubernetesApi): ${problem}`;
+    : `The Kubernetes API of ${platform.name} is reached over Tailscale, in the tailnet ${tailnet.name} (edge.operators.kubernetesApi): ${problem}`;
 }
 
 /** Never throws. */

@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Platform } from "../../model/platform";
+import { apiTailnet } from "../../model/tailnet";
 import { stop } from "./roll/stop";
 import { outsideOfTailnet } from "./tailnet-doors";
 
@@ -9,7 +10,7 @@ import { outsideOfTailnet } from "./tailnet-doors";
  * job's that is to see no more than the state.
  */
 export function withinReach(platform: Platform, installation: pulumi.Output<string>): pulumi.Output<string> {
-  if (platform.edge.operators?.tailnet === undefined) return installation;
+  if (apiTailnet(platform) === undefined) return installation;
   return installation.apply(async (mark) => {
     const problem = await outsideOfTailnet(platform);
     if (problem === undefined) return mark;

@@ -159,26 +159,17 @@ const TAILNET = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?\.ts\.net$/;
 const tailnetProblems: Check = ({ definition, raw }): Problem[] => {
   const { kubernetesApi, tailnet } = definition.edge.operators ?? {};
   const path = "edge.operators.tailnet";
-  if (kubernetesApi !== "tailscale")
-    return tailnet === undefined
+  if (tailnet === undefined)
+    return kubernetesApi !== "tailscale"
       ? []
       : [
           {
-            code: "DF002",
+            code: "CF034",
             path,
-            reason: `nothing reads this with kubernetesApi "${kubernetesApi ?? "addresses"}"`,
-            action: 'take it away, or take kubernetesApi "tailscale"',
+            reason: "the Kubernetes API is to be reached over Tailscale, and nothing says in which tailnet",
+            action: 'say it: { name: "<tailnet>.ts.net", authKey: secret("tailscaleAuthKey") }',
           },
         ];
-  if (tailnet === undefined)
-    return [
-      {
-        code: "CF034",
-        path,
-        reason: "the Kubernetes API is to be reached over Tailscale, and nothing says in which tailnet",
-        action: 'say it: { name: "<tailnet>.ts.net", authKey: secret("tailscaleAuthKey") }',
-      },
-    ];
   const name = textOf(tailnet.name, raw);
   if (name === undefined || TAILNET.test(name)) return [];
   const cleaned = name

@@ -1,4 +1,5 @@
 import { accessDoors, LOCAL_ADDRESS } from "../../model/access-tcp";
+import { apiTailnet } from "../../model/tailnet";
 import { closedAmong, openDoors } from "../api-doors";
 import { EXIT, Refusal } from "../refusal";
 import type { Stack } from "../stack";
@@ -15,7 +16,7 @@ export async function api(stack: Stack, terminal: Terminal, environment: NodeJS.
   const platform = await stack.platform();
   const doors = accessDoors(platform);
   if (doors.length === 0) {
-    const way = platform.edge.operators?.tailnet === undefined ? "by the servers' addresses" : "over Tailscale";
+    const way = apiTailnet(platform) === undefined ? "by the servers' addresses" : "over Tailscale";
     throw new Refusal(
       `The Kubernetes API of ${platform.name} is reached ${way}: there is nothing to open.`,
       EXIT.usage,

@@ -683,16 +683,6 @@ const MISTAKES: readonly Mistake[] = [
     problems: [["CF034", "trivet:tailnet", 'got "honeydue"', 'Did you mean "honeydue.ts.net"?']],
   },
   {
-    mistake: "a tailnet that nobody goes through",
-    definition: (d) =>
-      (d.edge.operators = {
-        ...OPERATORS,
-        tailnet: { name: "farm-example.ts.net", authKey: secret("tailscaleAuthKey") },
-      }),
-    settings: (s) => s.secretNames.push("tailscaleAuthKey"),
-    problems: [["DF002", "edge.operators.tailnet", 'nothing reads this with kubernetesApi "addresses"']],
-  },
-  {
     mistake: "an edge with a slip",
     definition: (d) => (d.edge.tls = "stict"),
     problems: [["CF010", "edge.tls", 'Did you mean "strict"?']],

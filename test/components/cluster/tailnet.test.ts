@@ -16,11 +16,14 @@ import {
   plainFiles,
   userData,
 } from "../../../components/cluster/user-data";
+import { doors } from "../../../model/doors";
 import type { ClusterNode, Platform } from "../../../model/platform";
+import { report, resolve } from "../../../model/resolve";
 import { askCloudInit } from "../../../rehearsal/machines/user-data/cloud-init";
 import { parseCloudConfig } from "../../../rehearsal/machines/user-data/cloud-config";
 import { tailnetSettingsSchema } from "../../../rehearsal/tailnet/tailnet";
-import { referencePlatform } from "../../model/platforms.fixture";
+import farm from "../../../stacks/farm";
+import { referencePlatform, stackSettings } from "../../model/platforms.fixture";
 
 type Secrets = Parameters<typeof userData>[2];
 
@@ -111,6 +114,19 @@ describe("a server whose API is reached over Tailscale", () => {
     const node = new RenderedNode(plainFiles(platform, own));
     expect(CIS_CHECKS.filter(({ ours }) => ours(node) === undefined).map(({ id }) => id)).toEqual([]);
   });
+});
+
+test("a living platform comes to Tailscale without a second roll: its servers are in the tailnet first, by whichever way they are reached", () => {
+  const { edge } = farm;
+  const { kubernetesApi: _, ...operators } = edge.operators;
+  const settings = stackSettings("farm");
+  const values = { ...settings.values, operators: ["203.0.113.7/32"] };
+  const { platform: before, problems } = resolve({ ...farm, edge: { ...edge, operators } }, { ...settings, values });
+  if (problems) throw new Error(report(problems, settings.source));
+  expect(doors(before).map(({ port }) => port)).toContain(6443);
+  expect(doors(platform).map(({ port }) => port)).not.toContain(6443);
+  expect(definitionDigest(before, own)).toBe(definitionDigest(platform, own));
+  expect(userData(before, own, SECRETS)).toBe(userData(platform, own, SECRETS));
 });
 
 test("an agent is not in the tailnet: whoever takes one finds no key to it", () => {
