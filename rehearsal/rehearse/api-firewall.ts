@@ -11,7 +11,8 @@ const API_PORT = 6443;
 /**
  * Hetzner's firewall in front of the API servers, where all servers are addresses of one machine: what listens, listens at another
  * address than the public one, and the public address leads there only while a firewall of the server lets port 6443 in. Otherwise a
- * connection is swallowed, as Hetzner does: no answer, no refusal. So a program that gets through has come another way.
+ * connection is swallowed, as Hetzner does: no answer, no refusal. So a program that gets through has come another way: through a connector,
+ * or by an address of the tailnet (../tailnet), which is where the server listens.
  *
  * Whose address the rule names is not looked at: every connection here comes from this machine.
  */

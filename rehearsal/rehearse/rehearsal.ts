@@ -118,7 +118,7 @@ export class Rehearsal {
   /** Undefined where the platform keeps no snapshots. */
   readonly s3: S3Emulator | undefined;
   readonly machines: Machines;
-  /** By which the Kubernetes API is reached; undefined where it is reached another way. */
+  /** Which the servers join, and in which the program's computer is; undefined where they join none. */
   readonly tailnet: Tailnet | undefined;
   /** What visitors meet, where Traefik is real. */
   readonly door: FrontDoor | undefined;

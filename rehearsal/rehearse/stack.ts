@@ -29,7 +29,7 @@ export interface RehearsalStack {
     /** What the program's token may do. */
     permissions: readonly Permission[] | "all";
   };
-  /** Over which its Kubernetes API is reached; undefined where it is reached another way. */
+  /** Which its servers join; undefined where they join none. */
   tailnet: { name: string; authKey: string } | undefined;
   /** Where its etcd snapshots go; undefined where it has none. */
   snapshots: { bucket: string; region: string; accessKeyId: string; secretAccessKey: string } | undefined;

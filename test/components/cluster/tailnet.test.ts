@@ -118,7 +118,7 @@ describe("a server whose API is reached over Tailscale", () => {
 
 test("a living platform comes to Tailscale without a second roll: its servers are in the tailnet first, by whichever way they are reached", () => {
   const { edge } = farm;
-  const { kubernetesApi: _, ...operators } = edge.operators;
+  const { kubernetesApi: _, ...operators } = edge.operators!;
   const settings = stackSettings("farm");
   const values = { ...settings.values, operators: ["203.0.113.7/32"] };
   const { platform: before, problems } = resolve({ ...farm, edge: { ...edge, operators } }, { ...settings, values });
