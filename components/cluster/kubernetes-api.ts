@@ -162,7 +162,7 @@ export const ADVICE = {
   access:
     "Behind Cloudflare Access nothing is seen of a cluster before one of its servers runs K3s and the connector: until then",
   tailscale:
-    "A server joins the tailnet within a minute of its boot, if its key (edge.operators.tailnet.authKey) is still good and the tailnet's policy lets this computer reach port 6443 of its tag; otherwise",
+    "A server joins the tailnet soon after it has booted, if its key (edge.operators.tailnet.authKey) is still good and the tailnet's policy lets this computer reach port 6443 of its tag; otherwise",
 } as const;
 
 /** The way to the server that the Kubernetes provider is to talk to. */

@@ -262,10 +262,6 @@ const cloudConfig = (platform: Platform, node: ClusterNode) => ({
     ["systemctl", "daemon-reload"],
     ["systemctl", "restart", "systemd-journald"],
     ...(node.role === "server" && staticTunnel(platform) !== undefined ? [giveTokenToConnector] : []),
-    // First of all: from then on operators see how the rest goes.
-    ...(tailnetSettings(platform, node) === undefined
-      ? []
-      : [["systemctl", "enable", "--now", "--no-block", TAILNET_UNIT]]),
     ["systemctl", "enable", "--now", "--no-block", `${k3sUnitName(node.role)}.service`],
     ["systemctl", "enable", "--now", "trivet-renew.timer"],
     [
@@ -273,6 +269,8 @@ const cloudConfig = (platform: Platform, node: ClusterNode) => ({
       "-c",
       "dpkg --status unattended-upgrades >/dev/null 2>&1 || { apt-get -qq update && apt-get -qq install --yes unattended-upgrades; }",
     ],
+    // After that: of two that update apt's lists at once, one fails. Most images have the package, so nothing is waited for.
+    ...(tailnetSettings(platform, node) === undefined ? [] : [["systemctl", "enable", "--now", TAILNET_UNIT]]),
   ],
 });
 

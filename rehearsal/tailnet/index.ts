@@ -1,2 +1,2 @@
 export { keepInTailnet } from "./device";
-export { type Login, Tailnet, type TailnetOptions } from "./tailnet";
+export { Tailnet } from "./tailnet";

@@ -13,7 +13,7 @@ export const tailnetSettingsSchema = z.strictObject({
   tag: z.string().regex(/^tag:[a-z][a-z0-9-]*$/, "tag: and a name"),
 });
 
-export interface Login {
+interface Login {
   readonly hostname: string;
   readonly tag: string;
   /** Where the device is reached. A rehearsal has no addresses of 100.64.0.0/10. */
@@ -30,7 +30,7 @@ interface Device extends Omit<Login, "key"> {
   online: boolean;
 }
 
-export interface TailnetOptions {
+interface TailnetOptions {
   /** What names in it end with. */
   readonly name: string;
   /** Lets devices in: an OAuth client's secret, or an auth key. */
