@@ -47,12 +47,17 @@ const seen = async (): Promise<object> => {
   const { stdout } = await run(join(tailnet.folder, TAILSCALE_STATUS.command), TAILSCALE_STATUS.arguments);
   return Object.fromEntries(tailnetView(WANTED, stdout).addresses!);
 };
-const boot = async (key: string, address = "127.52.62.11", of: Tailnet | undefined = tailnet): Promise<void> => {
+const boot = async (key: string, address?: string): Promise<void> => {
+  await install(key);
+  power = new AbortController();
+  life = live(tailnet, address);
+};
+const install = async (key: string): Promise<void> => {
   await files.write(TAILNET_SETTINGS_PATH, JSON.stringify(SETTINGS));
   await files.write(TAILNET_KEY_PATH, key);
-  power = new AbortController();
-  life = keepInTailnet({ tailnet: of, files, address, power: power.signal, say: (line) => lines.push(line) });
 };
+const live = (of: Tailnet | undefined, address = "127.52.62.11"): Promise<void> =>
+  keepInTailnet({ tailnet: of, files, address, power: power.signal, say: (line) => lines.push(line) });
 const powerOff = async (): Promise<void> => {
   power.abort();
   await life;
@@ -111,18 +116,12 @@ test("a server that the tailnet has forgotten comes back by itself", async () =>
 });
 
 test("where nobody plays a tailnet the server says so, and one that is to be in none says nothing", async () => {
-  await boot(FILE, "127.52.62.11", undefined);
-  await life;
+  await install(FILE);
+  await live(undefined);
   expect(lines).toEqual(["trivet: tailnet: there is none here: this server cannot be reached over it"]);
   await files.remove(TAILNET_SETTINGS_PATH);
   lines.length = 0;
-  await keepInTailnet({
-    tailnet,
-    files,
-    address: "127.52.62.11",
-    power: power.signal,
-    say: (line) => lines.push(line),
-  });
+  await live(tailnet);
   expect(lines).toEqual([]);
 });
 
