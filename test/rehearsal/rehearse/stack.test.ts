@@ -27,3 +27,10 @@ test("with a setting that is wrong the token may do everything, so that the prog
     plan: "free",
   });
 });
+
+test("a stack whose servers join a tailnet has a key for it of the form that Tailscale makes keys of", () => {
+  const { tailnet, secrets } = readStack(DIRECTORY, "farm");
+  expect(tailnet).toEqual({ name: "farm-example.ts.net", authKey: secrets["trivet:tailscaleAuthKey"] });
+  expect(tailnet!.authKey).toMatch(/^tskey-client-/);
+  expect(readStack(DIRECTORY, "honeydue").tailnet).toBeUndefined();
+});
