@@ -27,3 +27,8 @@ test("with a setting that is wrong the token may do everything, so that the prog
     plan: "free",
   });
 });
+
+test("a setting that is wrong takes nothing away that the definition alone tells, for it may be mended while the rehearsal lasts", () => {
+  const { accessTeam } = readStack(DIRECTORY, "honeydue", { "trivet:nodes": 1 }).cloudflare;
+  expect(accessTeam).toBe("honeydue");
+});
