@@ -95,16 +95,31 @@ export function readStack(
       accountId: text(config, "trivet:cloudflareAccountId", name),
       zoneId: text(config, "trivet:cloudflareZoneId", name),
       zoneName: definition.domain,
-      ...bought(made),
+      ...bought(definition, made),
     },
   };
 }
 
-/** What a person has arranged at Cloudflare for this platform. Where the settings are wrong nothing is known, and the program says so itself. */
+/** A team that is named by a setting, while the settings are wrong. */
+const SOME_TEAM = "rehearsal";
+
+/**
+ * What a person has arranged at Cloudflare for this platform. Where the settings are wrong the program says so itself; what the definition
+ * alone tells is there all the same, for the settings may be mended while the rehearsal lasts.
+ */
 function bought(
+  { edge }: PlatformDefinition,
   platform: Platform | undefined,
 ): Pick<RehearsalStack["cloudflare"], "plan" | "accessTeam" | "apiDoors" | "permissions"> {
-  if (platform === undefined) return { plan: "free", accessTeam: undefined, apiDoors: 0, permissions: "all" };
+  if (platform === undefined) {
+    const team = edge.operators?.team;
+    return {
+      plan: edge.zone?.plan ?? "free",
+      accessTeam: typeof team === "object" ? SOME_TEAM : team,
+      apiDoors: 0,
+      permissions: "all",
+    };
+  }
   const { zone, operators } = platform.edge;
   return {
     plan: zone.plan,

@@ -92,7 +92,7 @@ describe("a connection that is lost in the middle of an up", () => {
 /** The path without the ids in it: calls that differ in nothing else are one kind. */
 const routeOf = (path: string): string =>
   path
-    .replaceAll(/[0-9a-f]{32}/g, "*")
+    .replaceAll(/[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "*")
     .replaceAll(/\/\d+/g, "/*")
     .replace(/\/settings\/.*/, "/settings/*");
 
@@ -137,7 +137,10 @@ function identity(object: unknown): string {
   // Drawn by the cloud, another one in each run.
   const isDrawn = typeof id === "string" && /^[0-9a-f]{32}$/.test(id);
   return JSON.stringify([
-    name ?? hostnames ?? (isDrawn ? "*" : id),
+    // With the mark of the installation, which each run draws anew.
+    typeof name === "string"
+      ? name.replace(/\(trivet [0-9a-f]{16}\)/, "(trivet *)")
+      : (hostnames ?? (isDrawn ? "*" : id)),
     type,
     value,
     [subnets, rules, applied_to, servers, private_net].map((list) => list?.length ?? 0),

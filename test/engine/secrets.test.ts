@@ -7,6 +7,9 @@ import { inventory, openRehearsal, type TestRehearsal } from "../support/rehears
 /** Shorter values say nothing: they would be found by chance. */
 const SHORTEST_TELLING_LENGTH = 12;
 
+/** What a service token of Access is known by, as a user by a name. It stands beside its secret in a secret output. */
+const SERVICE_TOKEN_ID = /^[0-9a-f]{32}\.access$/;
+
 /**
  * Every secret of the stack, the ones a person sets and the ones the program makes, is looked for in everything that is
  * written or printed. The planted ones carry a mark of their own; the others are read from the decrypted state.
@@ -107,7 +110,10 @@ function secretsOf(state: string, publicTexts: ReadonlySet<string>): Set<string>
   const isPublic = (text: string): boolean =>
     [text, Buffer.from(text, "base64").toString("utf8")].some(
       // A certificate is shown to everybody who connects; an escrow holds it beside its key.
-      (one) => publicTexts.has(one) || /^-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\s*$/.test(one),
+      (one) =>
+        publicTexts.has(one) ||
+        SERVICE_TOKEN_ID.test(one) ||
+        /^-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\s*$/.test(one),
     );
   const collect = (value: unknown): void => {
     if (typeof value === "string") {

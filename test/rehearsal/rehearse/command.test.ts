@@ -76,7 +76,7 @@ describe("npm run rehearse", () => {
     expect(exitCode).toBe(0);
     const summary = JSON.parse(readFileSync(file, "utf8")) as Summary;
     expect(summary).toMatchObject({
-      schemaVersion: 1,
+      schemaVersion: 2,
       stack: "honeydue",
       ok: true,
       resources: { updated: 0, replaced: 0, deleted: 0 },

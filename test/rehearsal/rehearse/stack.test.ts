@@ -34,3 +34,8 @@ test("a stack whose servers join a tailnet has a key for it of the form that Tai
   expect(tailnet!.authKey).toMatch(/^tskey-client-/);
   expect(readStack(DIRECTORY, "honeydue").tailnet).toBeUndefined();
 });
+
+test("a setting that is wrong takes nothing away that the definition alone tells, for it may be mended while the rehearsal lasts", () => {
+  const { accessTeam } = readStack(DIRECTORY, "honeydue", { "trivet:nodes": 1 }).cloudflare;
+  expect(accessTeam).toBe("honeydue");
+});
