@@ -30,6 +30,7 @@ export async function tailnetPlaces(tailnet: Tailnet): Promise<Readonly<Record<s
 async function status(): Promise<string> {
   try {
     const { stdout } = await run(TAILSCALE_STATUS.command, TAILSCALE_STATUS.arguments, {
+      env: process.env,
       timeout: TIMEOUT_MILLISECONDS,
       maxBuffer: 64 * 1024 * 1024,
       windowsHide: true,

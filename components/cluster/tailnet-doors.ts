@@ -48,7 +48,7 @@ const tailnetStatus = (tailnet: Tailnet): Promise<TailnetView> =>
     execFile(
       command,
       [...TAILSCALE_STATUS.arguments],
-      { timeout: STATUS_TIMEOUT_MILLISECONDS, maxBuffer: 64 * 1024 * 1024, windowsHide: true },
+      { env: process.env, timeout: STATUS_TIMEOUT_MILLISECONDS, maxBuffer: 64 * 1024 * 1024, windowsHide: true },
       (error, stdout, stderr) => {
         if (error === null) return resolve(tailnetView(tailnet, stdout));
         const { code } = error as NodeJS.ErrnoException;
