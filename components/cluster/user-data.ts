@@ -419,7 +419,7 @@ function tailnetFiles(
   return [
     [TAILNET_SETTINGS_PATH, "0644", `${JSON.stringify(settings)}\n`, "connector"],
     [TAILNET_KEY_PATH, "0600", `${tailnetKey(configSecret(tailnet.authKey))}\n`],
-    [TAILNET_SCRIPT_PATH, "0755", script("tailnet.py"), "connector"],
+    [TAILNET_SCRIPT_PATH, "0755", withoutWords(script("tailnet.py")), "connector"],
     [`/etc/systemd/system/${TAILNET_UNIT}`, "0644", tailnetUnit(), "connector"],
   ];
 }
@@ -450,6 +450,13 @@ function restoreFile({ cluster: { snapshots } }: Platform, configSecret: (name: 
     secretAccessKey: configSecret(snapshots.secretAccessKey),
   });
 }
+
+/** A Python script without its documentation and comments, which a server's user-data has no room for. */
+const withoutWords = (text: string): string =>
+  text
+    .replaceAll(/^ *"""[^]*?"""\n/gm, "")
+    .replaceAll(/^ *# .*\n/gm, "")
+    .replaceAll(/\n{2,}/g, "\n");
 
 const script = (name: string): string => readFileSync(join(__dirname, "node", name), "utf8");
 
