@@ -2,8 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { ACCESS_TOKEN_VARIABLES, accessDoors, accessTcpArguments, LOCAL_ADDRESS } from "../model/access-tcp";
+import { KUBERNETES_API_PORT } from "../model/doors";
 import type { AccessDoor, Platform } from "../model/platform";
-import { type ApiPlace, credentialsOf, KUBERNETES_API_PORT, KubernetesApi } from "./kubernetes";
+import { type ApiPlace, credentialsOf, KubernetesApi } from "./kubernetes";
 import { EXIT, Refusal } from "./refusal";
 import type { Outputs } from "./stack";
 
