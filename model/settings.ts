@@ -99,11 +99,7 @@ export const PUBLIC_CERTIFICATE_SECRETS = ["publicCertificate", "publicCertifica
  * `publicCertificate` (PEM, with its chain) and its key are for the emergency, `acmeAccountKey` is what `trivet certificate` gets them
  * with.
  */
-export const OPTIONAL_SECRETS = [
-  "escrow",
-  ...PUBLIC_CERTIFICATE_SECRETS,
-  "acmeAccountKey",
-] as const;
+export const OPTIONAL_SECRETS = ["escrow", ...PUBLIC_CERTIFICATE_SECRETS, "acmeAccountKey"] as const;
 
 /** The stack's configuration as it was read, not yet checked. */
 export interface RawSettings {

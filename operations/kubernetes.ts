@@ -3,7 +3,6 @@ import type { TLSSocket } from "node:tls";
 import type { V1EndpointSlice, V1Namespace, V1Node, V1Pod, V1PodDisruptionBudget } from "@kubernetes/client-node";
 import { parse } from "yaml";
 
-export const KUBERNETES_API_PORT = 6443;
 /** While an agent boots, it answers on the API's port under this name, for it has no certificate of its own address. */
 const AGENT_STATUS_NAME = "agent.trivet.internal";
 /** A firewall drops without a word. */

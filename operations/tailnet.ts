@@ -1,8 +1,9 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { KUBERNETES_API_PORT } from "../model/doors";
 import type { Tailnet } from "../model/platform";
 import { TAILSCALE_STATUS, tailnetView } from "../model/tailnet";
-import { type ApiPlace, KUBERNETES_API_PORT } from "./kubernetes";
+import type { ApiPlace } from "./kubernetes";
 import { EXIT, Refusal } from "./refusal";
 
 const run = promisify(execFile);

@@ -5,8 +5,8 @@ import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { ACCESS_TOKEN_VARIABLES, accessDoors, accessTcpArguments, LOCAL_ADDRESS } from "../../model/access-tcp";
+import { KUBERNETES_API_PORT } from "../../model/doors";
 import type { AccessDoor, Platform } from "../../model/platform";
-import { KUBERNETES_API_PORT } from "./firewall";
 
 /**
  * The way from here to the API of one node. Everything that speaks to the Kubernetes API takes one: the provider's kubeconfig, the look at

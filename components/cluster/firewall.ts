@@ -5,8 +5,6 @@ import type { Platform } from "../../model/platform";
 import { whenForgotten } from "./emergency-end";
 import type { Hetzner } from "./hetzner";
 
-export { KUBERNETES_API_PORT } from "../../model/doors";
-
 /**
  * The servers': closed but for the doors that the model knows. Hetzner firewalls do not see the private network, so the nodes reach one
  * another freely; outbound stays open.

@@ -1,5 +1,5 @@
+import { KUBERNETES_API_PORT } from "../../model/doors";
 import type { Platform } from "../../model/platform";
-import { KUBERNETES_API_PORT } from "./firewall";
 import { TAILNET_INTERFACE, tailnetOf } from "./tailnet";
 
 export const HOST_FIREWALL_PATH = "/etc/trivet/host.nft";

@@ -1,8 +1,8 @@
 import { execFile } from "node:child_process";
+import { KUBERNETES_API_PORT } from "../../model/doors";
 import type { Platform, Tailnet } from "../../model/platform";
 import { apiTailnet, TAILSCALE_STATUS, tailnetView, type TailnetView } from "../../model/tailnet";
 import type { ApiDoor } from "./api-doors";
-import { KUBERNETES_API_PORT } from "./firewall";
 
 /** An answer is a round trip to this computer's own Tailscale. */
 const STATUS_TIMEOUT_MILLISECONDS = 10_000;

@@ -2,6 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb";
 import type { MockMonitor } from "@pulumi/pulumi/runtime/mocks";
 import { type CloudApi, cloudApi } from "../../components/cloud-api";
+import type { Platform } from "../../model/platform";
 import { type CloudflareEmulator, startCloudflareEmulator } from "../../rehearsal/emulators/cloudflare";
 import { createCloudflareProvider } from "../../rehearsal/providers/cloudflare";
 import {
@@ -79,6 +80,13 @@ export class EmulatedCloudflare {
 
   get accountId(): string {
     return this.emulator.state.accounts[0]!.id;
+  }
+
+  /** The platform with this zone and account in the place of its own. */
+  hosting(platform: Platform): Platform {
+    const { edge } = platform;
+    const zone = { ...edge.zone, id: this.zoneId, accountId: this.accountId };
+    return { ...platform, edge: { ...edge, zone } };
   }
 
   /** Runs a program; each resource is made as soon as what it needs is known. */

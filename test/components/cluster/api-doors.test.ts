@@ -7,10 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import * as pulumi from "@pulumi/pulumi";
-import { cloudOptions } from "../../../components/cloud-options";
 import { type ApiDoor, nameOf, openDoors } from "../../../components/cluster/api-doors";
 import { askServer, type Credentials } from "../../../components/cluster/kubernetes-api";
-import { Edge } from "../../../components/edge/edge";
+import type { Edge } from "../../../components/edge/edge";
 import { accessDoors } from "../../../model/access-tcp";
 import type { Platform } from "../../../model/platform";
 import { type Connector, keysAt, startConnector } from "../../../rehearsal/cloudflared";
@@ -22,6 +21,7 @@ import { issueLeaf } from "../../../rehearsal/k3s/leaf-certificates";
 import { freePorts } from "../../../rehearsal/rehearse/free-ports";
 import { referencePlatform } from "../../model/platforms.fixture";
 import { makeAuthority } from "../../rehearsal/machines/support/authorities";
+import { buildEdge } from "../../support/edge";
 import { EmulatedCloudflare } from "../../support/emulated-cloudflare";
 import { valueOf } from "../../support/mocks";
 
@@ -47,22 +47,8 @@ describe("the ways to Kubernetes APIs behind Cloudflare Access", () => {
     cloudflare = await EmulatedCloudflare.start({ zone: "hangangjari.example" });
     cloudflare.emulator.state.accounts[0]!.accessTeam = "hangangjari";
     const planned = referencePlatform("hangangjari", { apiPort: await freePorts(3) });
-    const zone = { ...planned.edge.zone, id: cloudflare.zoneId, accountId: cloudflare.accountId };
-    platform = { ...planned, edge: { ...planned.edge, zone } };
-    await cloudflare.up(() => {
-      edge = new Edge(platform.name, {
-        platform,
-        addresses: { a: "203.0.113.11", b: "203.0.113.12", c: "203.0.113.13" },
-        installation: "00112233445566ff",
-        cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
-        revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
-        removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
-        cloudflare: { get: async () => undefined, send: async () => undefined },
-        handedBack: false,
-      });
-      edge.leadNames([]);
-      return edge;
-    });
+    platform = cloudflare.hosting(planned);
+    await cloudflare.up(() => (edge = buildEdge(platform)));
     token = await valueOf(edge.programToken!);
     door = await openFrontDoor(cloudflare.emulator);
     const { file } = await cloudflaredProgram(folder);

@@ -1,7 +1,5 @@
-import * as pulumi from "@pulumi/pulumi";
-import { cloudOptions } from "../../../components/cloud-options";
-import { Edge } from "../../../components/edge/edge";
 import type { Platform } from "../../../model/platform";
+import { buildEdge } from "../../support/edge";
 import { MOCK_START_TIME, ofType, only, type Registered, registered, secretValue } from "../../support/mocks";
 import { honeyduePlatform } from "../../support/platform";
 
@@ -12,20 +10,7 @@ const RULESET = "cloudflare:index/ruleset:Ruleset";
 const CERTIFICATE = "cloudflare:index/originCaCertificate:OriginCaCertificate";
 
 const build = (platform: Platform = honeyduePlatform(), handedBack = false): Promise<Registered[]> =>
-  registered(() => {
-    const edge = new Edge("honeydue", {
-      platform,
-      addresses: { a: "203.0.113.11", b: "203.0.113.12", c: "203.0.113.13" },
-      installation: pulumi.output("00112233445566ff"),
-      cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
-      revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
-      removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
-      handedBack,
-      cloudflare: { get: async () => undefined, send: async () => undefined },
-    });
-    edge.leadNames([]);
-    return edge;
-  });
+  registered(() => buildEdge(platform, { handedBack }));
 
 const strictTransport = (wanted: Record<string, unknown>) => ({
   strict_transport_security: {

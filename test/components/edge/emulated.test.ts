@@ -1,14 +1,14 @@
 import * as pulumi from "@pulumi/pulumi";
 import { cloudOptions } from "../../../components/cloud-options";
 import type { CloudApi } from "../../../components/cloud-api";
-import { Edge } from "../../../components/edge/edge";
+import type { Edge } from "../../../components/edge/edge";
 import { lostAnswerOptions } from "../../../components/lost-answers";
 import type { ServiceDefinition } from "../../../model/definition";
-import type { Platform } from "../../../model/platform";
 import { report, resolve } from "../../../model/resolve";
 import { NEW_ZONE_SETTINGS } from "../../../model/zone-defaults";
 import honeydue from "../../../stacks/honeydue";
 import { tunnelled, tunnelledSettings } from "../../rules/platforms.fixture";
+import { buildEdge } from "../../support/edge";
 import { EmulatedCloudflare, type Made, type Run } from "../../support/emulated-cloudflare";
 import { valueOf } from "../../support/mocks";
 import { HONEYDUE_SECRETS, honeydueConfig } from "../../support/platform";
@@ -16,7 +16,6 @@ import { HONEYDUE_SECRETS, honeydueConfig } from "../../support/platform";
 type Definition = Parameters<typeof resolve>[0];
 type Settings = Parameters<typeof resolve>[1];
 
-const ADDRESSES = { a: "203.0.113.11", b: "203.0.113.12", c: "203.0.113.13" };
 const ADDRESSES_IPV6 = { a: "2001:db8::11", b: "2001:db8::12", c: "2001:db8::13" };
 
 const honeydueSettings: Settings = {
@@ -74,25 +73,17 @@ describe("the edge at an emulated Cloudflare", () => {
     if (before === undefined) cloudflare = await EmulatedCloudflare.start({ zone: definition.domain });
     const { platform, problems } = resolve(definition, settings);
     if (problems) throw new Error(report(problems, "the fixture"));
-    const zone = { ...platform.edge.zone, id: cloudflare.zoneId, accountId: cloudflare.accountId };
-    const here = { ...platform, edge: { ...platform.edge, zone } as Platform["edge"] };
+    const here = cloudflare.hosting(platform);
     let beforeCreate: pulumi.ResourceHook | undefined;
     const build = (): Edge => {
       const lostAnswers = lostAnswerOptions({ hetzner: NO_API, cloudflare: cloudflare.api, installation: MARK });
       [beforeCreate] = lostAnswers.hooks.beforeCreate as pulumi.ResourceHook[];
-      edge = new Edge(platform.name, {
-        platform: here,
-        addresses: ADDRESSES,
+      return (edge = buildEdge(here, {
         addressesIpv6: ADDRESSES_IPV6,
         installation: MARK,
         cloudOptions: cloudOptions(lostAnswers),
-        revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
-        removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
-        cloudflare: NO_API,
         handedBack,
-      });
-      edge.leadNames([]);
-      return edge;
+      }));
     };
     return cloudflare.upAgain(build, before ?? [], (args) => beforeCreate?.callback(args));
   }

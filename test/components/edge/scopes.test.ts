@@ -1,6 +1,3 @@
-import * as pulumi from "@pulumi/pulumi";
-import { cloudOptions } from "../../../components/cloud-options";
-import { Edge } from "../../../components/edge/edge";
 import type { PlatformDefinition } from "../../../model/definition";
 import type { Platform } from "../../../model/platform";
 import { report, resolve } from "../../../model/resolve";
@@ -9,6 +6,7 @@ import type { RawSettings } from "../../../model/settings";
 import type { Permission } from "../../../rehearsal/emulators/cloudflare";
 import honeydue from "../../../stacks/honeydue";
 import { REFERENCE, stackSettings } from "../../model/platforms.fixture";
+import { buildEdge } from "../../support/edge";
 import { EmulatedCloudflare, type Made } from "../../support/emulated-cloudflare";
 
 /** With something of everything that a token has to be allowed. */
@@ -26,8 +24,6 @@ const everything: PlatformDefinition = {
   sites: { docs: { kind: "site", hosts: ["docs"] } },
 };
 
-const ADDRESSES = { a: "203.0.113.11", b: "203.0.113.12", c: "203.0.113.13" };
-
 /** Keys, certificates and some hundred requests. */
 jest.setTimeout(60_000);
 
@@ -42,26 +38,10 @@ async function up(
   const { platform, problems } = resolve(definition, settings);
   if (problems) throw new Error(report(problems, settings.source));
   cloudflare = await EmulatedCloudflare.start({ zone: definition.domain, plan: platform.edge.zone.plan });
-  const { zoneId, accountId, emulator } = cloudflare;
-  const here: Platform = {
-    ...platform,
-    edge: { ...platform.edge, zone: { ...platform.edge.zone, id: zoneId, accountId } },
-  };
+  const { zoneId, emulator } = cloudflare;
+  const here = cloudflare.hosting(platform);
   Object.assign(emulator.state.tokens[0]!, { permissions: permissions(platform), zones: [zoneId] });
-  const made = await cloudflare.up(() => {
-    const edge = new Edge(platform.name, {
-      platform: here,
-      addresses: ADDRESSES,
-      installation: "00112233445566ff",
-      cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
-      revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
-      removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
-      cloudflare: { get: async () => undefined, send: async () => undefined },
-      handedBack: false,
-    });
-    edge.leadNames([]);
-    return edge;
-  });
+  const made = await cloudflare.up(() => buildEdge(here));
   return { platform, made };
 }
 

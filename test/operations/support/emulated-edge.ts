@@ -1,6 +1,3 @@
-import * as pulumi from "@pulumi/pulumi";
-import { cloudOptions } from "../../../components/cloud-options";
-import { Edge } from "../../../components/edge/edge";
 import { doors } from "../../../model/doors";
 import type { Platform } from "../../../model/platform";
 import { report, resolve } from "../../../model/resolve";
@@ -11,6 +8,7 @@ import { observeEdge } from "../../../operations/edge-observations";
 import { type EdgeState, readEdgeState } from "../../../operations/edge-state";
 import { connectTunnel, type Permission } from "../../../rehearsal/emulators/cloudflare";
 import { type HetznerEmulator, startHetznerEmulator } from "../../../rehearsal/emulators/hetzner";
+import { buildEdge } from "../../support/edge";
 import { EmulatedCloudflare, type Made } from "../../support/emulated-cloudflare";
 
 type Definition = Parameters<typeof resolve>[0];
@@ -18,7 +16,6 @@ type Settings = Parameters<typeof resolve>[1];
 
 const HETZNER_TOKEN = "h".repeat(64);
 const CLOUDFLARE_TOKEN = "trivet-doctor-token-0123456789-0123456789";
-const ADDRESSES = { a: "203.0.113.11", b: "203.0.113.12", c: "203.0.113.13" };
 
 /** A platform's edge as the program makes it, at emulated clouds, and what `trivet doctor` sees of it. */
 export class EmulatedEdge {
@@ -48,21 +45,7 @@ export class EmulatedEdge {
     };
     const { platform, problems } = resolve(definition, { ...settings, values });
     if (problems) throw new Error(report(problems, "the fixture"));
-    const made = await cloudflare.up(() => {
-      const edge = new Edge(platform.name, {
-        platform,
-        addresses: ADDRESSES,
-        addressesIpv6: {},
-        installation: "00112233445566ff",
-        cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
-        revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
-        removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
-        cloudflare: { get: async () => undefined, send: async () => undefined },
-        handedBack: false,
-      });
-      edge.leadNames([]);
-      return edge;
-    });
+    const made = await cloudflare.up(() => buildEdge(platform));
     const hetzner = await startHetznerEmulator({ token: HETZNER_TOKEN, actionDurationMilliseconds: 1 });
     const one = new EmulatedEdge(platform, cloudflare, hetzner, made);
     await one.#makeFirewall();

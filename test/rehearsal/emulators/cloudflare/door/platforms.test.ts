@@ -8,14 +8,13 @@ import {
 import { createServer as createHttpsServer, request as requestHttps } from "node:https";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import * as pulumi from "@pulumi/pulumi";
-import { cloudOptions } from "../../../../../components/cloud-options";
-import { Edge } from "../../../../../components/edge/edge";
+import type { Edge } from "../../../../../components/edge/edge";
 import type { Platform, Route } from "../../../../../model/platform";
 import { routeUrl, walk } from "../../../../../model/walk";
 import { type Connector, keysAt, startConnector } from "../../../../../rehearsal/cloudflared";
 import { type FrontDoor, openFrontDoor } from "../../../../../rehearsal/emulators/cloudflare/door";
 import { referencePlatform } from "../../../../model/platforms.fixture";
+import { buildEdge } from "../../../../support/edge";
 import { EmulatedCloudflare } from "../../../../support/emulated-cloudflare";
 import { valueOf } from "../../../../support/mocks";
 
@@ -60,23 +59,9 @@ class VisitedPlatform {
     const ends: (() => Promise<unknown>)[] = [() => cloudflare.close()];
     const [account] = cloudflare.emulator.state.accounts;
     if (account && edge.operators) account.accessTeam = edge.operators.team;
-    const zone = { ...edge.zone, id: cloudflare.zoneId, accountId: cloudflare.accountId };
-    const here = { ...platform, edge: { ...edge, zone } as Platform["edge"] };
+    const here = cloudflare.hosting(platform);
     let made: Edge | undefined;
-    await cloudflare.up(() => {
-      made = new Edge(platform.name, {
-        platform: here,
-        addresses: NODES,
-        installation: "00112233445566ff",
-        cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
-        revokeTwins: new pulumi.ResourceHook("revoke", () => undefined),
-        removeAccessTwins: new pulumi.ResourceHook("remove-twins", () => undefined),
-        cloudflare: { get: async () => undefined, send: async () => undefined },
-        handedBack: false,
-      });
-      made.leadNames([]);
-      return made;
-    });
+    await cloudflare.up(() => (made = buildEdge(here, { addresses: NODES })));
     if (made === undefined) throw new Error("the edge was not made");
 
     const { originCertificate, originPulls, tunnelTokens, serviceTokens } = made;
