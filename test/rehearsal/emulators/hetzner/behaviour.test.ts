@@ -1,6 +1,6 @@
 import { type Machine, type MachineHost, startHetznerEmulator } from "../../../../rehearsal/emulators/hetzner";
 import { labelSelector } from "../../../../rehearsal/emulators/hetzner/label-selector";
-import { Client, type Json, startClient, TOKEN } from "./client";
+import { Client, type Json, startClient, TOKEN, whileTimeStandsStill } from "./client";
 
 const SERVER = { server_type: "cx33", image: "debian-12", location: "nbg1" };
 
@@ -24,9 +24,10 @@ afterEach(() => client.emulator.close());
 
 describe("actions", () => {
   test("are running first, show progress, and then succeed", async () => {
-    const slow = await startClient({ actionDurationMilliseconds: 600 });
-    try {
-      const { action, next_actions: next, server } = await slow.post("/servers", { ...SERVER, name: "a" });
+    let answer: Json;
+    await whileTimeStandsStill(async (clock) => {
+      answer = await client.post("/servers", { ...SERVER, name: "a" });
+      const { action, next_actions: next, server } = answer;
       expect([action.command, action.status, action.finished, server.status]).toEqual([
         "create_server",
         "running",
@@ -34,18 +35,14 @@ describe("actions", () => {
         "initializing",
       ]);
       expect(next.map(({ command, status }: Json) => [command, status])).toEqual([["start_server", "running"]]);
-      let later: Json;
-      do ({ action: later } = await slow.get(`/actions/${action.id}`));
-      while (later.progress === 0);
-      expect([later.status, later.progress < 100]).toEqual(["running", true]);
-      await slow.done({ action, next_actions: next });
-      const { action: last } = await slow.get(`/actions/${next[0].id}`);
-      expect([last.status, last.progress, last.error, (await slow.get(`/servers/${server.id}`)).server.status]).toEqual(
-        ["success", 100, null, "running"],
-      );
-    } finally {
-      await slow.emulator.close();
-    }
+      clock.advance(6);
+      const { action: later } = await client.get(`/actions/${action.id}`);
+      expect([later.status, later.progress]).toEqual(["running", 60]);
+    });
+    await client.done(answer);
+    const { action: last } = await client.get(`/actions/${answer.next_actions[0].id}`);
+    const { server } = await client.get(`/servers/${answer.server.id}`);
+    expect([last.status, last.progress, last.error, server.status]).toEqual(["success", 100, null, "running"]);
   });
 
   test("are listed by id, sorted by status and id, and only what was asked for", async () => {
@@ -60,9 +57,12 @@ describe("actions", () => {
   });
 
   test("go on in the next emulator that gets the project", async () => {
-    const first = await startClient({ actionDurationMilliseconds: 100 });
-    const answer = await first.post("/servers", { ...SERVER, name: "a" });
-    await first.emulator.close();
+    const first = await startClient();
+    let answer: Json;
+    await whileTimeStandsStill(async () => {
+      answer = await first.post("/servers", { ...SERVER, name: "a" });
+      await first.emulator.close();
+    });
     const second = new Client(await startHetznerEmulator({ token: TOKEN, project: first.emulator.project }));
     try {
       await second.done(answer);

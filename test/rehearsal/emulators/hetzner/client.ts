@@ -110,3 +110,19 @@ export async function startClient(options: Partial<HetznerEmulatorOptions> = {})
     }),
   );
 }
+
+/**
+ * Holds the clock that the emulator reads while `work` runs, but for what `work` advances it: what is under way stays so,
+ * however slow the machine is. Afterwards the clock goes on, and what is due by then ends.
+ */
+export async function whileTimeStandsStill(
+  work: (clock: { advance(milliseconds: number): void }) => Promise<void>,
+): Promise<void> {
+  let now = Date.now();
+  const clock = jest.spyOn(Date, "now").mockImplementation(() => now);
+  try {
+    await work({ advance: (milliseconds) => void (now += milliseconds) });
+  } finally {
+    clock.mockRestore();
+  }
+}
