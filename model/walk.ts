@@ -155,8 +155,14 @@ const ownerOf = ({ edge, domain }: Platform, host: string): Owner | string => {
   return label.includes(".") ? "a wildcard covers one level, and no record has this name" : "no record has this name";
 };
 
-const ofHost = ({ edge }: Platform): string =>
-  `name it among the hosts of the service that should answer; there are ${edge.hosts.map(({ fqdn }) => fqdn).join(", ")}`;
+const ofHost = ({ edge }: Platform): string => {
+  const all = [
+    ...edge.hosts.map(({ fqdn }) => fqdn),
+    ...edge.sites.flatMap(({ hosts }) => hosts.map(({ fqdn }) => fqdn)),
+    ...edge.zone.redirects.map(({ fromFqdn }) => fromFqdn),
+  ];
+  return `name it among the hosts of the service that should answer; there are ${all.join(", ")}`;
+};
 
 const dnsSays = ({ edge, cluster }: Platform, owner: Owner): string => {
   switch (owner.kind) {
@@ -270,7 +276,7 @@ const throughTunnel = (
     ];
   const tunnel: Hop = {
     place: "tunnel",
-    says: `${name}, rule ${index + 1} of ${rules.length}: ${rule.hostname}${rule.path ?? ""} to ${rule.service}`,
+    says: `${name}, rule ${index + 1} of ${rules.length}: ${[rule.hostname, rule.path].filter((part) => part !== undefined).join(" ")} to ${rule.service}`,
   };
   const dials: Hop = {
     place: "connector",

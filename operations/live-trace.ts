@@ -166,7 +166,9 @@ const EDGE_ERRORS: Readonly<Record<number, readonly [string, string]>> = {
   524: ["the answer took longer than Cloudflare waits", "look at the service; answers may take 100 s"],
   525: ["TLS between Cloudflare and the server failed", "trivet doctor looks at certificates and origin pulls"],
   526: ["Cloudflare does not trust the server's certificate", "trivet doctor looks at the certificates"],
-  530: ["Cloudflare finds no origin (1033: no connector)", "trivet doctor counts the connectors"],
+  530: ["Cloudflare finds no origin", "trivet doctor"],
+  1016: ["the name leads to another one that has no address", "trivet doctor compares the records"],
+  1033: ["no connector of the tunnel is connected", "trivet doctor counts the connectors"],
 };
 
 function answerSighting(platform: Platform, way: Walk, answer: Told<Answer>): Sighting {
@@ -184,9 +186,10 @@ function answerSighting(platform: Platform, way: Walk, answer: Told<Answer>): Si
     ...(headers["cf-cache-status"] === undefined ? [] : [`cache ${String(headers["cf-cache-status"])}`]),
   ].join(", ");
 
-  const error = EDGE_ERRORS[status];
+  // What Cloudflare's page says tells more than the status.
+  const number = /error code: (\d+)/.exec(text)?.[1];
+  const error = (status === 530 ? EDGE_ERRORS[Number(number)] : undefined) ?? EDGE_ERRORS[status];
   if (error !== undefined) {
-    const number = /error code: (\d+)/.exec(text)?.[1];
     return {
       verdict: "fail",
       says: `${said}: ${error[0]}${number === undefined || number === String(status) ? "" : ` (${number})`}`,

@@ -87,6 +87,19 @@ describe("what is there now", () => {
   });
 });
 
+test.each([
+  ["error code: 1033", "530: no connector of the tunnel is connected (1033)", "trivet doctor counts the connectors"],
+  [
+    "error code: 1016",
+    "530: the name leads to another one that has no address (1016)",
+    "trivet doctor compares the records",
+  ],
+  ["", "530: Cloudflare finds no origin", "trivet doctor"],
+])("of 530 the page says which origin Cloudflare misses: %j", (text, says, action) => {
+  const { answer } = judged(API, { answer: { told: true, value: { status: 530, headers: {}, text } } });
+  expect(answer).toEqual({ verdict: "fail", says, action });
+});
+
 describe("a guarded host", () => {
   test("is well where a stranger is asked who he is", () => {
     const login = answered(302, { location: "https://honeydue.cloudflareaccess.com/cdn-cgi/access/login/x" });
