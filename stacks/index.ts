@@ -19,8 +19,6 @@ const built = new Platform(platform.name, { platform, ...settings });
 export const hosts = platform.edge.hosts.map(({ fqdn }) => `https://${fqdn}${urlPort(platform.edge)}`);
 /** Public IPv4 of each node. They outlive the servers. */
 export const nodeAddresses = built.addresses;
-/** The same for IPv6, where the setting `ipv6` is on. */
-export const nodeAddressesIpv6 = built.addressesIpv6;
 /** What there is, for `trivet` and for people. */
 export const nodes = platform.cluster.nodes.map(({ name, hostname, role, privateAddress, serverType, location }) => ({
   name,
@@ -40,11 +38,21 @@ export const escrow = built.escrow;
 /** Servers and addresses at Hetzner, net, at the prices for new orders. */
 export const costPerMonth = (({ total, currency }) => ({ amount: total, currency }))(monthlyCost(platform));
 export const generation = platform.cluster.generation;
-/** What `pulumi destroy` does not undo, and the command that undoes it first. */
-export const staysAtCloudflare = built.staysAtCloudflare;
-/** For machines that pass Cloudflare Access: headers CF-Access-Client-Id and CF-Access-Client-Secret, by the machine's name. */
-export const serviceTokens = built.serviceTokens;
-/** For `trivet`, where the Kubernetes API is behind Cloudflare Access; people log in as themselves: `npx trivet api`. */
-export const apiToken = built.apiToken;
-/** For the registrar, where the zone is signed. */
-export const dsRecord = built.dsRecord;
+
+/**
+ * What not every platform has. An `export const` of undefined would be a warning in each run, so these are exported only where there is
+ * something to tell.
+ */
+const someHave = {
+  /** Public IPv6 of each node, where the setting `ipv6` is on. */
+  nodeAddressesIpv6: built.addressesIpv6,
+  /** What `pulumi destroy` does not undo, and the command that undoes it first. */
+  staysAtCloudflare: built.staysAtCloudflare,
+  /** For machines that pass Cloudflare Access: headers CF-Access-Client-Id and CF-Access-Client-Secret, by the machine's name. */
+  serviceTokens: built.serviceTokens,
+  /** For `trivet`, where the Kubernetes API is behind Cloudflare Access; people log in as themselves: `npx trivet api`. */
+  apiToken: built.apiToken,
+  /** For the registrar, where the zone is signed. */
+  dsRecord: built.dsRecord,
+};
+Object.assign(exports, Object.fromEntries(Object.entries(someHave).filter(([, value]) => value !== undefined)));

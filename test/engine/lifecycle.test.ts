@@ -22,7 +22,7 @@ describe("the life of the honeyDue platform", () => {
 
   test("a preview of an empty stack plans every resource and makes no cloud call", async () => {
     const preview = await opened.rehearsal.run("preview");
-    expect(preview.errors).toEqual([]);
+    expect([preview.errors, preview.warnings]).toEqual([[], []]);
     expect(preview.ok).toBe(true);
     expect(preview.changes["create"]).toBeGreaterThan(50);
     expect(calls()).toBe(0);
