@@ -13,6 +13,7 @@ import { type CommandRun, runTrivet } from "./commands";
 import type { Check } from "./story";
 import { Member, type EtcdAccess } from "./watch/members";
 import { type ApiAccess, accessFrom, ApiServers } from "./watch/servers";
+import type { ServiceName } from "./watch/service-client";
 import { describeWatch, type WatchReport } from "./watch/watch";
 import { WatchProcess } from "./watch/watch-process";
 
@@ -20,9 +21,6 @@ import { WatchProcess } from "./watch/watch-process";
 const WELL_WITHIN_MILLISECONDS = 90_000;
 
 const CONSOLE_LINES = 25;
-
-/** The Service that the watch calls: three replicas behind the public host. */
-const WATCHED_SERVICE = { namespace: "honeydue", name: "api" } as const;
 
 const TLS_FOLDER = "root/var/lib/rancher/k3s/server/tls";
 
@@ -465,10 +463,18 @@ export class Scene {
     const hosts = Object.fromEntries(
       Object.values(servers).flatMap(({ name, public_net: { ipv4 } }) => (ipv4 ? [[name, ipv4.ip]] : [])),
     );
-    const watch = await WatchProcess.begin({ api, etcd: await this.etcdAccess(), service: WATCHED_SERVICE, hosts });
+    const watch = await WatchProcess.begin({ api, etcd: await this.etcdAccess(), service: this.#watched, hosts });
     this.#watch = watch;
     this.#power.onPower(({ serverName, on }) => watch.power(serverName, on));
     this.note("the watch begins: members, nodes, a client of the API, a client of a Service");
+  }
+
+  /** The first Service that a roll must not interrupt: it has several pods. */
+  get #watched(): ServiceName {
+    const { namespace, workloads } = this.rehearsal.platform;
+    const found = workloads.find(({ port, replicas }) => port !== undefined && replicas > 1);
+    if (!found) throw new Error("no Service has more than one pod: a watch would see it interrupted");
+    return { namespace, name: found.name };
   }
 
   /** Ends the watch and prints what it saw. */

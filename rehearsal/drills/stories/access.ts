@@ -39,7 +39,7 @@ async function thenNoDoorIsOpen(scene: Scene, when: string): Promise<void> {
 export const rollAccess: Story = {
   name: "roll-access",
   title: "servers without an open port: a new K3s reaches them one at a time, through Cloudflare Access",
-  stage: { stack: "hangangjari", config: {} },
+  stage: { stack: "hangangjari", config: {}, kept: true },
   async play(scene) {
     const before = await scene.versions();
     scene.given("three servers whose Kubernetes API is behind Cloudflare Access, and nowhere else");
