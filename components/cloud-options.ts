@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { LostAnswerOptions } from "./lost-answers";
+import type { LostAnswerOptions } from "./lost-answers/lost-answers";
 
 /**
  * Adds to a resource's own options what every one with a unique name at a cloud needs: `deleteBeforeReplace`, because most types

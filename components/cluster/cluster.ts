@@ -7,7 +7,7 @@ import type { ClusterNode, Platform } from "../../model/platform";
 import { apiTailnet } from "../../model/tailnet";
 import type { CloudApi } from "../cloud-api";
 import type { CloudOptions } from "../cloud-options";
-import { INSTALLATION_LABEL } from "../lost-answers";
+import { INSTALLATION_LABEL } from "../installation";
 import { outputValue } from "../output-value";
 import { makeAddresses } from "./addresses";
 import { type AccessToken, addressOf, type ApiDoor, doorAt, openDoors } from "./api-doors";

@@ -7,7 +7,7 @@ import type { CloudOptions } from "../cloud-options";
 export interface Hetzner {
   readonly platform: Platform;
   readonly parent: pulumi.Resource;
-  /** `cluster` and `installation`; what carries both was made by this state (see ../lost-answers.ts). */
+  /** `cluster` and `installation`; what carries both was made by this state (see ../installation.ts). */
   readonly labels: Readonly<Record<string, pulumi.Input<string>>>;
   readonly options: CloudOptions;
   /** For what no provider resource does. */

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ClusterNode, Platform } from "../../model/platform";
 import type { CloudOptions } from "../cloud-options";
 import type { CloudApi } from "../cloud-api";
-import { recordComment } from "../lost-answers";
+import { installationComment } from "../installation";
 import { Access } from "./access";
 import { OriginCertificate } from "./origin-certificate";
 import { OriginPulls } from "./origin-pulls";
@@ -57,7 +57,7 @@ export class Edge extends pulumi.ComponentResource {
     const { zone, operators } = edge;
     const { accountId } = zone;
     const parent = { parent: this };
-    const comment = pulumi.output(installation).apply(recordComment);
+    const comment = pulumi.output(installation).apply(installationComment);
 
     const guarded = (operators?.tunnel?.rules ?? []).filter(({ access }) => access !== undefined);
     const access =

@@ -2,7 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { cloudOptions } from "../../../components/cloud-options";
 import type { CloudApi } from "../../../components/cloud-api";
 import type { Edge } from "../../../components/edge/edge";
-import { lostAnswerOptions } from "../../../components/lost-answers";
+import { lostAnswerOptions } from "../../../components/lost-answers/lost-answers";
 import type { ServiceDefinition } from "../../../model/definition";
 import { report, resolve } from "../../../model/resolve";
 import { NEW_ZONE_SETTINGS } from "../../../model/zone-defaults";

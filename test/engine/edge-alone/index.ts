@@ -1,7 +1,9 @@
 import * as random from "@pulumi/random";
 import { cloudOptions } from "../../../components/cloud-options";
 import { Edge } from "../../../components/edge/edge";
-import { lostAnswerOptions, removeAccessTwins, revokeTwins } from "../../../components/lost-answers";
+import { removeAccessTwins } from "../../../components/lost-answers/access";
+import { revokeTwins } from "../../../components/lost-answers/certificates";
+import { lostAnswerOptions } from "../../../components/lost-answers/lost-answers";
 import hangangjari from "../../../stacks/hangangjari";
 import { readSettings } from "../../../stacks/settings";
 
