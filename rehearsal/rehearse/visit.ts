@@ -37,6 +37,12 @@ export function visit(door: FrontDoor, url: string, options: VisitOptions = {}):
       : { host: edge.hostname, port: Number(edge.port || 443), ca: door.authorityPem };
   const began = performance.now();
   return new Promise((resolve, reject) => {
+    let reached = "connecting";
+    const fail = (error: NodeJS.ErrnoException): void => {
+      const how = `${found?.via === "address" ? "straight" : "at the edge"}, ${to.host}, ${asked.reusedSocket ? "kept" : "fresh"} connection`;
+      const { code } = error;
+      reject(Object.assign(new Error(`${error.message} (${how}, ${reached})`, { cause: error }), code && { code }));
+    };
     const asked = request({
       ...to,
       servername: hostname,
@@ -47,11 +53,17 @@ export function visit(door: FrontDoor, url: string, options: VisitOptions = {}):
       timeout: TIMEOUT_MILLISECONDS,
       ...(from === undefined ? {} : { localAddress: from }),
     });
+    asked.once("socket", (socket) => {
+      if (asked.reusedSocket) reached = "waiting for an answer";
+      socket.once("connect", () => (reached = "shaking hands"));
+      socket.once("secureConnect", () => (reached = "waiting for an answer"));
+    });
     asked.once("response", (response) => {
+      reached = "reading the answer";
       let text = "";
       response.setEncoding("utf8");
       response.on("data", (chunk: string) => (text += chunk));
-      response.once("error", reject);
+      response.once("error", fail);
       response.once("end", () =>
         resolve({
           status: response.statusCode ?? 0,
@@ -62,7 +74,7 @@ export function visit(door: FrontDoor, url: string, options: VisitOptions = {}):
       );
     });
     asked.once("timeout", () => asked.destroy(new Error(`no answer within ${TIMEOUT_MILLISECONDS / 1000} s`)));
-    asked.once("error", reject);
+    asked.once("error", fail);
     asked.end(body);
   });
 }

@@ -16,8 +16,8 @@ export interface VisitorsReport {
   /** Requests that began in a second, on the average. */
   perSecond: number;
   longestSeconds: number;
-  /** Why requests were lost, with how many. */
-  reasons: Record<string, number>;
+  /** Why requests were lost, and when each of them began: seconds from the first visitor on. */
+  reasons: Record<string, number[]>;
   /** Requests by the pod that answered. */
   answeredBy: Record<string, number>;
 }
@@ -43,7 +43,8 @@ export class Visitors {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: KEPT_CONNECTIONS, scheduling: "fifo" });
   readonly #ended = new AbortController();
   readonly #coming: Promise<void>;
-  readonly #began = performance.now();
+  /** When the first came: milliseconds, as performance.now() counts them. */
+  readonly began = performance.now();
   readonly #report: VisitorsReport = {
     requests: 0,
     lost: 0,
@@ -80,12 +81,12 @@ export class Visitors {
     for (let number = 0; !this.#ended.signal.aborted; number++) {
       const asked = this.#ask(number).finally(() => under.delete(asked));
       under.add(asked);
-      const next = this.#began + ((number + 1) * 1000) / perSecond;
+      const next = this.began + ((number + 1) * 1000) / perSecond;
       await delay(Math.max(0, next - performance.now()), undefined, { signal: this.#ended.signal }).catch(
         () => undefined,
       );
     }
-    const seconds = (performance.now() - this.#began) / 1000;
+    const seconds = (performance.now() - this.began) / 1000;
     await Promise.all(under);
     this.#report.seconds = seconds;
     this.#report.perSecond = this.#report.requests / seconds;
@@ -106,20 +107,23 @@ export class Visitors {
       if (status >= 200 && status < 300) {
         const pod = String(said["x-rehearsal-pod"] ?? "nobody in the cluster");
         this.#report.answeredBy[pod] = (this.#report.answeredBy[pod] ?? 0) + 1;
-      } else this.#lose(`${status}${said["x-rehearsal-reason"] ? `: ${String(said["x-rehearsal-reason"])}` : ""}`);
+      } else
+        this.#lose(began, `${status}${said["x-rehearsal-reason"] ? `: ${String(said["x-rehearsal-reason"])}` : ""}`);
     } catch (error) {
-      this.#lose((error as Error).message);
+      this.#lose(began, (error as Error).message);
     }
     this.#report.requests++;
     const seconds = (performance.now() - began - (isSlow ? SLOW_MILLISECONDS : 0)) / 1000;
     this.#report.longestSeconds = Math.max(this.#report.longestSeconds, seconds);
   }
 
-  #lose(reason: string): void {
+  #lose(began: number, reason: string): void {
     this.#report.lost++;
-    this.#report.reasons[reason] = (this.#report.reasons[reason] ?? 0) + 1;
+    (this.#report.reasons[reason] ??= []).push((began - this.began) / 1000);
   }
 }
+
+const MOST_TIMES = 20;
 
 /** In one line, and one more for each reason. */
 export const describeVisitors = ({
@@ -133,5 +137,8 @@ export const describeVisitors = ({
   [
     `${requests} requests in ${seconds.toFixed(1)} s, ${perSecond.toFixed(1)} a second: ${lost} lost, ` +
       `the slowest answer ${longestSeconds.toFixed(2)} s`,
-    ...Object.entries(reasons).map(([reason, times]) => `  ${times} x ${reason}`),
+    ...Object.entries(reasons).map(([reason, times]) => {
+      const shown = times.slice(0, MOST_TIMES).map((at) => at.toFixed(1));
+      return `  ${times.length} x ${reason}; asked after ${shown.join(", ")}${times.length > MOST_TIMES ? ", …" : ""} s`;
+    }),
   ].join("\n");

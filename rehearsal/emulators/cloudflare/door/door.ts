@@ -17,7 +17,7 @@ import { type Lookup, lookUp, zoneOfName } from "./resolve";
 import type { Outage } from "./tunnel-entrance";
 import { addressOf, type Answer, type Arrival, CARRIED_PORTS, newRay, usualPort } from "./visit";
 
-export interface FrontDoorOptions extends Partial<EdgeOptions> {
+export interface FrontDoorOptions extends Partial<Omit<EdgeOptions, "publicAuthorities">> {
   /** Default 127.0.0.1. */
   host?: string;
   /** Default 0: a free one. */
@@ -26,6 +26,16 @@ export interface FrontDoorOptions extends Partial<EdgeOptions> {
   httpsPort?: number;
   /** For connectors; Cloudflare's is 7844. Default 0: a free one. */
   tunnelPort?: number;
+}
+
+/** A visitor who left before the edge had answered. */
+export interface Left {
+  /** When he came: milliseconds, as performance.now() counts them. */
+  readonly cameAt: number;
+  readonly stayedMilliseconds: number;
+  readonly asked: string;
+  /** What the edge had done for him at origins until then. */
+  readonly steps: readonly string[];
 }
 
 export interface FrontDoor {
@@ -40,6 +50,10 @@ export interface FrontDoor {
   readonly originPullAuthorityPem: string;
   /** What a visitor's resolver says of a name; undefined: nothing to connect to. */
   lookup(name: string): Lookup | undefined;
+  /** From now on "Full (strict)" takes origins' certificates of this authority (PEM), too, as those of a public one. */
+  trust(authorityPem: string): void;
+  /** Visitors who gave up, oldest first: where a request was lost that nobody answered. */
+  readonly left: readonly Left[];
   /** Ends the connections of all connectors and takes no new ones, until it is mended. Visitors still arrive. */
   cutTunnels(): Promise<Outage>;
   close(): Promise<void>;
@@ -55,7 +69,8 @@ export async function openFrontDoor(
 ): Promise<FrontDoor> {
   const { host = "127.0.0.1", httpPort = 0, httpsPort = 0, tunnelPort = 0 } = options;
   const authority = await EdgeAuthority.make("Edge Certificate Authority");
-  const edge = await Edge.start(state, options);
+  const publicAuthorities: string[] = [];
+  const edge = await Edge.start(state, { ...options, publicAuthorities });
   const certificates = new EdgeCertificates(state, authority);
 
   const plain = createHttpServer();
@@ -102,6 +117,8 @@ export async function openFrontDoor(
     authorityPem: authority.certificatePem,
     originPullAuthorityPem: edge.originPullAuthorityPem,
     lookup: (name) => lookUp(state, name),
+    trust: (authorityPem) => void publicAuthorities.push(authorityPem),
+    left: door.left,
     cutTunnels: () => edge.entrance.cut(),
     close: async () => {
       const closed = [plain, secure].map((server) => new Promise((resolve) => server.close(resolve)));
@@ -180,6 +197,7 @@ const OWN_SUFFIXES = [".cloudflareaccess.com", ".pages.dev"];
 class Listener {
   /** Ports on which this machine listens: they stand for the usual ones. */
   own: readonly number[] = [];
+  readonly left: Left[] = [];
   readonly #edge: Edge;
 
   constructor(edge: Edge) {
@@ -199,9 +217,16 @@ class Listener {
     response.on("error", () => undefined);
     const ray = newRay();
     const gone = new AbortController();
-    response.once("close", () => gone.abort());
+    const cameAt = performance.now();
+    const steps: string[] = [];
+    response.once("close", () => {
+      gone.abort();
+      if (response.writableEnded) return;
+      const asked = `${request.method} ${scheme}://${request.headers.host ?? ""}${request.url}`;
+      this.left.push({ cameAt, stayedMilliseconds: performance.now() - cameAt, asked, steps: [...steps] });
+    });
     try {
-      const arrival = this.#arrival(request, scheme, ray);
+      const arrival = this.#arrival(request, scheme, ray, steps);
       await write(response, await this.#edge.serve(arrival, gone.signal), ray);
     } catch (error) {
       await write(response, failed(error), ray).catch(() => response.destroy());
@@ -213,7 +238,7 @@ class Listener {
     const ray = newRay();
     const finish = (answer: Answer) => void writeRaw(socket, answer, ray).catch(() => socket.destroy());
     try {
-      const arrival = this.#arrival(request, scheme, ray);
+      const arrival = this.#arrival(request, scheme, ray, []);
       const answer = await this.#edge.upgrade(arrival);
       if ("status" in answer) return finish(answer);
       socket.write(headText(101, "Switching Protocols", { ...answer.headers, "cf-ray": ray, server: "cloudflare" }));
@@ -228,7 +253,7 @@ class Listener {
     }
   }
 
-  #arrival(request: VisitorRequest, scheme: "http" | "https", ray: string): Arrival {
+  #arrival(request: VisitorRequest, scheme: "http" | "https", ray: string, steps: string[]): Arrival {
     const { host, port } = this.#asked(request, scheme);
     return {
       scheme,
@@ -241,6 +266,7 @@ class Listener {
       hasBody: hasBody(request),
       visitorAddress: addressOf(request),
       ray,
+      steps,
     };
   }
 

@@ -160,9 +160,9 @@ export class Edge {
   }
 
   #send(visit: Visit, target: Origin, more: Answer["headers"] = {}): Promise<OriginAnswer> {
-    const { method, path, body, hasBody } = visit;
+    const { method, path, body, hasBody, steps } = visit;
     const headers = { ...originHeaders(visit), ...more };
-    return this.#origins.send(this.#demand(visit, target), { method, path, headers, body, hasBody });
+    return this.#origins.send(this.#demand(visit, target), { method, path, headers, body, hasBody, steps });
   }
 
   #sendHttp2(visit: Visit, target: Origin): Promise<Answer> {

@@ -1,3 +1,3 @@
-export type { FrontDoor, FrontDoorOptions } from "./door";
+export type { FrontDoor, FrontDoorOptions, Left } from "./door";
 export { openFrontDoor } from "./door";
 export type { Lookup } from "./resolve";

@@ -31,6 +31,8 @@ export interface OriginMessage {
   readonly headers: OutgoingHttpHeaders;
   readonly body: Readable;
   readonly hasBody: boolean;
+  /** Gets a line for each step. Default: nobody asks. */
+  readonly steps?: string[];
 }
 
 /** Cloudflare's limits (developers.cloudflare.com/fundamentals/reference/connection-limits, 2026). */
@@ -63,14 +65,19 @@ export class Origins {
     let failure = new EdgeError("originNameUnknown", "there is no address to connect to");
     for (const address of addresses) {
       const agent = this.#agent(address, port, tls);
+      const tell = (what: string) => void message.steps?.push(`${address}:${port} ${what}`);
       try {
         for (;;) {
-          const answer = await exchange(agent, message, this.#options.limits);
+          // Called at once by the exchange that finds no kept connection, so that the steps are those of its request.
+          agent.open = () => this.#connect(address, port, tls, "http/1.1", tell);
+          const answer = await exchange(agent, message, this.#options.limits, tell);
           if (answer !== "stale") return answer;
+          tell("had closed the kept connection");
         }
       } catch (error) {
         if (!(error instanceof ConnectError)) throw error;
         failure = error;
+        tell(`could not be connected: ${error.message}`);
       }
     }
     throw failure;
@@ -131,8 +138,6 @@ export class Origins {
     const key = keyOf(address, port, tls);
     let agent = this.#agents.get(key);
     if (agent === undefined) this.#agents.set(key, (agent = new OriginAgent()));
-    // The check reads the state of now, so the newest one counts for connections that are made from here on.
-    agent.open = () => this.#connect(address, port, tls);
     return agent;
   }
 
@@ -140,11 +145,14 @@ export class Origins {
     address: string,
     port: number,
     tls: TlsDemand | undefined,
-    protocol: "http/1.1" | "h2" = "http/1.1",
+    protocol: "http/1.1" | "h2",
+    tell: (what: string) => void = () => undefined,
   ): Promise<Duplex> {
     const at = `${address}:${port}`;
     const end = Date.now() + this.#options.limits.connectMilliseconds;
+    tell("is being connected");
     const socket = await this.#connectTcp(address, port, at, end);
+    tell(`has taken the connection of ${socket.localAddress}:${socket.localPort}`);
     if (tls === undefined) return socket;
     const secure = connectTls({
       socket,
@@ -157,6 +165,7 @@ export class Origins {
     await opened(secure, "secureConnect", end, (error) => {
       return new ConnectError("handshake", `the TLS handshake with ${at} failed: ${error?.message ?? "no answer"}`);
     });
+    tell("has shaken hands");
     const problem = tls.check?.(secure);
     if (problem === undefined && protocol === "h2" && secure.alpnProtocol !== "h2") {
       secure.destroy();
@@ -288,6 +297,7 @@ function exchange(
   agent: Agent,
   { method, path, headers, body, hasBody }: OriginMessage,
   { answerMilliseconds }: typeof ORIGIN_LIMITS,
+  tell: (what: string) => void = () => undefined,
 ): Promise<OriginAnswer | "stale"> {
   return new Promise((resolve, reject) => {
     const outgoing: ClientRequest = request({ agent, method, path, headers, setHost: false });
@@ -307,6 +317,7 @@ function exchange(
     outgoing.once("error", fail);
     // Only now a connection stands: until then nothing of the body is read, so that another address can be tried.
     outgoing.once("socket", () => {
+      tell(`is asked over a ${outgoing.reusedSocket ? "kept" : "fresh"} connection`);
       if (hasBody) body.pipe(outgoing);
       else outgoing.end();
     });
@@ -320,6 +331,7 @@ function exchange(
     });
     outgoing.once("response", (message) => {
       answered();
+      tell(`answers ${message.statusCode}`);
       outgoing.off("error", fail).on("error", () => undefined);
       resolve({ message });
     });

@@ -19,6 +19,8 @@ export interface Arrival {
   readonly hasBody: boolean;
   readonly visitorAddress: string;
   readonly ray: string;
+  /** What the edge did for it at origins, newest last. */
+  readonly steps: string[];
 }
 
 export interface Visit extends Arrival {

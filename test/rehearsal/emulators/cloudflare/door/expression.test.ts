@@ -15,6 +15,7 @@ const VISIT: Visit = {
   hasBody: false,
   visitorAddress: "198.51.100.9",
   ray: "0-FRA",
+  steps: [],
   zone,
 };
 

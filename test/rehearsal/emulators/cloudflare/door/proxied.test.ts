@@ -1,5 +1,6 @@
 import { connect as connectHttp2 } from "node:http2";
 import { once } from "node:events";
+import { request as plainRequest } from "node:http";
 import { createServer, connect, type AddressInfo } from "node:net";
 import { request } from "node:https";
 import type { TLSSocket } from "node:tls";
@@ -273,10 +274,8 @@ describe("TLS", () => {
   });
 
   test("strict trusts a public authority that the rehearsal names", async () => {
-    await world.close();
     const own = await selfSigned(NAMES);
-    world = await World.open({ publicAuthorities: [own.cert] });
-    await world.record("api", NODES[0]);
+    world.door.trust(own.cert);
     await world.setting("ssl", "strict");
     await world.origin(NODES[0], 443, undefined, own);
     expect((await world.visit("https://api.honeydue.example/")).status).toBe(200);
@@ -443,6 +442,41 @@ describe("failing origins", () => {
     await world.origin(NODES[0], 80, (incoming) => void incoming.socket.destroy());
     expect(await world.visit("http://api.honeydue.example/")).toMatchObject({ status: 520, text: "error code: 520" });
   });
+});
+
+test("of a visitor who leaves before there is an answer, the door knows what it had done for him until then", async () => {
+  world = await World.open();
+  await world.setting("ssl", "flexible");
+  for (const node of [NODES[0], NODES[1]]) await world.record("api", node);
+  let isAsked = false;
+  await world.origin(NODES[1], 80, ({ url }, response) => {
+    if (url === "/slow") isAsked = true;
+    else response.end();
+  });
+  const { hostname: host, port } = new URL(world.door.http);
+  const leaving = plainRequest({
+    host,
+    port,
+    method: "POST",
+    path: "/slow",
+    headers: { host: "api.honeydue.example" },
+  });
+  leaving.once("error", () => undefined);
+  leaving.end("a body");
+  while (!isAsked) await new Promise(setImmediate);
+  expect(world.door.left).toEqual([]);
+  leaving.destroy();
+  while (world.door.left.length === 0) await new Promise(setImmediate);
+
+  const [left] = world.door.left;
+  expect(left).toMatchObject({ asked: "POST http://api.honeydue.example/slow", cameAt: expect.any(Number) });
+  expect(left?.steps.slice(-3)).toEqual([
+    `${NODES[1]}:80 is being connected`,
+    expect.stringMatching(/^127\.65\.0\.2:80 has taken the connection of 127\.\S+:\d+$/),
+    `${NODES[1]}:80 is asked over a fresh connection`,
+  ]);
+  expect((await world.visit("http://api.honeydue.example/")).status).toBe(200);
+  expect(world.door.left).toHaveLength(1);
 });
 
 test("a kept connection that the origin closes under the next request costs a request without a body nothing", async () => {
