@@ -1,6 +1,4 @@
 import { createHash, createHmac } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { stringify } from "yaml";
 import type { ClusterNode, Platform, SecretKeyName } from "../../model/platform";
@@ -19,6 +17,7 @@ import {
   OPTION_ASPECTS,
   serverConfig,
 } from "./k3s-config";
+import { nodeScript, withoutComments } from "./node-script";
 import {
   giveTokenToConnector,
   OPERATORS_CONNECTOR_PATH,
@@ -360,8 +359,8 @@ function nodeFiles(
       `${JSON.stringify({ ...placeOf(platform, identity), generation: cluster.generation, definition, restore })}\n`,
     ),
     ...(restore === undefined ? [] : [file("/etc/trivet/restore.yaml", "0600", restoreFile(platform, configSecret))]),
-    file("/usr/local/lib/trivet/boot.py", "0755", script("boot.py"), "boot"),
-    file("/usr/local/lib/trivet/renew.sh", "0755", script("renew.sh"), "boot"),
+    file("/usr/local/lib/trivet/boot.py", "0755", nodeScript("boot.py"), "boot"),
+    file("/usr/local/lib/trivet/renew.sh", "0755", nodeScript("renew.sh"), "boot"),
     file("/etc/systemd/system/trivet-renew.service", "0644", renewUnit(node.role), "boot"),
     file(
       "/etc/systemd/system/trivet-renew.timer",
@@ -370,7 +369,7 @@ function nodeFiles(
       "boot",
     ),
     file(`/etc/systemd/system/${k3sUnitName(node.role)}.service`, "0644", k3sUnit(node.role), "boot"),
-    file(HOST_FIREWALL_PATH, "0644", hostFirewall(platform), "system"),
+    file(HOST_FIREWALL_PATH, "0644", withoutComments(hostFirewall(platform)), "system"),
     file("/etc/sysctl.d/90-trivet.conf", "0644", kernelSettings(cluster.kernel), "kernel"),
     file("/etc/modules-load.d/trivet.conf", "0644", KERNEL_MODULES, "system"),
     file("/etc/apt/apt.conf.d/60trivet", "0644", UPGRADE_SETTINGS, "system"),
@@ -419,7 +418,7 @@ function tailnetFiles(
   return [
     [TAILNET_SETTINGS_PATH, "0644", `${JSON.stringify(settings)}\n`, "connector"],
     [TAILNET_KEY_PATH, "0600", `${tailnetKey(configSecret(tailnet.authKey))}\n`],
-    [TAILNET_SCRIPT_PATH, "0755", withoutWords(script("tailnet.py")), "connector"],
+    [TAILNET_SCRIPT_PATH, "0755", nodeScript("tailnet.py"), "connector"],
     [`/etc/systemd/system/${TAILNET_UNIT}`, "0644", tailnetUnit(), "connector"],
   ];
 }
@@ -450,15 +449,6 @@ function restoreFile({ cluster: { snapshots } }: Platform, configSecret: (name: 
     secretAccessKey: configSecret(snapshots.secretAccessKey),
   });
 }
-
-/** A Python script without its documentation and comments, which a server's user-data has no room for. */
-const withoutWords = (text: string): string =>
-  text
-    .replaceAll(/^ *"""[^]*?"""\n/gm, "")
-    .replaceAll(/^ *# .*\n/gm, "")
-    .replaceAll(/\n{2,}/g, "\n");
-
-const script = (name: string): string => readFileSync(join(__dirname, "node", name), "utf8");
 
 /** Behind them all for an agent. */
 const placeAmongServers = (servers: readonly ClusterNode[], node: ClusterNode): number => {

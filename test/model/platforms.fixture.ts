@@ -10,7 +10,7 @@ import farm from "../../stacks/farm";
 import hangangjari from "../../stacks/hangangjari";
 import honeydue from "../../stacks/honeydue";
 
-/** The three reference platforms as their stacks have them, with what no component makes yet. */
+/** The three reference platforms as their stacks have them. */
 export const REFERENCE = { honeydue, hangangjari, farm } as const satisfies Record<string, PlatformDefinition>;
 
 export const stackSettings = (name: keyof typeof REFERENCE): RawSettings => {

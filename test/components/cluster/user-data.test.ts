@@ -17,6 +17,7 @@ import {
   userData,
 } from "../../../components/cluster/user-data";
 import type { Platform } from "../../../model/platform";
+import { referencePlatform } from "../../model/platforms.fixture";
 import { honeyduePlatform } from "../../support/platform";
 
 const platform = honeyduePlatform();
@@ -39,6 +40,13 @@ const SNAPSHOTS: NonNullable<Platform["cluster"]["snapshots"]> = {
   secretAccessKey: "bucketKey",
   insecure: false,
 };
+
+const MIRRORS: Platform["cluster"]["registries"] = {
+  mirrors: { "docker.io": ["https://mirror.example"] },
+  credentials: { "mirror.example": { username: "puller", password: "mirrorPassword" } },
+};
+
+const TAILNET = referencePlatform("farm").edge.operators!.tailnet!;
 
 const AGENT: Platform["cluster"]["nodes"][number] = {
   ...platform.cluster.servers[0]!,
@@ -120,6 +128,26 @@ describe("the user-data of a server", () => {
     const text = userData(platform, identityOf(0), SECRETS);
     expect(text.split("\n")[0]).toBe("#cloud-config");
     expect(Buffer.byteLength(text)).toBeLessThan(USER_DATA_LIMIT_BYTES * 0.9);
+  });
+
+  test("has room for a user's own even where everything is in it: Access and a tailnet, mirrors, snapshots, a restore, names", () => {
+    const { edge, cluster, ...rest } = referencePlatform("hangangjari");
+    const fullest: Platform = {
+      ...rest,
+      cluster: {
+        ...cluster,
+        registries: MIRRORS,
+        snapshots: SNAPSHOTS,
+        restore: "etcd-snapshot-hangangjari-a-1795270000",
+        extraTlsSans: ["k8s.hangangjari.example", "k8s-internal.hangangjari.example"],
+      },
+      edge: { ...edge, operators: { ...edge.operators!, tailnet: TAILNET } },
+    };
+    const secrets = { ...SECRETS, config: { ...SECRETS.config, [TAILNET.authKey]: noise("auth", 64) } };
+    const identity = { node: fullest.cluster.servers[0]!, publicAddress: ADDRESSES[0]!, apiAddresses: ADDRESSES };
+    const text = userData(fullest, identity, { ...secrets, operatorsTunnelToken: noise("tunnel", 184) });
+    expect(text).toContain("/etc/trivet/tailnet.key");
+    expect(Buffer.byteLength(text)).toBeLessThan(USER_DATA_LIMIT_BYTES - 1024);
   });
 
   test("is the same text each time, or every run would want to rebuild the servers", () => {
@@ -320,11 +348,7 @@ describe("the user-data of a server", () => {
   });
 
   test("tells containerd about mirrors and logins", () => {
-    const registries = {
-      mirrors: { "docker.io": ["https://mirror.example"] },
-      credentials: { "mirror.example": { username: "puller", password: "mirrorPassword" } },
-    };
-    const file = filesOf(userData(withCluster({ registries }), identityOf(0), SECRETS)).get(
+    const file = filesOf(userData(withCluster({ registries: MIRRORS }), identityOf(0), SECRETS)).get(
       "/etc/rancher/k3s/registries.yaml",
     )!;
     expect(file.permissions).toBe("0600");
@@ -332,7 +356,7 @@ describe("the user-data of a server", () => {
       mirrors: { "docker.io": { endpoint: ["https://mirror.example"] } },
       configs: { "mirror.example": { auth: { username: "puller", password: "sentinel-mirror-password" } } },
     });
-    expect(() => userData(withCluster({ registries }), identityOf(0), { ...SECRETS, config: {} })).toThrow(
+    expect(() => userData(withCluster({ registries: MIRRORS }), identityOf(0), { ...SECRETS, config: {} })).toThrow(
       'needs the config secret "mirrorPassword"',
     );
   });
