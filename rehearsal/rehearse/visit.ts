@@ -54,7 +54,7 @@ export function visit(door: FrontDoor, url: string, options: VisitOptions = {}):
       ...(from === undefined ? {} : { localAddress: from }),
     });
     asked.once("socket", (socket) => {
-      if (asked.reusedSocket) reached = "waiting for an answer";
+      if (asked.reusedSocket) return void (reached = "waiting for an answer");
       socket.once("connect", () => (reached = "shaking hands"));
       socket.once("secureConnect", () => (reached = "waiting for an answer"));
     });
