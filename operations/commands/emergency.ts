@@ -58,7 +58,7 @@ export function bypass(now: Platform, then: Platform, state: EdgeState, outputs:
   const begun = now.edge.mode === "direct";
   const led = usersRecords(then, state);
   if (begun && led.length > 0 && led.every(({ proxied }) => !proxied))
-    throw new Refusal("Cloudflare is bypassed already. Back: trivet emergency off.");
+    throw new Refusal("Cloudflare is bypassed already. Back: trivet emergency off.", EXIT.usage);
   const hosts = directHosts(then.edge);
   const { nodeAddresses = {}, nodeAddressesIpv6 = {} } = outputs;
   const records = (
