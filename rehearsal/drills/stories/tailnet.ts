@@ -7,6 +7,10 @@ const NEW_K3S = "v1.36.5+k3s1";
 /** The broker has one copy, on one node's own disk, which a rebuild wipes. */
 const LOSE_BROKER = { TRIVET_LOSE_KEPT_DATA: "farm/data-redis-broker-0" };
 
+/** What a computer hears whose Tailscale is switched off. */
+const OUTSIDE = "this computer's Tailscale is not connected (Stopped). Do: tailscale up";
+const ROLLS = "rebuilt in its turn";
+
 async function thenOperatorsHaveNoPort(scene: Scene, when: string): Promise<void> {
   const rules = [...scene.rehearsal.hetzner.project.firewalls.values()].flatMap(({ rules: own }) => own);
   const ports = rules.map(({ port }) => String(port));
@@ -28,7 +32,7 @@ const changesSince = (scene: Scene, since: number): readonly string[] =>
 export const rollTailscale: Story = {
   name: "roll-tailscale",
   title: "servers that are reached over Tailscale alone: a new K3s reaches them one at a time, each as another device",
-  stage: { stack: "farm", config: {} },
+  stage: { stack: "farm", config: {}, kept: true },
   async play(scene) {
     const tailnet = scene.rehearsal.tailnet!;
     const before = await scene.versions();
@@ -39,15 +43,26 @@ export const rollTailscale: Story = {
     tailnet.connectComputer(false);
     await scene.set("k3s", NEW_K3S);
     const calls = callsSoFar(scene);
-    const refused = await scene.up({ args: ["--skip-preview"], environment: { ...QUICK, ...LOSE_BROKER } });
-    const changes = changesSince(scene, calls);
+    const preview = await scene.preview();
     scene.then(
-      "pulumi up refuses, says what to do, and has changed nothing",
-      !refused.ok &&
-        changes.length === 0 &&
-        refused.errors.join().includes("not connected (Stopped). Do: tailscale up"),
-      [...refused.errors, ...changes].join("; "),
+      "a preview shows what it means for each node, and warns that the servers cannot be reached from here",
+      preview.ok && preview.output.includes(ROLLS) && preview.warnings.join().includes(OUTSIDE),
+      [...preview.errors, ...preview.warnings].join("; "),
     );
+    const up = await scene.up({ args: ["--skip-preview"], environment: { ...QUICK, ...LOSE_BROKER } });
+    scene.then(
+      "pulumi up refuses, and says what to do",
+      !up.ok && up.errors.join().includes(OUTSIDE),
+      up.errors.join("; "),
+    );
+    const status = await scene.trivet(["status"]);
+    scene.then(
+      "so does trivet status",
+      status.exitCode !== 0 && status.stderr.includes(OUTSIDE),
+      [status.exitCode, status.stdout, status.stderr].join("; "),
+    );
+    const changes = changesSince(scene, calls);
+    scene.then("nothing was changed at Hetzner by any of them", changes.length === 0, changes.join("; "));
 
     scene.when("it is switched on, and the same is done again");
     tailnet.connectComputer(true);
@@ -69,8 +84,8 @@ export const rollTailscale: Story = {
       tailnet.online.join(", "),
     );
     await thenOperatorsHaveNoPort(scene, "after it");
-    const status = await scene.trivet(["status"]);
-    scene.then("trivet status finds the way, too, and says that all is well", status.exitCode === 0, status.stdout);
+    const well = await scene.trivet(["status"]);
+    scene.then("trivet status finds the way, too, and says that all is well", well.exitCode === 0, well.stdout);
     await scene.thenWell();
     await scene.thenIdle();
   },
