@@ -134,9 +134,10 @@ function start(
         ),
       ),
     );
-    child.once("exit", (code) => reject(new Refusal(`cloudflared for ${hostname} ended with ${code}: ${last}`)));
+    // Not at its exit: what it said last may still be on its way.
+    child.once("close", (code) => reject(new Refusal(`cloudflared for ${hostname} ended with ${code}: ${last}`)));
   });
-  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
   return { child, ended, failed };
 }
 

@@ -36,8 +36,6 @@ const build = (options?: RegisteredOptions): Promise<Registered[]> =>
   );
 
 /** Some four hundred resources, several times; 2 s on a machine that does nothing else. */
-jest.setTimeout(60_000);
-
 /** Every string in a value that no secret wraps. */
 function clearTexts(value: unknown): string[] {
   if (isSecret(value)) return [];

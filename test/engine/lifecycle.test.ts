@@ -13,9 +13,9 @@ describe("the life of the honeyDue platform", () => {
 
   beforeAll(async () => {
     opened = await openRehearsal({ loopbackPrefix: "127.40.1", config: { "trivet:protect": false } });
-  }, 60_000);
+  });
 
-  afterAll(() => opened.close(), 60_000);
+  afterAll(() => opened.close());
 
   const calls = (): number =>
     opened.rehearsal.hetzner.journal.entries().length + opened.rehearsal.cloudflare.journal.entries().length;
@@ -26,7 +26,7 @@ describe("the life of the honeyDue platform", () => {
     expect(preview.ok).toBe(true);
     expect(preview.changes["create"]).toBeGreaterThan(50);
     expect(calls()).toBe(0);
-  }, 60_000);
+  });
 
   test("up creates what the preview planned, and every node, pod and route is well", async () => {
     const up = await opened.rehearsal.run("up");
@@ -50,7 +50,7 @@ describe("the life of the honeyDue platform", () => {
     expect(summary.ok).toBe(true);
     // Three cx33 at 8.49 and three Primary IPv4 at 0.50 EUR net.
     expect(summary.costPerMonth).toEqual({ amount: 26.97, currency: "EUR" });
-  }, 180_000);
+  });
 
   test("the servers are open to Cloudflare's published ranges on 443 and to the operators on 6443, and to nobody else", async () => {
     const { rehearsal } = opened;
@@ -80,14 +80,14 @@ describe("the life of the honeyDue platform", () => {
     expect(up.errors).toEqual([]);
     expect(up.steps.map(({ op, urn }) => [op, urn])).toEqual([]);
     expect(countResources(up)).toMatchObject({ created: 0, updated: 0, replaced: 0, deleted: 0 });
-  }, 90_000);
+  });
 
   test("a refresh finds everything as it was left", async () => {
     const preview = await opened.rehearsal.run("preview", { args: ["--refresh"] });
     expect(preview.errors).toEqual([]);
     expect(preview.ok).toBe(true);
     expect(foundByRefresh(preview)).toEqual([]);
-  }, 90_000);
+  });
 
   test("what somebody changed in the clouds is shown by a refreshing preview and repaired by up", async () => {
     const before = await cloudsOf(opened);
@@ -105,7 +105,7 @@ describe("the life of the honeyDue platform", () => {
     const up = await opened.rehearsal.run("up", { args: ["--refresh"] });
     expect(up.errors).toEqual([]);
     expect(await cloudsOf(opened)).toEqual(before);
-  }, 180_000);
+  });
 
   test("a zone that is handed back has what a new zone has, and a further up would take it again", async () => {
     const stays = (await opened.rehearsal.engine.outputs())["staysAtCloudflare"];
@@ -127,7 +127,7 @@ describe("the life of the honeyDue platform", () => {
     );
     const preview = await opened.rehearsal.run("preview");
     expect(preview.changes["update"]).toBe(5);
-  }, 120_000);
+  });
 
   test("a plain destroy, which runs no program, leaves both clouds empty", async () => {
     const destroy = await opened.rehearsal.run("destroy");
@@ -138,14 +138,14 @@ describe("the life of the honeyDue platform", () => {
     expect(Object.entries(cloudflare).filter(([kind, left]) => left.length > 0 && !LEFT_BEHIND.includes(kind))).toEqual(
       [],
     );
-  }, 120_000);
+  });
 });
 
 /** Nothing at Cloudflare deletes a zone's settings: they stay as they were handed back. */
 const LEFT_BEHIND = ["changedSettings"];
 
 async function settled({ rehearsal }: TestRehearsal) {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 120_000;
   for (;;) {
     const summary = await rehearsal.inspect({ setup: 0, total: 0 });
     if (summary.ok || Date.now() > deadline) return summary;

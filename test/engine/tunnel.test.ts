@@ -11,7 +11,7 @@ const DOMAIN = "hangangjari.example";
 /** Goes from the connector straight to the Service: nothing but the tunnel is between the edge and what answers. */
 const URL_THROUGH_TUNNEL = `https://api.${DOMAIN}/v1/home`;
 const SERVICE = "api.hangangjari.svc:8000";
-const SOON_MILLISECONDS = 15_000;
+const SOON_MILLISECONDS = 60_000;
 
 /**
  * The life of a tunnel under the real engine, from one that somebody made by hand to its end. The tests build on one another. The program
@@ -35,7 +35,7 @@ describe("the users' tunnel of Hangangjari", () => {
     door = await openFrontDoor(opened.rehearsal.cloudflare);
     origin = createServer((_request, response) => response.end("home"));
     await new Promise<void>((listening) => origin.listen(0, "127.0.0.1", listening));
-  }, 60_000);
+  });
 
   afterAll(async () => {
     for (const connector of connectors) connector.kill();
@@ -43,7 +43,7 @@ describe("the users' tunnel of Hangangjari", () => {
     await new Promise((closed) => origin.close(closed));
     await door.close();
     await opened.close();
-  }, 60_000);
+  });
 
   const tunnels = () => opened.rehearsal.cloudflare.state.accounts[0]!.tunnels.filter(({ deletedAt }) => !deletedAt);
   const tunnel = () => tunnels().find(({ name }) => name === "hangangjari")!;
@@ -115,10 +115,10 @@ describe("the users' tunnel of Hangangjari", () => {
       `tunnel hangangjari (id ${byHand.id}) exists already and is not of this stack. ` +
         `Take it over: pulumi config set --path trivet:adoptTunnels.users ${byHand.id}; or delete it at Cloudflare`,
     );
-    expect(run.seconds).toBeLessThan(60); // the provider itself tries for three minutes before it says so
+    expect(run.seconds).toBeLessThan(150); // the provider itself tries for three minutes before it says so
     expect(tunnel()).toMatchObject({ id: byHand.id, configuration: { version: 1 } });
     expect(handsConnector.readyConnections).toBe(4);
-  }, 120_000);
+  });
 
   test("with that setting it is imported as it is: same id, same secret, connectors stay, and the rules are the platform's", async () => {
     const before = tunnel().connections.map(({ id }) => id);
@@ -142,7 +142,7 @@ describe("the users' tunnel of Hangangjari", () => {
     ]);
     await until(async () => (await answer()) === "200 home");
     await thenIdle();
-  }, 120_000);
+  });
 
   test("without the setting it gets a secret that only the state knows, in place; the old token opens nothing more", async () => {
     await set("adoptTunnels.users", undefined);
@@ -159,7 +159,7 @@ describe("the users' tunnel of Hangangjari", () => {
     expect(connectedClients()).toEqual(new Set([ours.id]));
     expect(await answer()).toBe("200 home");
     await thenIdle();
-  }, 120_000);
+  });
 
   test("a raised revision changes the secret in place: who is connected stays so, who comes needs the new token", async () => {
     const [old, clients] = [await token(), connectedClients()];
@@ -174,7 +174,7 @@ describe("the users' tunnel of Hangangjari", () => {
     await thenRefused(old);
     await connected(await token());
     await thenIdle();
-  }, 120_000);
+  });
 
   test("one that was deleted on the dashboard is made again by up --refresh, with its rules, record and a new token", async () => {
     await byPerson("DELETE", `/${byHand.id}/connections`);
@@ -187,7 +187,7 @@ describe("the users' tunnel of Hangangjari", () => {
     await connected(await token());
     await until(async () => (await answer()) === "200 home");
     await thenIdle();
-  }, 120_000);
+  });
 
   test("destroy says what stays, keeps what is protected and a tunnel that others are connected to; then nothing of it is left", async () => {
     const kept = await opened.rehearsal.run("destroy");
@@ -207,5 +207,5 @@ describe("the users' tunnel of Hangangjari", () => {
     expect(tunnels()).toEqual([]);
     const left = Object.entries(await inventory(opened.rehearsal.cloudflare)).filter(([, all]) => all.length > 0);
     expect(left.map(([kind]) => kind)).toEqual(["changedSettings"]);
-  }, 120_000);
+  });
 });

@@ -150,7 +150,13 @@ const at = (node: string, port: number) => ({
 describe("trivet api", () => {
   const stackOf = (platform: Platform) => ({ platform: () => Promise.resolve(platform) }) as unknown as Stack;
   const heard: string[] = [];
-  const terminal = { say: (line: string) => void heard.push(line) } as unknown as Terminal;
+  let whenTold: () => unknown;
+  const terminal = {
+    say: (line: string) => {
+      heard.push(line);
+      whenTold();
+    },
+  } as unknown as Terminal;
 
   test("has nothing to open where the API is reached by addresses", async () => {
     await expect(api(stackOf(referencePlatform("honeydue")), terminal, process.env)).rejects.toThrow("nothing to open");
@@ -167,11 +173,12 @@ describe("trivet api", () => {
       `#!${process.execPath}
        const [host, port] = process.argv.at(-1).split(":");
        require("node:net").createServer().listen(Number(port), host);
-       setTimeout(() => process.exit(1), 1500);
+       setInterval(() => require("node:fs").existsSync(${JSON.stringify(join(folder, "told"))}) && process.exit(1), 50);
       `,
       { mode: 0o755 },
     );
     try {
+      whenTold = () => heard.some((line) => line.includes("k8s-c.")) && writeFileSync(join(folder, "told"), "");
       const apiPort = await freePorts(3);
       const ended = api(stackOf(referencePlatform("hangangjari", { apiPort })), terminal, {
         ...process.env,

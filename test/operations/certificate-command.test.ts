@@ -110,7 +110,7 @@ beforeAll(async () => {
   execFileSync(pulumi, ["stack", "init", "honeydue", "--non-interactive"], inProject);
   const set = ["config", "set", "--secret", "cloudflare:apiToken", "--stack", "honeydue", "--config-file", configFile];
   execFileSync(pulumi, set, { ...inProject, input: TOKEN });
-}, 90_000);
+});
 
 afterAll(async () => {
   await server?.close();
@@ -135,7 +135,7 @@ describe("trivet certificate", () => {
     expect(plain).toMatchObject({ code: 2, stderr: expect.stringContaining("it is the https:// URL") });
     expect(settings()).toBe(before);
     expect(texts()).toEqual([]);
-  }, 60_000);
+  });
 
   test("gets one and keeps it, its key and the account's key encrypted in the stack's file, whose comments stay", async () => {
     const ended = await trivet(certificate("--agree-tos", "--contact", "ops@honeydue.example"));
@@ -155,7 +155,7 @@ describe("trivet certificate", () => {
       expect(text).not.toMatch(/PRIVATE KEY|BEGIN CERTIFICATE/);
     expect(texts()).toEqual([]);
     expect(await trivet(["certificate", "--check"])).toMatchObject({ code: 0, stdout: ended.stdout });
-  }, 60_000);
+  });
 
   test("renews nothing that is not due; then what the authority asks to renew", async () => {
     const before = settings();
@@ -170,7 +170,7 @@ describe("trivet certificate", () => {
     expect(renewed.stderr).toContain("The authority asks to renew the public certificate now.");
     expect(renewed).toMatchObject({ code: 0, stdout: expect.stringMatching(/^well: /) });
     expect(secret("publicCertificate")).not.toBe(first);
-  }, 60_000);
+  });
 
   test("interrupted, clears up and writes nothing; killed, the next run clears up", async () => {
     const before = settings();
@@ -190,7 +190,7 @@ describe("trivet certificate", () => {
     expect(next.stderr).toContain("2 TXT records of a run that was cut off are removed.");
     expect(next).toMatchObject({ code: 0, stdout: expect.stringMatching(/^well: /) });
     expect(texts()).toEqual([]);
-  }, 60_000);
+  });
 
   test("says that another key does not fit, and an emergency with it is refused before anything is written", async () => {
     const set = ["config", "set", "--secret", "trivet:publicCertificateKey", "--stack", "honeydue", "--config-file"];
@@ -204,5 +204,5 @@ describe("trivet certificate", () => {
     });
     expect(settings()).toBe(before);
     expect((await trivet(certificate("--renew"))).stdout).toMatch(/^well: /);
-  }, 60_000);
+  });
 });

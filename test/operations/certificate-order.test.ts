@@ -56,7 +56,7 @@ beforeAll(async () => {
   expect(await authority.hasAccount()).toBe(false);
   await authority.register("ops@honeydue.example");
   expect(await authority.hasAccount()).toBe(true);
-}, 60_000);
+});
 
 afterAll(async () => {
   setDefaultCACertificates(trusted);
@@ -143,7 +143,7 @@ describe("an order", () => {
     ]);
     // Until they were seen, and then by the authority itself.
     expect(server.nameServer.questions.filter((one) => one === `TXT ${TXT}`).length).toBeGreaterThanOrEqual(4);
-  }, 30_000);
+  });
 
   test.each(["Ordering", "2 TXT records", "They are seen", "The TXT records are removed", "The names are proved"])(
     'that is interrupted at "%s" ends at once, and leaves no record',
@@ -189,7 +189,7 @@ describe("an order", () => {
     expect(next.certificate).toBeDefined();
     expect(zone().dnsRecords.map(({ id }) => id)).toEqual(["strange"]);
     zone().dnsRecords.pop();
-  }, 30_000);
+  });
 
   test("whose record was made though the answer was lost removes it all the same", async () => {
     const route = { method: "POST", pathPattern: "/client/v4/zones/*/dns_records" };
@@ -229,7 +229,7 @@ describe("an order", () => {
     expect((await order()).certificate).toBeDefined();
     zone().dnsRecords.length = 0;
     await untilItIsSeen();
-  }, 30_000);
+  });
 
   test("says what the authority saw where the record is another one", async () => {
     const { error } = await order({
@@ -252,7 +252,7 @@ describe("an order", () => {
     const third = await order({ replaces: first!.pem });
     expect(third.error).toBeUndefined();
     expect(new Set([first!.pem, second.certificate!.pem, third.certificate!.pem]).size).toBe(3);
-  }, 60_000);
+  });
 });
 
 describe("an authority that refuses", () => {
@@ -346,7 +346,7 @@ describe("what is looked at before and while", () => {
       "name servers (ns.invalid) are not found from here",
     );
     await expect(NameServers.of(["ns.example"], [])).rejects.toThrow('"ns.example" is no address of a name server');
-  }, 30_000);
+  });
 
   test.each([
     ["no record", [], true],

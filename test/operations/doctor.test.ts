@@ -37,8 +37,6 @@ const whole: typeof honeydue = {
 };
 
 /** Keys, certificates and some hundred requests. */
-jest.setTimeout(60_000);
-
 const lines = (checks: readonly Check[], ...verdicts: Check["verdict"][]): string[] =>
   checks.filter(({ verdict }) => verdicts.includes(verdict)).map(({ id, says }) => `${id}: ${says}`);
 

@@ -12,8 +12,6 @@ import { EmulatedEdge } from "./support/emulated-edge";
 const OTHER = "f70ff985-a4ef-4643-bbbc-4a0ed4fc8415";
 
 /** Keys, certificates and some hundred requests. */
-jest.setTimeout(60_000);
-
 const platformOf = (values: Readonly<Record<string, unknown>> = {}): Platform =>
   resolved(tunnelled, tunnelledSettings, values);
 

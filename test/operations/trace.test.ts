@@ -106,7 +106,7 @@ describe("trivet trace, without a Pulumi CLI,", () => {
     const { code, stdout } = await trivet("https://admin.honeydue.example/");
     expect(stdout).toMatch(/\(stack honeydue\)/);
     expect(code).toBe(0);
-  }, 20_000);
+  });
 
   test("ends with 1 where the way ends early, as one document with --json", async () => {
     const { code, stdout } = await trivet(
@@ -122,26 +122,22 @@ describe("trivet trace, without a Pulumi CLI,", () => {
       hops: [{ place: "dns", closed: { path: "services" } }],
     });
     expect(code).toBe(1);
-  }, 20_000);
+  });
 
   test("reads settings from elsewhere, and refuses their mistakes as pulumi up would", async () => {
     const { code, stderr } = await trivet("api.honeydue.example", "--config-file", "Pulumi.staging.yaml");
     expect(stderr).toContain('There is no platform "staging"');
     expect(code).toBe(2);
-  }, 20_000);
+  });
 
   test.each([
     [["no address"], /is no address of the web/],
     [["https://elsewhere.example/"], /No stack has a domain that elsewhere\.example belongs to/],
     [["https://api.honeydue.example/", "--stack", "honeydu"], /Did you mean "honeydue"\?/],
-  ])(
-    "ends with 2 for %p",
-    async (args, message) => {
-      const { code, stdout, stderr } = await trivet(...args);
-      expect(stderr).toMatch(message);
-      expect(stdout).toBe("");
-      expect(code).toBe(2);
-    },
-    20_000,
-  );
+  ])("ends with 2 for %p", async (args, message) => {
+    const { code, stdout, stderr } = await trivet(...args);
+    expect(stderr).toMatch(message);
+    expect(stdout).toBe("");
+    expect(code).toBe(2);
+  });
 });

@@ -15,13 +15,13 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { kwokStages } from "../../rehearsal/k3s/nodes/kwok-stages";
 
 /** Of the tests' own: the rehearsal's servers are on 127.20. */
-export const HOST = "127.30.0.1";
+export const HOST = `127.30.0.${process.env["JEST_WORKER_ID"] ?? 1}`;
 const TOKEN = "admintoken";
 const START_SECONDS = 60;
 
@@ -60,16 +60,17 @@ export interface ControlPlane {
   stop(): Promise<void>;
 }
 
+/** So many ports on the tests' address where nobody listens. */
+const freePorts = async (count: number): Promise<number[]> => {
+  const servers = Array.from({ length: count }, () => createServer());
+  await Promise.all(servers.map((server) => new Promise<void>((done) => server.listen(0, HOST, done))));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
+  return ports;
+};
+
 /** A port on the tests' address where nobody listens. */
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, HOST, () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
+export const freePort = async (): Promise<number> => (await freePorts(1))[0]!;
 
 const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -102,9 +103,7 @@ export const startControlPlane = async ({
     rmSync(folder, { recursive: true, force: true });
   };
 
-  const [clientPort, peerPort, apiPort, controllerPort, schedulerPort] = await Promise.all(
-    Array.from({ length: 5 }, freePort),
-  );
+  const [clientPort, peerPort, apiPort, controllerPort, schedulerPort] = await freePorts(5);
   const server = `${HOST}:${apiPort}`;
   const url = `https://${server}`;
   const { privateKey, publicKey } = generateKeyPairSync("rsa", {

@@ -35,13 +35,13 @@ export function testDrills(loopbackPrefix: LoopbackPrefix, always: readonly stri
       say: (line) => told.push(line),
       signal: ended.signal,
     });
-  }, 60_000);
+  });
 
   afterAll(async () => {
     ended.abort();
     await company.close();
     rmSync(directory, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   test.each(stories.map((story) => [story.name, story.title, story] as const))(
     "%s: %s",

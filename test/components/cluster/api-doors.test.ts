@@ -25,8 +25,6 @@ import { buildEdge } from "../../support/edge";
 import { EmulatedCloudflare } from "../../support/emulated-cloudflare";
 import { valueOf } from "../../support/mocks";
 
-jest.setTimeout(60_000);
-
 /** The whole way, but for the servers: what the program makes at Cloudflare, its edge, a connector, and cloudflared as the program runs it. */
 describe("the ways to Kubernetes APIs behind Cloudflare Access", () => {
   let folder: string;

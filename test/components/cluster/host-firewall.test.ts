@@ -142,7 +142,7 @@ describeKernel("the host firewall, in the kernel", () => {
     );
     rmSync(folder, { recursive: true });
     seen = stdout + stderr;
-  }, 70_000);
+  });
 
   test.each(CONNECTIONS.map(([from, to, ports, open, why]) => [why, from, to, ports, open] as const))(
     "%s",

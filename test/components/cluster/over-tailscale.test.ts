@@ -12,8 +12,6 @@ import { Tailnet } from "../../../rehearsal/tailnet";
 import { referencePlatform, stackSettings } from "../../model/platforms.fixture";
 import { ofType, only, type Registered, registered, secretValue } from "../../support/mocks";
 
-jest.setTimeout(60_000);
-
 const FIREWALL = "hcloud:index/firewall:Firewall";
 const SERVER = "hcloud:index/server:Server";
 const PROVIDER = "pulumi:providers:kubernetes";

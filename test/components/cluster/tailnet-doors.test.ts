@@ -14,8 +14,6 @@ import { Tailnet } from "../../../rehearsal/tailnet";
 import { referencePlatform } from "../../model/platforms.fixture";
 import { makeAuthority } from "../../rehearsal/machines/support/authorities";
 
-jest.setTimeout(30_000);
-
 const platform = referencePlatform("farm");
 const wanted = platform.edge.operators!.tailnet!;
 const KEY = "tskey-client-right";

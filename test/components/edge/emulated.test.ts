@@ -53,8 +53,6 @@ const MARK = "00112233445566ff";
 const NO_API: CloudApi = { get: async () => undefined, send: async () => undefined };
 
 /** Keys, certificates and some hundred requests. */
-jest.setTimeout(60_000);
-
 /** See `settingsOf` in components/edge/records.ts. */
 const isCnameAfterRefresh = (unrest: string): boolean => unrest.endsWith(", after a refresh: modifiedOn,settings");
 

@@ -25,8 +25,6 @@ const everything: PlatformDefinition = {
 };
 
 /** Keys, certificates and some hundred requests. */
-jest.setTimeout(60_000);
-
 let cloudflare: EmulatedCloudflare;
 afterEach(() => cloudflare.close());
 

@@ -26,11 +26,11 @@ const ELSEWHERE = "http://198.51.100.1/k3s";
     outside = createServer((_, response) => response.end("hello, server"));
     await new Promise<void>((resolve) => outside.listen(0, "127.0.0.1", resolve));
     await cluster.machines.letReach({ host: "127.0.0.1", port: (outside.address() as AddressInfo).port });
-  }, 120_000);
+  });
   afterAll(async () => {
     outside?.close();
     await cluster?.machines.close();
-  }, 120_000);
+  });
 
   test("a server waits for its private network, and finds it by its address when it is plugged in", async () => {
     await cluster.machines.powerOn({ ...cluster.server("c"), privateNetworks: [] });
@@ -44,7 +44,7 @@ const ELSEWHERE = "http://198.51.100.1/k3s";
     expect(await cluster.run("c", "cat /etc/rancher/k3s/config.yaml.d/10-net.yaml")).toBe(
       "node-ip: 10.0.1.13\nflannel-iface: enp7s0\nadvertise-address: 10.0.1.13\n",
     );
-  }, 120_000);
+  });
 
   test("a K3s with another checksum is thrown away, said, and had once the release site is sane", async () => {
     const failed = await cluster.until("b has failed", async () => {
@@ -58,7 +58,7 @@ const ELSEWHERE = "http://198.51.100.1/k3s";
     expect(cluster.console("b")).toContain(`trivet: failed: ${failed.reason}`);
     cluster.machines.setFault(cluster.server("b").id, undefined);
     await cluster.until("b is past its download", async () => (await cluster.status("b"))?.stage === "rendezvous");
-  }, 120_000);
+  });
 
   test("the last of three fresh servers is a, which initialises; the others join it", async () => {
     const waiting = await cluster.until("b and c see one another", async () => {
@@ -71,7 +71,7 @@ const ELSEWHERE = "http://198.51.100.1/k3s";
     expect(how).toBe("as the first member");
     for (const name of ["b", "c"] as const)
       expect(await cluster.until(`${name} serves`, serves(name))).toEqual([identity, "joined https://10.0.1.11:6443"]);
-  }, 120_000);
+  });
 
   test("what the user-data asks for is so: no failed unit, no way in, kernel settings, limits", async () => {
     for (const name of ["a", "b", "c"] as const) {
@@ -94,7 +94,7 @@ const ELSEWHERE = "http://198.51.100.1/k3s";
         ),
       ).toBe("600\n600\n");
     }
-  }, 120_000);
+  });
 
   test("neither a pod nor the server itself can ask the metadata service, for nothing but the firewall", async () => {
     const { id } = cluster.server("a");
@@ -106,7 +106,7 @@ const ELSEWHERE = "http://198.51.100.1/k3s";
     expect(await asPod(USER_DATA_URL)).toBe("#cloud-config");
     await cluster.run("a", "nft -f /etc/trivet/host.nft");
     expect(await asPod(USER_DATA_URL)).toMatch(/^refused:/);
-  }, 120_000);
+  });
 
   test("a server reaches of this machine what it may, under the same address, and nothing else", async () => {
     const { port } = outside.address() as AddressInfo;
@@ -121,7 +121,7 @@ const ELSEWHERE = "http://198.51.100.1/k3s";
     } finally {
       other.close();
     }
-  }, 120_000);
+  });
 
   test("after a power cut, and after a reboot from within, a server starts with its data, and its firewall and kernel settings are back", async () => {
     const [identity] = await cluster.until("a serves", serves("a"));
@@ -139,7 +139,7 @@ const ELSEWHERE = "http://198.51.100.1/k3s";
     expect(await cluster.until("b serves again", serves("b"))).toEqual([identity, "with its own data"]);
     expect(await askFromPod(cluster.machines, cluster.server("b").id, USER_DATA_URL)).toMatch(/^refused:/);
     expect(cluster.bootOf("a")).toContain("trivet: start: K3s has data here: it starts with what it has");
-  }, 120_000);
+  });
 
   test("at the power button a server ends what runs on it, and starts again with its data", async () => {
     const [identity] = await cluster.until("c serves", serves("c"));
@@ -151,7 +151,7 @@ const ELSEWHERE = "http://198.51.100.1/k3s";
     await cluster.machines.powerOn(cluster.server("c"));
     expect(await cluster.until("c serves again", serves("c"))).toEqual([identity, "with its own data"]);
     expect(await cluster.run("c", "journalctl --quiet --unit k3s.service --grep 'Stopped|Deactivated'")).toMatch(/k3s/);
-  }, 120_000);
+  });
 
   test("a, rebuilt while b and c are down, never begins a second cluster; it joins the first that is back", async () => {
     const [identity] = await cluster.until("b serves", serves("b"));
@@ -167,5 +167,5 @@ const ELSEWHERE = "http://198.51.100.1/k3s";
     expect(await cluster.run("a", "ls /etc/rancher/k3s/config.yaml.d")).toBe("10-net.yaml\n");
     await cluster.machines.powerOn(cluster.server("b"));
     expect(await cluster.until("a serves", serves("a"))).toEqual([identity, "joined https://10.0.1.12:6443"]);
-  }, 120_000);
+  });
 });

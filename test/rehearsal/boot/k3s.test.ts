@@ -24,11 +24,11 @@ interface NodeList {
     beforeAll(async () => {
       folder = mkdtempSync(join(tmpdir(), "trivet-boot-k3s-"));
       cluster = await BootedCluster.open("127.55.2", await buildK3s(folder), await machineTools());
-    }, 60_000);
+    });
     afterAll(async () => {
       await cluster?.machines.close();
       rmSync(folder, { recursive: true, force: true });
-    }, 60_000);
+    });
 
     test("forms one cluster of three voters, whose API this machine reaches at each server's address", async () => {
       await Promise.all(cluster.servers.map((server) => cluster.machines.powerOn(server)));
@@ -53,6 +53,6 @@ interface NodeList {
         );
       }
       expect(cluster.console("a")).toContain("k3s stand-in of Trivet's rehearsal");
-    }, 120_000);
+    });
   },
 );

@@ -4,9 +4,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type AccessTcp, type Connector, keysAt, startAccessTcp, startConnector } from "../../../rehearsal/cloudflared";
 import { NODES, World } from "../emulators/cloudflare/door/world";
 
-// Requests take milliseconds, on a busy machine sometimes seconds.
-jest.setTimeout(60_000);
-
 let world: World;
 let connector: Connector;
 let apiServer: Server;

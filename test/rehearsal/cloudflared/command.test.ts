@@ -1,15 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readSettings, SettingsError } from "../../../rehearsal/cloudflared/settings";
 import { World } from "../emulators/cloudflare/door/world";
-
-// Each start of a process takes seconds on a busy machine.
-jest.setTimeout(60_000);
 
 const ROOT = join(__dirname, "../../..");
 const CHART = ["tunnel", "--metrics", "0.0.0.0:2000", "--no-autoupdate", "run"];
@@ -112,37 +109,37 @@ describe("the process", () => {
       },
     });
     await world.record("api", `${id}.cfargotunnel.com`);
-    const { server, heard } = await world.origin("127.65.0.1", 8000, (_request, response) =>
-      setTimeout(() => response.end("slow"), 500),
-    );
+    const held: ServerResponse[] = [];
+    const { server } = await world.origin("127.65.0.1", 8000, (_request, response) => held.push(response));
     const tokenFile = join(folder, "token");
     const servicesFile = join(folder, "services.json");
     await writeFile(tokenFile, `${token}\n`);
     const { port } = server.address() as { port: number };
     await writeFile(servicesFile, JSON.stringify({ "api.honeydue.svc.cluster.local:8000": [`127.65.0.1:${port}`] }));
-    const metricsPort = await freePort();
-    const { started, output, ended } = run(
-      ["tunnel", "--metrics", `127.0.0.1:${metricsPort}`, "--no-autoupdate", "run"],
-      {
-        TUNNEL_TOKEN_FILE: tokenFile,
-        TUNNEL_EDGE: world.door.tunnel,
-        REHEARSAL_SERVICES: servicesFile,
-      },
-    );
-    const readiness = () =>
-      fetch(`http://127.0.0.1:${metricsPort}/ready`).then(
-        ({ status }) => status,
-        () => 0,
-      );
-    for (let left = 600; left > 0 && (await readiness()) !== 200; left--) await sleep(50);
+    const { started, output, ended } = run(["tunnel", "--metrics", "127.0.0.1:0", "--no-autoupdate", "run"], {
+      TUNNEL_TOKEN_FILE: tokenFile,
+      TUNNEL_EDGE: world.door.tunnel,
+      REHEARSAL_SERVICES: servicesFile,
+    });
+    const said = async (pattern: RegExp): Promise<string> => {
+      for (;;) {
+        const [, part = ""] = pattern.exec(output.text) ?? [];
+        if (part !== "") return part;
+        if (started.exitCode !== null) throw new Error(`it ended without saying ${String(pattern)}: ${output.text}`);
+        await sleep(10);
+      }
+    };
+    const metrics = await said(/Starting metrics server on (127\.0\.0\.1:\d+)\/metrics/);
+    while ((await fetch(`http://${metrics}/ready`)).status !== 200) await sleep(50);
     expect(output.text).toContain("Stand-in for cloudflared");
 
     const under = world.visit("https://api.honeydue.example/");
-    while (heard.length === 0) await sleep(10);
+    while (held.length === 0) await sleep(10);
     started.kill("SIGTERM");
+    await said(/(Initiating graceful shutdown)/);
+    held[0]!.end("slow");
     expect(await under).toMatchObject({ status: 200, text: "slow" });
     expect(await ended).toBe(0);
-    expect(output.text).toContain("Initiating graceful shutdown");
     expect(output.text).not.toContain(token);
   });
 
@@ -152,11 +149,3 @@ describe("the process", () => {
     expect(output.text).toContain("Provided Tunnel token is not valid.");
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

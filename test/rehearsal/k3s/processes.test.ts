@@ -38,7 +38,7 @@ test("a process that does not obey is killed after the bound", async () => {
   await process.stop();
   expect(await process.exited).toEqual({ code: null, signal: "SIGKILL" });
   expect(Date.now() - begin).toBeGreaterThanOrEqual(3_900);
-}, 15_000);
+});
 
 test("a program that does not exist is an exit, not an exception", async () => {
   const process = new ProcessRegister(folder).start({
@@ -83,12 +83,10 @@ test("a killed rehearsal takes its processes with it, and the next one can use i
   await ended;
   // On Linux the kernel has ended the child by now; elsewhere the register does.
   endOrphans(folder);
-  const deadline = Date.now() + 5_000;
-  while (processStartTime(pid) !== null && Date.now() < deadline) await delay(20);
-  expect(processStartTime(pid)).toBeNull();
+  while (processStartTime(pid) !== null) await delay(20);
   await cleanUpMachines(folder);
   await expect(readFile(join(folder, "processes.json"))).rejects.toThrow("ENOENT");
-}, 20_000);
+});
 
 test("orphans are ended by id and start time: a stranger that got the id lives on", async () => {
   const stranger = spawn("/bin/sleep", ["60"], { stdio: "ignore" });

@@ -155,8 +155,6 @@ const stateFiles = (): string =>
 
 /** One stack from its first preview to its end: each test begins where the one before it ended. */
 describe("the engine", () => {
-  jest.setTimeout(120_000);
-
   test("previews a program, knows what is not known yet, and creates nothing", async () => {
     const run = await operate("preview");
     expect(run).toMatchObject({ ok: true, changes: { create: 5 }, errors: [], warnings: [] });

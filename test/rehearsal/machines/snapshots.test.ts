@@ -46,14 +46,14 @@ beforeAll(async () => {
   const authority = made.secrets.authorities["server-ca"].certificatePem;
   api = new KubernetesApi(`https://${machine.publicIpv4!}:6443`, authority, client);
   await until("the server serves", () => machines.controlPlanes().length === 1);
-}, 120_000);
+});
 
 afterAll(async () => {
   await api?.close();
   await machines?.close();
   await s3?.close();
   if (directory) await rm(dirname(directory), { recursive: true, force: true });
-}, 60_000);
+});
 
 async function until(what: string, holds: () => Promise<boolean> | boolean, seconds = 60): Promise<void> {
   const deadline = Date.now() + seconds * 1000;
@@ -138,4 +138,4 @@ test("scheduled snapshots beyond those to keep are pruned, whichever server took
         .sort();
     return String(names("local")) === String(newest(KEPT_ON_DISK)) && String(names("s3")) === String(newest(KEEP));
   });
-}, 120_000);
+});

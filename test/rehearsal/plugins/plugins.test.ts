@@ -127,19 +127,14 @@ describe("plugins", () => {
       expect(await ended(plugin)).toEqual([0, null]);
     });
 
-    test.each(["SIGTERM", "SIGINT"] as const)(
-      "end on %s within two seconds, also while an engine is connected",
-      async (signal) => {
-        const { plugin, port } = await start(executable);
-        const client = new ResourceProviderClient(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
-        await new Promise((resolve) => client.getPluginInfo(new Empty(), resolve));
-        const begun = Date.now();
-        plugin.kill(signal);
-        expect(await ended(plugin)).toEqual([0, null]);
-        expect(Date.now() - begun).toBeLessThan(2_000);
-        client.close();
-      },
-    );
+    test.each(["SIGTERM", "SIGINT"] as const)("end on %s, also while an engine is connected", async (signal) => {
+      const { plugin, port } = await start(executable);
+      const client = new ResourceProviderClient(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
+      await new Promise((resolve) => client.getPluginInfo(new Empty(), resolve));
+      plugin.kill(signal);
+      expect(await ended(plugin)).toEqual([0, null]);
+      client.close();
+    });
 
     test("end when the engine is gone without a word: its end of their input closes", async () => {
       const { plugin } = await start(executable);

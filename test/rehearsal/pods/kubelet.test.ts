@@ -86,13 +86,13 @@ beforeAll(async () => {
     folder: join(folder, "pods"),
     say: (line) => said.push(line),
   });
-}, 90_000);
+});
 
 afterAll(async () => {
   await kubelet?.close();
   await plane?.stop();
   rmSync(folder, { recursive: true, force: true });
-}, 30_000);
+});
 
 interface SeenPod {
   metadata: { deletionTimestamp?: string };
@@ -112,7 +112,7 @@ const isReady = (pod: SeenPod | undefined): boolean =>
   pod?.status.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 
 async function until<T>(what: string, look: () => Promise<T> | T): Promise<NonNullable<T>> {
-  const deadline = Date.now() + 15_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     const found = await look();
     if (found) return found;
@@ -175,16 +175,16 @@ test("a pod waits for what it mounts, becomes Ready when its probe says so, and 
   await until("Ready", async () => isReady(await see("one")));
   expect((await see("one"))?.status.podIP).toBe(ADDRESS);
 
-  await plane.call("DELETE", `${PODS}/one?gracePeriodSeconds=20`);
+  await plane.call("DELETE", `${PODS}/one?gracePeriodSeconds=300`);
   await until("the end's beginning", () => actor.stops.length > 0);
-  expect(actor.stops[0]).toBeGreaterThan(15);
-  expect(actor.stops[0]).toBeLessThanOrEqual(20);
+  expect(actor.stops[0]).toBeGreaterThan(200); // what is left when it gets there
+  expect(actor.stops[0]).toBeLessThanOrEqual(300);
   // It still works on something: neither kwok nor anybody takes it away.
   await new Promise((resolve) => setTimeout(resolve, 1_500));
   expect((await see("one"))?.metadata.deletionTimestamp).toBeDefined();
   actor.end(0);
   await until("the pod's end", async () => (await see("one")) === undefined);
-}, 60_000);
+});
 
 test("what ends by itself is started again, and the port is free for it", async () => {
   actors.length = 0;
@@ -202,11 +202,11 @@ test("what ends by itself is started again, and the port is free for it", async 
   expect(isReady(await see("two"))).toBe(false);
   second.status = 200;
   await until("Ready again", async () => isReady(await see("two")));
-}, 60_000);
+});
 
 test("pods of other components stay kwok's", async () => {
   actors.length = 0;
   await create("three", "store");
   await until("Ready", async () => isReady(await see("three")));
   expect(actors).toHaveLength(0);
-}, 30_000);
+});

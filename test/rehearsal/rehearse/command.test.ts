@@ -20,7 +20,7 @@ describe("npm run rehearse", () => {
     }
     await rehearse("--down").ended;
     rmSync(home, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   function rehearse(...args: string[]) {
     const child = spawn("npm", ["run", "--silent", "rehearse", "--", "--loopback", "127.41.1", ...args], {
@@ -88,20 +88,20 @@ describe("npm run rehearse", () => {
     expect(summary.apiCalls.hetzner).toBeGreaterThan(10);
     expect(readdirSync(kept).sort()).toEqual(["logs", "project", "state"]);
     expect(remains()).toEqual([]);
-  }, 240_000);
+  });
 
   test("names the stacks there are when it is asked for another one", async () => {
     const { exitCode, stderr } = await rehearse("--stack", "honeydo").ended;
     expect(stderr).toContain('There is no stack "honeydo"');
     expect(stderr).toContain("There is: farm, hangangjari, honeydue");
     expect(exitCode).toBe(2);
-  }, 30_000);
+  });
 
   test("refuses the real Traefik beside servers that boot, before anything starts", async () => {
     const { exitCode, stderr } = await rehearse("--traefik", "--boot").ended;
     expect(stderr).toContain("--traefik and --boot do not go together yet");
     expect(exitCode).toBe(2);
-  }, 30_000);
+  });
 
   test("names the address and the port that something else listens on, and what to do", async () => {
     const server = await new Promise<Server>((resolve) => {
@@ -113,7 +113,7 @@ describe("npm run rehearse", () => {
     expect(stderr).toContain("--loopback");
     expect(exitCode).toBe(2);
     expect(remains()).toEqual([]);
-  }, 30_000);
+  });
 
   test("refuses a second one beside it, and --down ends the first from another terminal", async () => {
     const first = rehearse("--once");
@@ -126,7 +126,7 @@ describe("npm run rehearse", () => {
     expect(down.stdout).toContain("The rehearsal of honeydue is down.");
     expect((await first.ended).exitCode).toBe(130);
     expect(remains()).toEqual([]);
-  }, 90_000);
+  });
 
   test("leaves nothing behind after Ctrl-C in the middle of an up", async () => {
     const run = rehearse("--once");
@@ -134,7 +134,7 @@ describe("npm run rehearse", () => {
     run.signal("SIGINT");
     expect((await run.ended).exitCode).toBe(130);
     expect(remains()).toEqual([]);
-  }, 90_000);
+  });
 
   test("a rehearsal that was killed is cleaned up by the next one", async () => {
     const killed = rehearse("--once");
@@ -145,5 +145,5 @@ describe("npm run rehearse", () => {
     const down = await rehearse("--down").ended;
     expect(down.stdout).toContain("What a killed rehearsal of honeydue left is cleaned up.");
     expect(remains()).toEqual([]);
-  }, 90_000);
+  });
 });

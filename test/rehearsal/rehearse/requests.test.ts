@@ -119,11 +119,11 @@ test("visitors come at their rate however slow the answers are, and each that is
     "https://api.farm.example/",
     { perSecond: 100 },
   );
-  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  while (asked < 50) await new Promise((resolve) => setTimeout(resolve, 50));
   const { requests, lost, reasons, answeredBy, perSecond } = await visitors.end();
   expect(requests).toBe(asked);
-  // One at a time would be three a second.
-  expect(perSecond).toBeGreaterThan(50);
+  // One at a time would be three a second. How near a hundred they come is up to the machine.
+  expect(perSecond).toBeGreaterThan(10);
   expect(Object.keys(reasons).sort()).toEqual(["502", "socket hang up"]);
   expect(lost).toBe(reasons["502"]!.length + reasons["socket hang up"]!.length);
   // 0.07 s, 0.17 s, … after the first.

@@ -17,9 +17,6 @@ import { until } from "./demo";
 
 const BOOTSTRAP = join(__dirname, "..", "..", "..", "rehearsal", "bootstrap.mjs");
 
-// Real processes on a machine that may be busy with other tests.
-jest.setTimeout(60_000);
-
 /** A checkout with the real bootstrap in it, and an `npm` that installs what these tests need to see. */
 let checkout: string;
 let bin: string;
@@ -192,11 +189,14 @@ describe("the first command after a clone", () => {
   });
 
   test("installs once when two commands start at the same time", async () => {
-    putNpm("sleep 1");
-    const results = await Promise.all([run(["rehearse"]), run(["render"]), run(["emulate"])]);
+    putNpm("while [ ! -e go-on ]; do sleep 0.1; done");
+    const commands = [start(["rehearse"]), start(["render"]), start(["emulate"])];
+    const waiting = () => commands.filter(({ seen }) => /Another run \(process \d+\) installs/.test(seen.stderr));
+    await until(() => waiting().length === 2, "the others wait for the one that installs");
+    writeFileSync(join(checkout, "go-on"), "");
+    const results = await Promise.all(commands.map(({ result }) => result));
     expect(results.map(({ code }) => code)).toEqual([0, 0, 0]);
     expect(npmCalls()).toBe(1);
-    expect(results.filter(({ stderr }) => /Another run \(process \d+\) installs/.test(stderr))).toHaveLength(2);
   });
 
   test("does not wait for an installation that was killed", async () => {

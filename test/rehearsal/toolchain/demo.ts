@@ -172,7 +172,7 @@ export function isRunning(processId: number): boolean {
   }
 }
 
-export async function until(condition: () => boolean, what: string, milliseconds = 10_000): Promise<void> {
+export async function until(condition: () => boolean, what: string, milliseconds = 60_000): Promise<void> {
   const end = Date.now() + milliseconds;
   while (!condition()) {
     if (Date.now() > end) throw new Error(`not within ${milliseconds} ms: ${what}`);

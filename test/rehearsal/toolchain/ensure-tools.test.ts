@@ -15,9 +15,6 @@ import { currentPlatform } from "../../../rehearsal/toolchain/catalog";
 import { DEFAULT_TOOLS } from "../../../rehearsal/toolchain/command";
 import { DemoMachine, isRunning, program, Site, sha256, until, VERSION } from "./demo";
 
-// Real processes on a machine that may be busy with other tests.
-jest.setTimeout(60_000);
-
 let machine: DemoMachine;
 let site: Site;
 const children: ChildProcess[] = [];

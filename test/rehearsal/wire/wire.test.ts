@@ -27,7 +27,7 @@ testIsolated(
     const { stdout } = await run(
       process.execPath,
       ["--import", "tsx", join(ROOT, "test", "rehearsal", "wire", "inside.ts")],
-      { cwd: ROOT, timeout: 60_000 },
+      { cwd: ROOT, timeout: 120_000 },
     );
     expect(JSON.parse(stdout)).toEqual({
       privately: 200,
@@ -48,7 +48,6 @@ testIsolated(
       afterwards: "connect ECONNREFUSED 203.0.113.11:8443",
     });
   },
-  90_000,
 );
 
 const rule = (more: Partial<FirewallRule>): FirewallRule => ({

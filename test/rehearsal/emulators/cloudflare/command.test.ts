@@ -5,9 +5,6 @@ import { get, type IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { runCloudflareEmulator } from "../../../../rehearsal/emulators/cloudflare/command";
 
-// Each start of a process takes seconds on a busy machine.
-jest.setTimeout(60_000);
-
 const ROOT = join(__dirname, "../../../..");
 const running: ChildProcess[] = [];
 afterEach(() => {

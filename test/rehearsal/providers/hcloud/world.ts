@@ -116,14 +116,22 @@ export class World {
       .map(({ method, path }) => `${method} ${path.replace("/v1", "").replace(/\d{7}/g, "{id}")}`);
   }
 
+  /** Until no action is under way. */
+  async settled(): Promise<void> {
+    while ((await this.#state())["running_actions"]!.length > 0) await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+
   /** How many of each kind exist. */
   async inventory(): Promise<Record<string, number>> {
-    const state = (await (await fetch(`${this.emulator.url}/_emulator/state`)).json()) as Record<string, unknown[]>;
     return Object.fromEntries(
-      Object.entries(state).flatMap(([kind, items]) =>
+      Object.entries(await this.#state()).flatMap(([kind, items]) =>
         kind === "running_actions" || items.length === 0 ? [] : [[kind, items.length]],
       ),
     );
+  }
+
+  async #state(): Promise<Record<string, unknown[]>> {
+    return (await (await fetch(`${this.emulator.url}/_emulator/state`)).json()) as Record<string, unknown[]>;
   }
 
   close(): Promise<void> {

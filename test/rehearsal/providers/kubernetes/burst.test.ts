@@ -13,7 +13,7 @@ let plane: ControlPlane;
 beforeAll(async () => {
   plane = await startControlPlane();
   await makeNamespace(plane, NAMESPACE);
-}, 90_000);
+});
 
 afterAll(() => plane?.stop());
 
@@ -56,7 +56,7 @@ test("forty Deployments are made ready and deleted at once over a small number o
   expect(connections).toBeLessThanOrEqual(60);
   provider.close();
   counter.close();
-}, 90_000);
+});
 
 const log = (): void => undefined;
 

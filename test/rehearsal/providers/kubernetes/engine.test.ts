@@ -72,7 +72,7 @@ beforeAll(async () => {
     },
     { workDir: folder, pulumiHome: home, pulumiCommand, envVars: environment as Record<string, string> },
   );
-}, 120_000);
+});
 
 afterAll(async () => {
   await plane?.stop();
@@ -83,13 +83,13 @@ test("a preview makes nothing", async () => {
   const { changeSummary } = await stack.preview();
   expect(changeSummary).toEqual({ create: 6 });
   await expect(plane.call("GET", `/api/v1/namespaces/${NAMESPACE}`)).rejects.toThrow("404");
-}, 60_000);
+});
 
 test("an up makes all, and a second one changes nothing", async () => {
   expect(changes(await stack.up())).toEqual({ create: 6 });
   expect(changes(await stack.up())).toEqual({ same: 6 });
   expect(await stack.refresh().then(changes)).toEqual({ same: 6 });
-}, 60_000);
+});
 
 test("a Secret's value is nowhere in the state in plain text", () => {
   // An export would decrypt: this is what lies on disk.
@@ -106,7 +106,7 @@ test("another image is an update, other data of a named ConfigMap a replacement"
   expect(changes(await stack.up())).toEqual({ same: 4, update: 1, replace: 1 });
   const { data } = await plane.call("GET", `/api/v1/namespaces/${NAMESPACE}/configmaps/cm`);
   expect(data).toEqual({ a: "2" });
-}, 60_000);
+});
 
 test("a rollout that never ends fails the up, is tried again, and is well once it is repaired", async () => {
   program.nodeSelector = { nowhere: "true" };
@@ -115,9 +115,9 @@ test("a rollout that never ends fails the up, is tried again, and is well once i
   expect(again.changeSummary).toEqual({ same: 5, update: 1 });
   program.nodeSelector = {};
   expect(changes(await stack.up())).toEqual({ same: 5, update: 1 });
-}, 60_000);
+});
 
 test("a destroy leaves nothing", async () => {
   expect(changes(await stack.destroy())).toEqual({ delete: 6 });
   await expect(plane.call("GET", `/api/v1/namespaces/${NAMESPACE}`)).rejects.toThrow("404");
-}, 60_000);
+});

@@ -17,7 +17,7 @@ beforeAll(async () => {
   await makeNamespace(plane, "contract");
   await makeNamespace(plane, "contract-c");
   await makeWidgets(plane);
-}, 90_000);
+});
 
 afterAll(() => plane?.stop());
 
@@ -189,25 +189,21 @@ const SETTINGS: Readonly<Record<string, Partial<ReplaySettings>>> = {
 
 const played = cases.filter(({ id }) => GROUPS.includes(id.split("/")[0] ?? ""));
 
-test.each(played.map((one) => [one.id, one] as const))(
-  "%s",
-  async (id, one) => {
-    const { options, ...settings } = SETTINGS[id] ?? {};
-    const replay = new Replay({
-      // These were recorded with ConfigMaps that may change in place: their data is what two managers quarrel about.
-      options: { kubeconfig: plane.kubeconfig(), enableConfigMapMutable: true, ...options },
-      loose: withoutGivenMetadata,
-      // The stories about other managers were recorded without the lines.
-      ignoreUnrecordedLogs: id.startsWith("conflict/"),
-      world: worldOf(one),
-      ...settings,
-    });
-    try {
-      await BEFORE[id]?.(replay);
-      expectMet(id, await replay.run(one));
-    } finally {
-      await replay.close();
-    }
-  },
-  30_000,
-);
+test.each(played.map((one) => [one.id, one] as const))("%s", async (id, one) => {
+  const { options, ...settings } = SETTINGS[id] ?? {};
+  const replay = new Replay({
+    // These were recorded with ConfigMaps that may change in place: their data is what two managers quarrel about.
+    options: { kubeconfig: plane.kubeconfig(), enableConfigMapMutable: true, ...options },
+    loose: withoutGivenMetadata,
+    // The stories about other managers were recorded without the lines.
+    ignoreUnrecordedLogs: id.startsWith("conflict/"),
+    world: worldOf(one),
+    ...settings,
+  });
+  try {
+    await BEFORE[id]?.(replay);
+    expectMet(id, await replay.run(one));
+  } finally {
+    await replay.close();
+  }
+});

@@ -83,7 +83,7 @@ beforeAll(async () => {
     response.writeHead(403).end();
   });
   forbidden = await listen(refuse);
-}, 90_000);
+});
 
 afterAll(async () => {
   for (const server of servers) server.close();
@@ -125,40 +125,36 @@ test.each(named("unreachable/"))("%s", async (id, one) => {
   await replay.close();
 });
 
-test.each(named("lost-after-configure/"))(
-  "%s",
-  async (id, one) => {
-    const relay = await startRelay();
-    const options = {
-      kubeconfig: id.includes("/authority/")
-        ? plane.kubeconfig({
-            server: `https://${relay.address}`,
-            authority: plane.certificate,
-            serverName: "kubernetes",
-          })
-        : plane.kubeconfig({ server: `https://${relay.address}` }),
-    };
-    const replay = new Replay({
-      options,
-      subject: OBJECT,
-      speed: 2,
-      loose: ({ status, ...rest }) => ({
-        ...rest,
-        ...(isFields(status) ? { status: { ...status, conditions: null } } : {}),
-      }),
-    });
-    begin(replay);
-    Object.assign(replay, { config: one.config ?? {} });
-    await replay.provider();
-    const lose = (): void => relay.turn(id.includes("/closed/") ? undefined : stranger.address);
-    if (id.endsWith("/while-waiting")) setTimeout(lose, 1200);
-    else lose();
-    expectMet(id, await replay.run(one));
-    await replay.close();
-    relay.turn();
-  },
-  30_000,
-);
+test.each(named("lost-after-configure/"))("%s", async (id, one) => {
+  const relay = await startRelay();
+  const options = {
+    kubeconfig: id.includes("/authority/")
+      ? plane.kubeconfig({
+          server: `https://${relay.address}`,
+          authority: plane.certificate,
+          serverName: "kubernetes",
+        })
+      : plane.kubeconfig({ server: `https://${relay.address}` }),
+  };
+  const replay = new Replay({
+    options,
+    subject: OBJECT,
+    speed: 2,
+    loose: ({ status, ...rest }) => ({
+      ...rest,
+      ...(isFields(status) ? { status: { ...status, conditions: null } } : {}),
+    }),
+  });
+  begin(replay);
+  Object.assign(replay, { config: one.config ?? {} });
+  await replay.provider();
+  const lose = (): void => relay.turn(id.includes("/closed/") ? undefined : stranger.address);
+  if (id.endsWith("/while-waiting")) setTimeout(lose, 1200);
+  else lose();
+  expectMet(id, await replay.run(one));
+  await replay.close();
+  relay.turn();
+});
 
 const PROBE = { apiVersion: "v1", kind: "ConfigMap", data: { a: "1" } };
 

@@ -215,7 +215,7 @@ describe("operations", () => {
     await connected();
     const text = "x".repeat(5 * 1024 * 1024);
     expect(((await client!.create(thing, { text })).state["text"] as string).length).toBe(text.length);
-  }, 30_000);
+  });
 });
 
 describe("secrets", () => {

@@ -4,9 +4,6 @@ import { keysAt } from "../../../../../rehearsal/cloudflared/access-check";
 import { type Connector, startConnector } from "../../../../../rehearsal/cloudflared";
 import { NODES, type Visited, World } from "./world";
 
-// Requests take milliseconds, on a busy machine sometimes seconds.
-jest.setTimeout(60_000);
-
 let world: World;
 let now: Date;
 const connectors: Connector[] = [];

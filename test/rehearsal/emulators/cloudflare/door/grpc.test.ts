@@ -9,9 +9,6 @@ import {
 } from "@grpc/grpc-js";
 import { NODES, World } from "./world";
 
-// Requests take milliseconds, on a busy machine sometimes seconds.
-jest.setTimeout(60_000);
-
 const text = { serialize: (value: string) => Buffer.from(value), deserialize: (bytes: Buffer) => bytes.toString() };
 const method = (name: string, stream: boolean) => ({
   path: `/bees.Hive/${name}`,

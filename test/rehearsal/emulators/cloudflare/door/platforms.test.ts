@@ -19,8 +19,6 @@ import { EmulatedCloudflare } from "../../../../support/emulated-cloudflare";
 import { valueOf } from "../../../../support/mocks";
 
 /** Keys, certificates and some hundred requests. */
-jest.setTimeout(120_000);
-
 const NODES = { a: "127.65.1.1", b: "127.65.1.2", c: "127.65.1.3" };
 
 interface Visited {

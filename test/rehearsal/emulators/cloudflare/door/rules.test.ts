@@ -1,8 +1,5 @@
 import { NODES, VISITOR, World } from "./world";
 
-// Requests take milliseconds, on a busy machine sometimes seconds.
-jest.setTimeout(60_000);
-
 let world: World;
 let now: Date;
 beforeEach(async () => {
