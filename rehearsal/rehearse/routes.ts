@@ -256,6 +256,8 @@ function closedRanges(firewallIds: readonly number[], seen: Inspection): string[
   });
 }
 
+const MIDDLEWARES = "traefik.ingress.kubernetes.io/router.middlewares";
+
 interface Backend {
   namespace: string;
   name: string;
@@ -263,6 +265,8 @@ interface Backend {
 }
 
 function backendsOf(ingress: V1Ingress, host: string): (Backend & { path: string })[] {
+  // It takes what none of a name's paths does from the wildcard, and hands nothing to the Service behind it.
+  if (ingress.metadata?.annotations?.[MIDDLEWARES] === "nowhere@file") return [];
   const namespace = ingress.metadata?.namespace ?? "default";
   return (ingress.spec?.rules ?? [])
     .filter((rule) => rule.host === host)

@@ -1,7 +1,7 @@
 import type { Manifest } from "../../components/charts";
 import type { Platform } from "../../model/platform";
 import { routeUrl, walk } from "../../model/walk";
-import { ofKind, type Subject, subjects, workloadsIn } from "./platforms.fixture";
+import { dynamicConfigIn, ofKind, onServers, type Subject, subjects, workloadsIn } from "./platforms.fixture";
 import { admits, type End, podsOf } from "./policy-judge.fixture";
 
 interface IngressSpec {
@@ -63,14 +63,18 @@ const hostScore = (pattern: string, host: string): number => {
 interface Rule {
   fits: boolean;
   priority: number;
-  /** Nothing for what the file's own routers answer. */
+  /** Nothing for what a middleware answers. */
   to: { name: string; port: { number: number } } | undefined;
 }
 
-const DYNAMIC_ROUTERS = /Host\(`([^`]+)`\)/;
-
 /** As Traefik 3.7 decides: the greatest priority of all rules that match, by default the rule's length. */
 const byIngress = (manifests: readonly Manifest[], platform: Platform, from: End, url: URL): string | undefined => {
+  const { middlewares, routers = {} } = dynamicConfigIn(manifests, onServers(platform)[0] ?? "traefik").http;
+  const letsNobodyPass = (names: string | undefined): boolean =>
+    (names?.split(",") ?? [])
+      .map((name) => middlewares[name.replace("@file", "")]?.["ipAllowList"] as { sourceRange: string[] } | undefined)
+      .some((list) => list?.sourceRange.join() === "0.0.0.0/32");
+
   const rules: Rule[] = ofKind<IngressSpec>(manifests, "Ingress").flatMap(({ metadata, spec }) =>
     spec.rules.flatMap(({ host, http }) =>
       http.paths.map(({ path, pathType, backend: { service } }) => {
@@ -85,17 +89,16 @@ const byIngress = (manifests: readonly Manifest[], platform: Platform, from: End
           priority: Number(
             metadata.annotations?.["traefik.ingress.kubernetes.io/router.priority"] ?? String(text.length),
           ),
-          to: service,
+          to: letsNobodyPass(metadata.annotations?.["traefik.ingress.kubernetes.io/router.middlewares"])
+            ? undefined
+            : service,
         };
       }),
     ),
   );
-  const config = ofKind(manifests, "ConfigMap").find(
-    ({ metadata }) => metadata.namespace === platform.ingressNamespace,
-  )!["data"] as Record<string, string>;
-  // The file's own routers answer 404 for what a host has no route for.
-  for (const [, host] of config["dynamic.yaml"]!.matchAll(new RegExp(DYNAMIC_ROUTERS, "g")))
-    rules.push({ fits: url.hostname === host, priority: -1, to: undefined });
+  // The file's own routers redirect.
+  for (const { rule } of Object.values(routers))
+    rules.push({ fits: rule === `Host(\`${url.hostname}\`)`, priority: rule.length, to: undefined });
   const [first] = rules.filter(({ fits }) => fits).sort((one, other) => other.priority - one.priority);
   if (first?.to === undefined) return undefined;
   const end = behind(manifests, from, first.to.name, platform.namespace, first.to.port.number);

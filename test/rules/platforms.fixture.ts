@@ -155,7 +155,7 @@ export const dynamicConfigIn = (manifests: readonly Manifest[], name: string) =>
   return parse((config["data"] as Record<string, string>)["dynamic.yaml"]!) as {
     http: {
       middlewares: Record<string, Record<string, unknown>>;
-      routers?: Record<string, unknown>;
+      routers?: Record<string, { rule: string }>;
       serversTransports: Record<string, unknown>;
     };
     tls?: {

@@ -1,5 +1,6 @@
 import type { Platform } from "../../../model/platform";
-import { chainOf, isWildcard, knownRoutes, transports } from "./http-options";
+import { chainOf, knownRoutes, transports } from "./http-options";
+import { hostsWithoutRoot, nowhere, NOWHERE } from "./nowhere";
 import { speaksTls, type Traefik, traefiks } from "./traefiks";
 
 /** Where the certificate that Traefik shows is mounted: Origin CA's, or in an emergency the one that browsers trust. */
@@ -71,12 +72,8 @@ export const dynamicConfig = (platform: Platform, traefik: Traefik = traefiks(pl
   const { hsts, redirects } = edge.zone;
   const ranges = trustedRanges(platform, traefik);
   const direct = traefik.peers === "everybody";
-  const nowhere = hostsWithoutRoot(platform);
-  const routers = Object.fromEntries([
-    // The zone redirects as long as requests pass through it.
-    ...(direct ? redirects : []).map(({ fromFqdn }) => router(fromFqdn, `redirect-${fromFqdn}`)),
-    ...nowhere.map((fqdn) => router(fqdn, "nowhere", AFTER_EVERY_OTHER)),
-  ]);
+  // The zone redirects as long as requests pass through it.
+  const routers = Object.fromEntries((direct ? redirects : []).map(({ fromFqdn }) => redirectRouter(fromFqdn)));
   return {
     http: {
       middlewares: {
@@ -108,9 +105,7 @@ export const dynamicConfig = (platform: Platform, traefik: Traefik = traefiks(pl
           },
         },
         ...Object.fromEntries(knownRoutes(platform).flatMap((route) => chainOf(traefik, route))),
-        ...(nowhere.length === 0
-          ? {}
-          : { nowhere: { ipAllowList: { sourceRange: [NOBODY], rejectStatusCode: NOT_FOUND } } }),
+        ...(hostsWithoutRoot(knownRoutes(platform)).length === 0 ? {} : { [NOWHERE]: nowhere }),
         ...Object.fromEntries(
           direct
             ? redirects.map(({ fromFqdn, toFqdn, permanent }) => [
@@ -134,8 +129,7 @@ export const dynamicConfig = (platform: Platform, traefik: Traefik = traefiks(pl
  * 404, which Cloudflare hands on to the visitor. With this the connection is closed before its TLS handshake, and Cloudflare tries another server
  * (as for 521 to 523, 525 and 526; its "zero-downtime failover"). Every HTTP router on this entry point, also one without a host, comes before a
  * TCP router for all names (pkg/server/router/tcp/router.go of 3.7.9), so that as soon as there is one nobody notices this any more.
- * One with a host does so for that host alone. So what has a router in this file is not closed: redirects, which are whole from the first
- * moment on, and names in `nowhere`, whose own paths are 404 for that tenth of a second.
+ * One with a host does so for that host alone: redirects in this file, which are whole from the first moment on, are not closed.
  */
 const CLOSED_UNTIL_READY = {
   routers: {
@@ -145,30 +139,16 @@ const CLOSED_UNTIL_READY = {
   services: { closed: { loadBalancer: { servers: [{ address: "127.0.0.1:9" }] } } },
 };
 
-/** What a middleware answers, since nobody stands behind it. */
-const router = (fqdn: string, middleware: string, priority?: number): [string, object] => [
-  middleware.endsWith(fqdn) ? middleware : `${middleware}-${fqdn}`,
+/** The middleware of this name answers, nobody stands behind it. */
+const redirectRouter = (fqdn: string): [string, object] => [
+  `redirect-${fqdn}`,
   {
     entryPoints: [ENTRY_POINT],
     rule: `Host(\`${fqdn}\`)`,
-    ...(priority === undefined ? {} : { priority }),
-    middlewares: [middleware],
+    middlewares: [`redirect-${fqdn}`],
     service: "noop@internal",
   },
 ];
-
-/** Of a host's own routes, also those of people's Ingress objects; but before those of `*`, see routes.ts. */
-const AFTER_EVERY_OTHER = -1;
-const NOBODY = "0.0.0.0/32";
-const NOT_FOUND = 404;
-
-/** Names of which not everything has a route: the rest is nothing, and not what `*` has for every *other* name. */
-const hostsWithoutRoot = (platform: Platform): readonly string[] => {
-  const routes = knownRoutes(platform);
-  if (!routes.some(({ fqdn }) => isWildcard(fqdn))) return [];
-  const named = [...new Set(routes.map(({ fqdn }) => fqdn))].filter((fqdn) => !isWildcard(fqdn));
-  return named.filter((host) => !routes.some(({ fqdn, path, exact }) => fqdn === host && path === "/" && !exact));
-};
 
 const tlsConfig = (platform: Platform, traefik: Traefik): object => ({
   ...(certificateSecret(platform, traefik) === undefined

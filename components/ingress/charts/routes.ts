@@ -7,6 +7,7 @@ import { labelsOf } from "../../pods/charts/labels";
 import { chainOf, isWildcard, routesOf, slug } from "./http-options";
 import { MAINTENANCE_PORT, MAINTENANCE_SERVICE } from "./maintenance";
 import { ENTRY_POINT } from "./middlewares";
+import { hostsWithoutRoot, NOWHERE } from "./nowhere";
 import { INGRESS_CLASS } from "./static-args";
 import { traefiks } from "./traefiks";
 
@@ -17,51 +18,88 @@ import { traefiks } from "./traefiks";
 export class RoutesChart extends Chart {
   constructor(scope: Construct, id: string, platform: Platform) {
     super(scope, id, { disableResourceNameHashes: true });
-    const { name, namespace } = platform;
     const [traefik] = traefiks(platform);
-    for (const [object, routes] of grouped(routesOf(platform))) {
+    const all = routesOf(platform);
+    for (const [object, routes] of grouped(all)) {
       const [{ service }] = routes;
       const resting = isUnderMaintenance(platform.maintenance, service);
-      const middlewares = resting ? [] : chainOf(traefik, routes[0]).map(([one]) => `${one}@file`);
-      const priority = priorityOf(routes[0]);
-      new k8s.KubeIngress(this, object, {
-        metadata: {
-          name: object,
-          namespace,
-          labels: labelsOf(name, service, "service"),
-          annotations: {
-            "traefik.ingress.kubernetes.io/router.entrypoints": ENTRY_POINT,
-            ...(middlewares.length === 0
-              ? {}
-              : { "traefik.ingress.kubernetes.io/router.middlewares": middlewares.join(",") }),
-            ...(priority === undefined ? {} : { "traefik.ingress.kubernetes.io/router.priority": String(priority) }),
-            // No load balancer ever writes an address into the status, for which Pulumi would wait ten minutes and then fail:
-            // Traefik listens on the servers themselves, or behind a tunnel.
-            "pulumi.com/skipAwait": "true",
-          },
-        },
-        spec: {
-          ingressClassName: INGRESS_CLASS,
-          rules: [...new Set(routes.map(({ fqdn }) => fqdn))].map((host) => ({
-            host,
-            http: {
-              paths: routes
-                .filter(({ fqdn }) => fqdn === host)
-                .map(({ path, exact, port }) => ({
-                  path,
-                  pathType: exact ? "Exact" : "Prefix",
-                  backend: {
-                    service: resting
-                      ? { name: MAINTENANCE_SERVICE, port: { number: MAINTENANCE_PORT } }
-                      : { name: service, port: { number: port } },
-                  },
-                })),
-            },
-          })),
-        },
+      this.#ingress(platform, object, {
+        service,
+        middlewares: resting ? [] : chainOf(traefik, routes[0]).map(([name]) => name),
+        priority: priorityOf(routes[0]),
+        ways: routes.map(({ fqdn, path, exact, port }) => ({
+          fqdn,
+          path,
+          exact,
+          backend: resting ? { name: MAINTENANCE_SERVICE, port: MAINTENANCE_PORT } : { name: service, port },
+        })),
       });
     }
+
+    const any = all.find(({ fqdn }) => isWildcard(fqdn));
+    const hosts = hostsWithoutRoot(all);
+    if (any === undefined || hosts.length === 0) return;
+    const { service, port } = any;
+    this.#ingress(platform, `${service}.${NOWHERE}`, {
+      service,
+      middlewares: [NOWHERE],
+      priority: AFTER_EVERY_OTHER,
+      // An Ingress needs a Service behind it: that of the wildcard, which is there as long as there is something to hide. Nobody gets to it.
+      ways: hosts.map((fqdn) => ({ fqdn, path: "/", exact: false, backend: { name: service, port } })),
+    });
   }
+
+  #ingress({ name, namespace }: Platform, object: string, { service, middlewares, priority, ways }: Ingress): void {
+    new k8s.KubeIngress(this, object, {
+      metadata: {
+        name: object,
+        namespace,
+        labels: labelsOf(name, service, "service"),
+        annotations: {
+          "traefik.ingress.kubernetes.io/router.entrypoints": ENTRY_POINT,
+          ...(middlewares.length === 0
+            ? {}
+            : {
+                "traefik.ingress.kubernetes.io/router.middlewares": middlewares.map((one) => `${one}@file`).join(","),
+              }),
+          ...(priority === undefined ? {} : { "traefik.ingress.kubernetes.io/router.priority": String(priority) }),
+          // No load balancer ever writes an address into the status, for which Pulumi would wait ten minutes and then fail:
+          // Traefik listens on the servers themselves, or behind a tunnel.
+          "pulumi.com/skipAwait": "true",
+        },
+      },
+      spec: {
+        ingressClassName: INGRESS_CLASS,
+        rules: [...new Set(ways.map(({ fqdn }) => fqdn))].map((host) => ({
+          host,
+          http: {
+            paths: ways
+              .filter(({ fqdn }) => fqdn === host)
+              .map(({ path, exact, backend }) => ({
+                path,
+                pathType: exact ? "Exact" : "Prefix",
+                backend: { service: { name: backend.name, port: { number: backend.port } } },
+              })),
+          },
+        })),
+      },
+    });
+  }
+}
+
+interface Ingress {
+  /** Whose ways these are. */
+  readonly service: string;
+  /** Of Traefik's file, from first to last. */
+  readonly middlewares: readonly string[];
+  /** Undefined: the rule's length. */
+  readonly priority: number | undefined;
+  readonly ways: readonly {
+    readonly fqdn: string;
+    readonly path: string;
+    readonly exact: boolean;
+    readonly backend: { readonly name: string; readonly port: number };
+  }[];
 }
 
 type Routes = readonly [Route, ...Route[]];
@@ -95,4 +133,6 @@ const priorityOf = ({ fqdn, path, exact }: Route): number | undefined => {
 };
 
 const FIRST = 1_000_000;
+/** Of a host's own routes, also those of people's Ingress objects; but before those of `*`. */
+const AFTER_EVERY_OTHER = -1;
 const LAST = -1_000_000;

@@ -93,6 +93,19 @@ test("a whole route names every hop", () => {
   ]);
 });
 
+test("what takes the rest of a name from the wildcard hands it to nobody, and is no hop", () => {
+  const { ingresses } = well().cluster;
+  const metadata = {
+    namespace: "honeydue",
+    name: "web.nowhere",
+    annotations: { "traefik.ingress.kubernetes.io/router.middlewares": "nowhere@file" },
+  };
+  expect(routes(withCluster({ ingresses: [...ingresses, { ...ingresses[0], metadata }] }))).toEqual(routes(well()));
+  expect(routes(withCluster({ ingresses: [{ ...ingresses[0], metadata }] }))[0]?.problems).toEqual([
+    `no Ingress rule for ${HOST}`,
+  ]);
+});
+
 test.each<[string, Inspection, string[]]>([
   ["no DNS record", { ...well(), dnsRecords: [] }, [`no DNS record for ${HOST}`]],
   [
