@@ -467,8 +467,12 @@ export interface RecordArgs {
 
 /** Who operates the platform, and by which way: Cloudflare Access, a tunnel and connectors that users' traffic never takes. */
 export interface OperatorsArgs {
-  /** `<team>` of `<team>.cloudflareaccess.com`. */
-  readonly team: string | ConfigReference;
+  /**
+   * `<team>` of `<team>.cloudflareaccess.com`. Needed by whatever is Cloudflare Access': a guard, `kubernetesApi: "access"`, `emails`,
+   * `emailDomains`, `machines`.
+   * @default none - nothing is made of Cloudflare Access
+   */
+  readonly team?: string | ConfigReference;
   /** Who logs in; the stack's `operatorEmails` are added. @default none */
   readonly emails?: readonly (string | ConfigReference)[];
   /** Everybody with an address of these domains. @default none */

@@ -73,7 +73,9 @@ export const edgePicture = (platform: Platform): string => {
     `  subgraph cloudflare["Cloudflare: ${domain}, ${edge.zone.plan} plan"]`,
     `    zone["zone<br/>${zoneWords(platform).join("<br/>")}"]`,
     ...edge.sites.map(({ name, projectName }) => `    ${id("site", name)}["Pages<br/>${projectName}"]`),
-    ...(operators?.tunnel === undefined ? [] : [`    access{{"Access<br/>${operators.team}"}}`]),
+    ...(operators?.team === undefined || operators.tunnel === undefined
+      ? []
+      : [`    access{{"Access<br/>${operators.team}"}}`]),
     "  end",
     `  subgraph nodes["${platform.cluster.servers.length} servers"]`,
     ...(firewall.length === 0

@@ -134,7 +134,7 @@ const resolveOperators = (
 ): Operators | undefined => {
   const { operators } = edge;
   if (operators === undefined) return undefined;
-  const team = text(operators.team);
+  const team = operators.team === undefined ? undefined : text(operators.team);
   const kubernetesApi = operators.kubernetesApi ?? "addresses";
   const apiDoors =
     kubernetesApi === "access"
@@ -144,12 +144,15 @@ const resolveOperators = (
           port: settings.apiPort + index,
         }))
       : [];
-  const rules = operatorRules(routes, {
-    namespace: name,
-    team,
-    // By private address: whichever server's connector takes the request, the name leads to the one server.
-    apiDoors: apiDoors.map(({ hostname }, index) => ({ hostname, address: servers[index]!.privateAddress })),
-  });
+  const rules =
+    team === undefined
+      ? []
+      : operatorRules(routes, {
+          namespace: name,
+          team,
+          // By private address: whichever server's connector takes the request, the name leads to the one server.
+          apiDoors: apiDoors.map(({ hostname }, index) => ({ hostname, address: servers[index]!.privateAddress })),
+        });
   return {
     team,
     emails: [...new Set([...(operators.emails ?? []).map(text), ...settings.operatorEmails])],

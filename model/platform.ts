@@ -364,8 +364,8 @@ export interface ZoneRecord {
 }
 
 export interface Operators {
-  /** `<team>` of `<team>.cloudflareaccess.com`. */
-  readonly team: string;
+  /** `<team>` of `<team>.cloudflareaccess.com`; undefined where nothing is Cloudflare Access'. */
+  readonly team: string | undefined;
   readonly emails: readonly string[];
   readonly emailDomains: readonly string[];
   /** Each gets a service token. */

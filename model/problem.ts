@@ -96,7 +96,7 @@ export const PROBLEMS = {
   CF025: "the origin's certificate would not be checked",
   CF026: "the answer may take longer than Cloudflare waits",
   CF027: "the tunnel's name, id or number of connectors is wrong",
-  CF028: "the team's name is wrong",
+  CF028: "the team is missing or its name is wrong",
   CF029: "HSTS asks for what cannot be taken back",
   CF030: "the edge answers for nobody",
   CF032: "nothing of this name can be under maintenance",

@@ -63,9 +63,9 @@ export function scopes({ edge }: Platform): readonly Scope[] {
     [zone.redirects.length > 0, "redirects", "redirects of whole hosts"],
     [zone.rateLimits.length > 0 || zone.managedRules, "waf", "rate limits and managed rules"],
     [edge.kind === "tunnel" || operators?.tunnel !== undefined, "tunnel", "tunnels and their tokens"],
-    [operators !== undefined, "access", "who passes to guarded hosts"],
+    [operators?.team !== undefined, "access", "who passes to guarded hosts"],
     [
-      operators !== undefined && (operators.machines.length > 0 || operators.apiDoors.length > 0),
+      operators?.team !== undefined && (operators.machines.length > 0 || operators.apiDoors.length > 0),
       "service-tokens",
       "what machines and the program itself pass with",
     ],

@@ -229,7 +229,7 @@ const zoneSays = ({ edge: { zone } }: Platform, { hostname, pathname }: URL): st
 
 const operatorsWay = (platform: Platform, url: URL): Hop[] => {
   const { operators } = platform.edge;
-  if (operators?.tunnel === undefined)
+  if (operators?.tunnel === undefined || operators.team === undefined)
     return [
       closed("tunnel", "none", "there is no tunnel for operators", "edge.operators", "name edge.operators with a team"),
     ];

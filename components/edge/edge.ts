@@ -41,7 +41,7 @@ export class Edge extends pulumi.ComponentResource {
   readonly originPulls: OriginPulls | undefined;
   /** Secret. What the connectors of each tunnel run with. */
   readonly tunnelTokens: Readonly<Partial<Record<"users" | "operators", pulumi.Output<string>>>>;
-  /** Secret. By the machine's name; undefined without `edge.operators`. */
+  /** Secret. By the machine's name; undefined without a team at Cloudflare Access. */
   readonly serviceTokens: Access["serviceTokens"] | undefined;
   /** Secret. With which this program passes to the Kubernetes API; undefined where that is not behind Access. */
   readonly programToken: Access["programToken"];
@@ -61,19 +61,20 @@ export class Edge extends pulumi.ComponentResource {
 
     const guarded = (operators?.tunnel?.rules ?? []).filter(({ access }) => access !== undefined);
     const access =
-      operators &&
-      new Access(
-        name,
-        {
-          accountId,
-          operators,
-          hostnames: [...new Set(guarded.map(({ hostname }) => hostname))],
-          mark: comment,
-          cloudOptions,
-          removeTwins: args.removeAccessTwins,
-        },
-        parent,
-      );
+      operators?.team === undefined
+        ? undefined
+        : new Access(
+            name,
+            {
+              accountId,
+              operators,
+              hostnames: [...new Set(guarded.map(({ hostname }) => hostname))],
+              mark: comment,
+              cloudOptions,
+              removeTwins: args.removeAccessTwins,
+            },
+            parent,
+          );
     const audiences = access?.audiences ?? {};
     const shared = { accountId, audiences, protect: cluster.protect, cloudOptions };
     const users =

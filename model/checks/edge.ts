@@ -1,8 +1,9 @@
 import { closest } from "../closest";
+import type { OperatorsArgs } from "../definition";
 import { PROXIED_PORTS } from "../plans";
 import type { Problem } from "../problem";
 import { pathOf, textOf } from "../settings";
-import { type Check, isWholeNumber, suggest, workloadsOf } from "./draft";
+import { type Check, type Draft, isWholeNumber, suggest, workloadsOf } from "./draft";
 import { LABEL } from "./hosts";
 
 export const checkDomain: Check = ({ definition: { domain } }) => {
@@ -187,6 +188,42 @@ const tailnetProblems: Check = ({ definition, raw }): Problem[] => {
   ];
 };
 
+const teamProblems = ({ raw }: Draft, operators: OperatorsArgs, guarded: readonly string[]): Problem[] => {
+  const path = "edge.operators.team";
+  const allowed = "the label before .cloudflareaccess.com: a-z, 0-9 and -";
+  if (operators.team === undefined) {
+    const needing = [
+      ...guarded.map((name) => `services.${name}.guard`),
+      ...(operators.kubernetesApi === "access" ? ['edge.operators.kubernetesApi "access"'] : []),
+      ...(["emails", "emailDomains", "machines"] as const)
+        .filter((key) => (operators[key] ?? []).length > 0)
+        .map((key) => `edge.operators.${key}`),
+    ];
+    return needing.length === 0
+      ? []
+      : [
+          {
+            code: "CF028",
+            path,
+            reason: `without a team there is no Cloudflare Access, and it is asked for by ${needing.join(", ")}`,
+            allowed,
+            action: "name it: a person opens Zero Trust in the account once and chooses it",
+          },
+        ];
+  }
+  const team = textOf(operators.team, raw);
+  if (team === undefined || LABEL.test(team)) return [];
+  return [
+    {
+      code: "CF028",
+      path: pathOf(operators.team, path),
+      got: team,
+      allowed,
+      ...suggest(/^(https:\/\/)?([a-z0-9-]+)\.cloudflareaccess\.com\/?$/.exec(team)?.[2]),
+    },
+  ];
+};
+
 export const checkEdgeOperators: Check = (draft) => {
   const { definition, raw } = draft;
   const { edge } = definition;
@@ -203,16 +240,11 @@ export const checkEdgeOperators: Check = (draft) => {
         'name edge.operators with a team and emails or machines; or take the guard away, and http.onlyFrom: "operators" if addresses are enough',
     }));
 
-  const problems: Problem[] = [];
-  const team = textOf(operators.team, raw);
-  if (team !== undefined && !LABEL.test(team))
-    problems.push({
-      code: "CF028",
-      path: pathOf(operators.team, "edge.operators.team"),
-      got: team,
-      allowed: "the label before .cloudflareaccess.com: a-z, 0-9 and -",
-      ...suggest(/^(https:\/\/)?([a-z0-9-]+)\.cloudflareaccess\.com\/?$/.exec(team)?.[2]),
-    });
+  const problems: Problem[] = teamProblems(
+    draft,
+    operators,
+    guarded.map(([name]) => name),
+  );
   for (const [index, email] of (operators.emails ?? []).entries()) {
     const text = textOf(email, raw);
     if (text !== undefined && !EMAIL.test(text))

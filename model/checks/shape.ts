@@ -229,7 +229,7 @@ const zone = z.strictObject({
 } satisfies Shape<ZoneArgs>);
 
 const operators = z.strictObject({
-  team: text,
+  team: text.optional(),
   emails: z.array(text).optional(),
   emailDomains: list.optional(),
   machines: list.optional(),

@@ -1163,6 +1163,26 @@ const MISTAKES: readonly Mistake[] = [
     ],
   },
   {
+    mistake: "people, machines, a guard and a way through Access, and no team",
+    definition: (d) => {
+      const { team: _, ...operators } = OPERATORS;
+      d.edge.operators = {
+        ...operators,
+        emailDomains: ["honeydue.example"],
+        machines: ["ci"],
+        kubernetesApi: "access",
+      };
+    },
+    problems: [
+      [
+        "CF028",
+        "edge.operators.team",
+        'asked for by services.admin.guard, edge.operators.kubernetesApi "access", edge.operators.emails, edge.operators.emailDomains, edge.operators.machines',
+        "opens Zero Trust in the account once",
+      ],
+    ],
+  },
+  {
     mistake: "an operator's e-mail address with a slip in the settings",
     settings: (s) => (s.values.operatorEmails = ["ops"]),
     problems: [["SE003", "trivet:operatorEmails[0]", "an e-mail address"]],

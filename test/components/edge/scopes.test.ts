@@ -1,9 +1,10 @@
-import type { PlatformDefinition } from "../../../model/definition";
+import type { PlatformDefinition, ServiceDefinition } from "../../../model/definition";
 import type { Platform } from "../../../model/platform";
 import { report, resolve } from "../../../model/resolve";
 import { scopes } from "../../../model/scopes";
 import type { RawSettings } from "../../../model/settings";
 import type { Permission } from "../../../rehearsal/emulators/cloudflare";
+import farm from "../../../stacks/farm";
 import honeydue from "../../../stacks/honeydue";
 import { REFERENCE, stackSettings } from "../../model/platforms.fixture";
 import { buildEdge } from "../../support/edge";
@@ -22,6 +23,20 @@ const everything: PlatformDefinition = {
     },
   },
   sites: { docs: { kind: "site", hosts: ["docs"] } },
+};
+
+/** Its operators come over Tailscale, and nothing is guarded: no team at Cloudflare. */
+const { kubernetesApi, tailnet } = farm.edge.operators!;
+const { guard: _, ...grafana } = farm.services["grafana"] as ServiceDefinition;
+const withoutAccess: PlatformDefinition = {
+  ...farm,
+  edge: { ...farm.edge, operators: { kubernetesApi: kubernetesApi!, tailnet: tailnet! } },
+  services: { ...farm.services, grafana },
+};
+const withoutAccessSettings = (): RawSettings => {
+  const { values, ...rest } = stackSettings("farm");
+  const { operatorEmail: _email, ...others } = values;
+  return { ...rest, values: others };
 };
 
 /** Keys, certificates and some hundred requests. */
@@ -51,6 +66,7 @@ const areas = (permissions: readonly string[]): string[] =>
 test.each<[string, PlatformDefinition, () => RawSettings]>([
   ["honeydue", REFERENCE.honeydue, () => stackSettings("honeydue")],
   ["hangangjari, behind a tunnel", REFERENCE.hangangjari, () => stackSettings("hangangjari")],
+  ["farm, operated over Tailscale alone", withoutAccess, withoutAccessSettings],
   ["honeydue with something of everything", everything, () => stackSettings("honeydue")],
 ])(
   "%s: the token's permissions are enough to make, compare and delete it, and each is used",
@@ -67,6 +83,12 @@ test.each<[string, PlatformDefinition, () => RawSettings]>([
     for (const permission of wanted.filter((one) => one.endsWith(":edit"))) expect(used).toContain(permission);
   },
 );
+
+test("who operates over Tailscale alone needs no right to anything of Access", () => {
+  const { platform, problems } = resolve(withoutAccess, withoutAccessSettings());
+  expect(problems).toBeUndefined();
+  expect(permissions(platform!).join()).not.toMatch(/access|service-tokens|tunnel/);
+});
 
 test("each permission that is taken away is missed by what it is for, and by nothing else", async () => {
   const { platform, made } = await up(everything, stackSettings("honeydue"));

@@ -56,7 +56,7 @@ class VisitedPlatform {
     const cloudflare = await EmulatedCloudflare.start({ zone: domain, plan: edge.zone.plan, publicRanges: ["127.65.0.0/16"] }); // prettier-ignore
     const ends: (() => Promise<unknown>)[] = [() => cloudflare.close()];
     const [account] = cloudflare.emulator.state.accounts;
-    if (account && edge.operators) account.accessTeam = edge.operators.team;
+    if (account && edge.operators?.team !== undefined) account.accessTeam = edge.operators.team;
     const here = cloudflare.hosting(platform);
     let made: Edge | undefined;
     await cloudflare.up(() => (made = buildEdge(here, { addresses: NODES })));
