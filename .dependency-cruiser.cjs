@@ -1,4 +1,4 @@
-/** Who may import whom. Imports point down: stacks -> components -> charts -> model (docs/architecture.md). */
+/** Who may import whom. Imports point down: stacks -> components -> charts, local -> model (docs/architecture.md). */
 module.exports = {
   forbidden: [
     {
@@ -8,6 +8,14 @@ module.exports = {
       severity: "error",
       from: { path: "^model/" },
       to: { pathNot: "^model/|^node_modules/(zod|ipaddr\\.js)/|^crypto$" },
+    },
+    {
+      name: "this-computer-looks-down",
+      comment:
+        "local/ asks the computer that a run or a command is on. Both need it, and neither imports the other: so it knows the model alone.",
+      severity: "error",
+      from: { path: "^local/" },
+      to: { pathNot: "^local/|^model/", dependencyTypesNot: ["core"] },
     },
     {
       name: "charts-know-no-pulumi",
@@ -54,7 +62,7 @@ module.exports = {
       severity: "error",
       comment: "rehearsal/ runs the program through the engine and imports nothing of it.",
       from: { path: "^rehearsal/" },
-      to: { path: "^(stacks|components|operations|test|bench)/" },
+      to: { path: "^(stacks|components|local|operations|test|bench)/" },
     },
     {
       name: "no-circles",
@@ -73,7 +81,7 @@ module.exports = {
     {
       name: "deploying-needs-no-dev-dependency",
       severity: "error",
-      from: { path: "^(stacks|components|model)/" },
+      from: { path: "^(stacks|components|local|model)/" },
       to: { dependencyTypes: ["npm-dev"] },
     },
   ],

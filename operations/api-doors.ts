@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { connect } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
+import { closedAmong, OPEN_SECONDS, stillClosed } from "../local/access-doors";
 import { ACCESS_TOKEN_VARIABLES, accessDoors, accessTcpArguments, LOCAL_ADDRESS } from "../model/access-tcp";
 import { KUBERNETES_API_PORT } from "../model/doors";
 import type { AccessDoor, Platform } from "../model/platform";
@@ -9,10 +8,6 @@ import { type ApiPlace, credentialsOf, KubernetesApi } from "./kubernetes";
 import { EXIT, Refusal } from "./refusal";
 import type { Outputs } from "./stack";
 import { tailnetPlaces } from "./tailnet";
-
-/** cloudflared listens within a moment; on a busy machine it takes longer. */
-const OPEN_SECONDS = 20;
-const LOOK_MILLISECONDS = 50;
 
 /** Where each node's API is asked: at its public address, or at the door of it on this computer. */
 export const apiPlaces = (platform: Platform, { nodeAddresses = {} }: Outputs): Readonly<Record<string, ApiPlace>> => {
@@ -142,26 +137,9 @@ function start(
 }
 
 async function listening(doors: readonly AccessDoor[], over: AbortSignal): Promise<void> {
-  const deadline = Date.now() + OPEN_SECONDS * 1000;
-  for (let left = doors; left.length > 0 && !over.aborted; left = await closedAmong(left)) {
-    if (Date.now() > deadline)
-      throw new Refusal(`cloudflared does not listen within ${OPEN_SECONDS} s for ${left.map(({ hostname }) => hostname).join(", ")}.`); // prettier-ignore
-    await delay(LOOK_MILLISECONDS);
-  }
+  const left = await stillClosed(doors, { calledOff: over });
+  if (left.length > 0 && !over.aborted)
+    throw new Refusal(
+      `cloudflared does not listen within ${OPEN_SECONDS} s for ${left.map(({ hostname }) => hostname).join(", ")}.`,
+    );
 }
-
-/** Those at which nobody listens. */
-export const closedAmong = async (doors: readonly AccessDoor[]): Promise<AccessDoor[]> => {
-  const open = await Promise.all(doors.map(({ port }) => listens(port)));
-  return doors.filter((_, index) => !open[index]);
-};
-
-const listens = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect({ host: LOCAL_ADDRESS, port });
-    const answer = (found: boolean) => (): void => {
-      socket.destroy();
-      resolve(found);
-    };
-    socket.once("connect", answer(true)).once("error", answer(false));
-  });

@@ -125,7 +125,7 @@ async function check(run, args) {
 }
 
 function sourceFolders() {
-  const folders = ["stacks", "model", "components", "operations", "rehearsal", "test", "bench"];
+  const folders = ["stacks", "model", "local", "components", "operations", "rehearsal", "test", "bench"];
   return folders.filter((folder) => fs.existsSync(join(ROOT, folder)));
 }
 

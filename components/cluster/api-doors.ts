@@ -1,9 +1,8 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { connect } from "node:net";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
-import { setTimeout as delay } from "node:timers/promises";
+import { closedAmong, OPEN_SECONDS, stillClosed } from "../../local/access-doors";
 import { ACCESS_TOKEN_VARIABLES, accessDoors, accessTcpArguments, LOCAL_ADDRESS } from "../../model/access-tcp";
 import { KUBERNETES_API_PORT } from "../../model/doors";
 import type { AccessDoor, Platform } from "../../model/platform";
@@ -48,9 +47,6 @@ export interface AccessToken {
   readonly clientSecret: string;
 }
 
-/** cloudflared itself listens within a moment. */
-const OPEN_SECONDS = 20;
-const LOOK_MILLISECONDS = 50;
 const KEEPER = join(__dirname, "door-keeper.ts");
 
 /**
@@ -77,11 +73,8 @@ export async function openDoors(
   if (closed.length > 0) {
     if (!isOnPath("cloudflared", path)) throw new Error(missing(platform.name));
     keepOpen(closed, token, whileRuns, (door, says) => words.set(door, says));
-    const deadline = Date.now() + OPEN_SECONDS * 1000;
-    for (let left = closed; left.length > 0; left = await closedAmong(left)) {
-      if (Date.now() > deadline) throw new Error(didNotOpen(left, words));
-      await delay(LOOK_MILLISECONDS);
-    }
+    const left = await stillClosed(closed);
+    if (left.length > 0) throw new Error(didNotOpen(left, words));
   }
   return doors.map((door) => ({
     node: door.node,
@@ -137,21 +130,6 @@ function keepOpen(
 
 /** Of a line of cloudflared's log (`2026-11-21T12:00:00Z ERR failed to connect … error="websocket: bad handshake"`) what a person needs. */
 const wordsIn = (line: string): string => line.replace(/^\S+Z (INF|ERR|WRN|FTL|DBG) /, "").trim();
-
-const closedAmong = async (doors: readonly AccessDoor[]): Promise<AccessDoor[]> => {
-  const open = await Promise.all(doors.map(({ port }) => listens(port)));
-  return doors.filter((_, index) => !open[index]);
-};
-
-const listens = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect({ host: LOCAL_ADDRESS, port });
-    const answer = (found: boolean) => (): void => {
-      socket.destroy();
-      resolve(found);
-    };
-    socket.once("connect", answer(true)).once("error", answer(false));
-  });
 
 /** On Windows with what makes it executable there. */
 const isOnPath = (program: string, path: string): boolean =>

@@ -1,6 +1,7 @@
+import { closedAmong } from "../../local/access-doors";
 import { accessDoors, LOCAL_ADDRESS } from "../../model/access-tcp";
 import { apiTailnet } from "../../model/tailnet";
-import { closedAmong, openDoors } from "../api-doors";
+import { openDoors } from "../api-doors";
 import { EXIT, Refusal } from "../refusal";
 import type { Stack } from "../stack";
 import { table } from "../status";
