@@ -6,7 +6,6 @@ const door = (node: string, port: number): AccessDoor => ({
   node,
   hostname: `k8s-${node}.p.example`,
   port,
-  address: "10.0.1.11",
 });
 
 /** TCPMUX of 1988: nobody listens there, and nobody is given it. */
