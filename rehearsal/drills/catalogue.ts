@@ -11,6 +11,7 @@ import { loseA, loseAll, loseB, loseC, loseTwo, restore } from "./stories/loss";
 import { rollK3s, rollKernel, rollType } from "./stories/roll";
 import { rollTailscale } from "./stories/tailnet";
 import { destroyProtected, metadata, outOfStock, pool, singleNode } from "./stories/shape";
+import { connectorLoss, tunnelRotate } from "./stories/tunnel";
 import type { Story } from "./story";
 
 /** All drills, in the order in which they are listed and played. */
@@ -47,6 +48,8 @@ export const STORIES: readonly Story[] = [
   edgeRoll,
   edgeRoutesTunnel,
   edgeRollTunnel,
+  tunnelRotate,
+  connectorLoss,
   edgeRoutesFarm,
 ];
 

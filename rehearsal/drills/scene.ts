@@ -241,11 +241,21 @@ export class Scene {
     const { id, name } = await this.server(node);
     const { booted } = this.rehearsal;
     if (booted) return void (await booted.run(id, "pkill", does === "hangs" ? "-STOP" : "-CONT", "-x", "kwok"));
+    process.kill(this.#processOf(`kwok ${name}`), does === "hangs" ? "SIGSTOP" : "SIGCONT");
+  }
+
+  /** The process of a pod that is played by one ends as by a crash: no goodbye, no time to finish. */
+  crash(pod: string): void {
+    process.kill(this.#processOf(pod), "SIGKILL");
+  }
+
+  /** Of those that run on the machines; what it is may stand behind its name, in brackets. */
+  #processOf(name: string): number {
     const register = resolve(this.rehearsal.directory, "machines/processes.json");
     const { processes } = JSON.parse(readFileSync(register, "utf8")) as { processes: { name: string; pid: number }[] };
-    const kubelet = processes.find((process) => process.name === `kwok ${name}`);
-    if (!kubelet) throw new Error(`no kubelet of ${name} runs`);
-    process.kill(kubelet.pid, does === "hangs" ? "SIGSTOP" : "SIGCONT");
+    const found = processes.find((process) => process.name === name || process.name.startsWith(`${name} (`));
+    if (!found) throw new Error(`no process ${name} runs`);
+    return found.pid;
   }
 
   /** `k3s etcd-snapshot save` on a server; the snapshot's name. */
