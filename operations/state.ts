@@ -33,7 +33,8 @@ export interface AuthorityState {
 }
 
 const SERVER = "hcloud:index/server:Server";
-const AUTHORITY = "tls:index/selfSignedCert:SelfSignedCert";
+/** As URNs have it, with the kind of what made it: the edge has certificates of its own, which renew themselves. */
+const AUTHORITY = "$trivet:cluster:Certificates$tls:index/selfSignedCert:SelfSignedCert::";
 
 interface Resource {
   readonly urn: string;
@@ -52,8 +53,8 @@ export function readState(exported: unknown): StackState {
   const living = resources.filter((resource) => resource.delete !== true);
   return {
     servers: living.flatMap((resource) => (resource.type === SERVER ? [serverState(resource)] : [])),
-    authorities: living.flatMap(({ type, urn, outputs }) =>
-      type === AUTHORITY && typeof outputs?.["certPem"] === "string"
+    authorities: living.flatMap(({ urn, outputs }) =>
+      urn.includes(AUTHORITY) && typeof outputs?.["certPem"] === "string"
         ? [{ name: urn.slice(urn.lastIndexOf("::") + 2), certificatePem: outputs["certPem"] }]
         : [],
     ),

@@ -215,6 +215,22 @@ describe("what is read from Pulumi", () => {
     expect(state.servers).toEqual([serverState("a", { generation: 1, definition: "d1", revision: 3, restore: "s" })]);
   });
 
+  test("the cluster's authorities, and no certificate of the edge, which has its own clock", () => {
+    const made = (component: string, name: string) => ({
+      urn: `urn:pulumi:production::trivet::trivet:platform:Platform$${component}$tls:index/selfSignedCert:SelfSignedCert::${name}`,
+      type: "tls:index/selfSignedCert:SelfSignedCert",
+      outputs: { certPem: `PEM of ${name}` },
+    });
+    const resources = [
+      made("trivet:cluster:Cluster$trivet:cluster:Certificates", "honeydue-g1-server-ca"),
+      made("trivet:edge:Edge$trivet:edge:OriginCertificate", "honeydue-origin-clock"),
+      made("trivet:edge:Edge$trivet:edge:OriginPulls", "honeydue-origin-pulls-authority"),
+    ];
+    expect(readState({ deployment: { resources } }).authorities).toEqual([
+      { name: "honeydue-g1-server-ca", certificatePem: "PEM of honeydue-g1-server-ca" },
+    ]);
+  });
+
   test("objects of a former cluster, and operations that were cut off", () => {
     const config = { urn: "u", type: "kubernetes:core/v1:ConfigMap" };
     const state = readState({
