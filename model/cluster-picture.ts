@@ -1,4 +1,4 @@
-import { type Door, doors } from "./doors";
+import { type Door, doors, KUBERNETES_API_PORT } from "./doors";
 import type { ClusterNode, Platform } from "./platform";
 
 /** The cluster as Mermaid: nodes with type, place and private address, who keeps them apart, and which doors are open. Same model, same bytes. */
@@ -28,7 +28,7 @@ export const clusterPicture = (platform: Platform): string => {
         .map((other) => `  ${id("node", node.name)} <-->|"etcd 2379, 2380"| ${id("node", other.name)}`),
     ),
     ...open.flatMap(({ from, port }) => servers.map((node) => `  ${from} -->|"${port}"| ${id("node", node.name)}`)),
-    ...agents.map((node) => `  ${id("node", node.name)} -->|"6443"| ${id("node", servers[0]!.name)}`),
+    ...agents.map((node) => `  ${id("node", node.name)} -->|"${KUBERNETES_API_PORT}"| ${id("node", servers[0]!.name)}`),
     ...(snapshots === undefined
       ? []
       : servers.map((node) => `  ${id("node", node.name)} -->|"snapshots, ${snapshots.schedule}"| bucket`)),

@@ -1,4 +1,4 @@
-import { doors } from "./doors";
+import { doors, KUBERNETES_API_PORT } from "./doors";
 import type { Platform, Route, Tunnel } from "./platform";
 import { apiTailnet } from "./tailnet";
 
@@ -57,12 +57,12 @@ export const edgePicture = (platform: Platform): string => {
           .join("<br/>"),
         id("service", name),
       );
-    if (operators.kubernetesApi === "access") arrow("operatorsConnectors", "6443", "api");
+    if (operators.kubernetesApi === "access") arrow("operatorsConnectors", `${KUBERNETES_API_PORT}`, "api");
   }
-  if (apiTailnet(platform) !== undefined) lines.push(`  operators -->|"6443, over Tailscale"| api`);
+  if (apiTailnet(platform) !== undefined) lines.push(`  operators -->|"${KUBERNETES_API_PORT}, over Tailscale"| api`);
   if (firewall.some(({ from }) => from === "operators")) {
-    arrow("operators", "6443", "firewall");
-    arrow("firewall", "6443", "api");
+    arrow("operators", `${KUBERNETES_API_PORT}`, "firewall");
+    arrow("firewall", `${KUBERNETES_API_PORT}`, "api");
   }
 
   const reached = [...new Set(edge.routes.map(({ service }) => service))].sort();

@@ -1,3 +1,4 @@
+import { KUBERNETES_API_PORT } from "./doors";
 import type { Route, TunnelRule } from "./platform";
 
 /** What cloudflared itself answers, in place of a service. */
@@ -57,7 +58,7 @@ export const operatorRules = (
   ...apiDoors.map(({ hostname, address }) => ({
     hostname,
     path: undefined,
-    service: `tcp://${address}:6443`,
+    service: `tcp://${address}:${KUBERNETES_API_PORT}`,
     access: { team },
   })),
 ];

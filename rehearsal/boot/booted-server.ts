@@ -15,6 +15,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify, stripVTControlCharacters } from "node:util";
 import type { Machine } from "../emulators/hetzner/machine-host";
+import { API_PORT } from "../k3s/ports";
 import type { ProcessRegister, RunningProcess } from "../k3s/processes";
 import type { MachineEvent } from "../machines";
 import { publicAddress } from "./addresses";
@@ -41,7 +42,6 @@ const ENTER_CGROUPS = 'while [ "$1" != -- ]; do echo $$ > "$1"; shift; done; shi
 
 /** In the servers: what the stand-in of K3s runs. */
 export const TOOLS_FOLDER = "/usr/local/lib/trivet-rehearsal/bin";
-const API_PORT = 6443;
 /** Asked by drills, from within the private network. */
 const ETCD_PORT = 2379;
 /** How systemd-nspawn says that its container wants to be started again. */

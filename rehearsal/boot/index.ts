@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { API_PORT } from "../k3s/ports";
 import { ProcessRegister } from "../k3s/processes";
 import { cleanUpMachines, type MachineEvent, type Machines } from "../machines";
 import { Fleet } from "../machines/fleet";
@@ -160,9 +161,9 @@ function controlPlane(server: BootedServer, folder: string): ReturnType<Machines
     cluster: string;
     node: string;
   };
-  const url = `https://${server.machine.publicIpv4}:6443`;
+  const url = `https://${server.machine.publicIpv4}:${API_PORT}`;
   const adminKubeconfig = join(folder, `${server.machine.id}`, "kubeconfig");
-  writeFileSync(adminKubeconfig, readFileSync(kubeconfig, "utf8").replaceAll("https://127.0.0.1:6443", url), {
+  writeFileSync(adminKubeconfig, readFileSync(kubeconfig, "utf8").replaceAll(`https://127.0.0.1:${API_PORT}`, url), {
     mode: 0o600,
   });
   return [{ cluster, node, url, adminKubeconfig }];

@@ -4,6 +4,7 @@ import type { Flags } from "./command-line";
 import { CONFIG_FILE, type K3sConfig, readK3sConfig } from "./config";
 import { readFileTree } from "./file-tree";
 import type { K3sHost } from "./host";
+import { API_PORT } from "./ports";
 import { authorityHash, checkToken } from "./token";
 
 export const DATA_DIRECTORY = "/var/lib/rancher/k3s";
@@ -111,4 +112,4 @@ function nodeOf(
   };
 }
 
-export const apiPort = (config: K3sConfig): number => Number(config.stringOr("https-listen-port", "6443"));
+export const apiPort = (config: K3sConfig): number => Number(config.stringOr("https-listen-port", String(API_PORT)));

@@ -1,5 +1,8 @@
 import { createServer } from "node:net";
 
+/** Where a server's Kubernetes API listens, on all of its addresses, unless its `https-listen-port` says otherwise. */
+export const API_PORT = 6443;
+
 /** Why a server could not listen, when it is a known reason; else the error itself. */
 export function explainListenError(error: unknown, host: string, port: number): Error {
   const { code } = error as NodeJS.ErrnoException;

@@ -3,10 +3,8 @@ import { createServer, connect, type Server, type Socket } from "node:net";
 import { resolve } from "node:path";
 import type { MachineHost } from "../emulators/hetzner";
 import type { Project, Server as HetznerServer } from "../emulators/hetzner/project";
-import { explainListenError } from "../k3s/ports";
+import { API_PORT, explainListenError } from "../k3s/ports";
 import { firewallOf } from "../wire/firewall";
-
-const API_PORT = 6443;
 
 /**
  * Hetzner's firewall in front of the API servers, where all servers are addresses of one machine: what listens, listens at another

@@ -1,9 +1,8 @@
 import { createServer } from "node:net";
+import { API_PORT } from "../k3s/ports";
 
 /** How many emulated servers a rehearsal needs addresses for. */
 const SERVERS = 3;
-/** Where each emulated server's Kubernetes API listens. */
-const API_PORT = 6443;
 
 /**
  * Checks that the emulated servers' addresses can be listened on. On Linux all of 127.0.0.0/8 answers; macOS has 127.0.0.1 alone.

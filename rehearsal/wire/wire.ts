@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { commandPath, findCommand } from "../boot/requirements";
 import { firstIpv6 } from "../emulators/hetzner/addresses";
 import type { PrimaryIp, Project, Server as ProjectServer } from "../emulators/hetzner/project";
+import { API_PORT } from "../k3s/ports";
 import type { ProcessRegister, RunningProcess } from "../k3s/processes";
 import { CLOUDFLARE_ADDRESSES, CLOUDFLARE_ADDRESSES_IPV6, ROUTER_ADDRESS } from "./addresses";
 import { firewallOf, nftRules } from "./firewall";
@@ -13,13 +14,12 @@ import { firewallOf, nftRules } from "./firewall";
 const run = promisify(execFile);
 
 /** Where the rehearsal's own processes listen on a server's public address; all other ports are its pods'. */
-const OWN_PORTS = [2379, 2380, 6443, 9345, 10257, 10259];
+const OWN_PORTS = [2379, 2380, API_PORT, 9345, 10257, 10259];
 /** From here on ports belong to connections that begin here. */
 const LAST_SERVED_PORT = 32767;
 const FIREWALL_PERIOD_MILLISECONDS = 100;
 const START_DEADLINE_MILLISECONDS = 5_000;
 const POLL_MILLISECONDS = 20;
-const API_PORT = 6443;
 
 /** `2380-6442` and so on: every served port but our own. */
 const podPorts = (): string[] => {

@@ -1,10 +1,10 @@
 import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { API_PORT } from "../../k3s/ports";
 import type { Scene } from "../scene";
 import type { Story } from "../story";
 import { QUICK, roll } from "./roll";
 
-const API_PORT = 6443;
 /** Hetzner's firewall gives no answer: after this none will come. */
 const SILENCE_MILLISECONDS = 2_000;
 

@@ -1,4 +1,5 @@
 import { Agent, request } from "undici";
+import { API_PORT } from "../../k3s/ports";
 import type { ApiAccess } from "./servers";
 
 /** The API server's own table of nodes, as kubectl prints it: a hundredth of the objects' size, so it can be asked for all the time. */
@@ -18,7 +19,7 @@ export class ReadyNodes {
   #at = 0;
 
   constructor({ addresses, authorityPem, client }: ApiAccess) {
-    this.#urls = Object.values(addresses).map((address) => `https://${address}:6443${PATH}`);
+    this.#urls = Object.values(addresses).map((address) => `https://${address}:${API_PORT}${PATH}`);
     this.#agent = new Agent({
       connect: { ca: authorityPem, cert: client.certificatePem, key: client.keyPem, timeout: TIMEOUT_MILLISECONDS },
     });

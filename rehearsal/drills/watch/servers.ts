@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { parse } from "yaml";
 import { type ClientCertificate, KubernetesApi, type WatchEvent } from "../../k3s/kubernetes-api";
+import { API_PORT } from "../../k3s/ports";
 
 /** Where the API servers are, and who asks: what a person's kubeconfig and `pulumi stack output nodeAddresses` say. */
 export interface ApiAccess {
@@ -10,7 +11,6 @@ export interface ApiAccess {
   client: ClientCertificate;
 }
 
-const API_PORT = 6443;
 const PAUSE_MILLISECONDS = 100;
 /** A machine that is off does not refuse: it is silent. A careful client does not wait for it as long as for an answer. */
 const CONNECT_MILLISECONDS = 800;
