@@ -222,8 +222,17 @@ function answerSighting(platform: Platform, way: Walk, answer: Told<Answer>): Si
           };
   }
   if (way.hops.some(({ place }) => place === "access")) {
-    const isAsked = status === 401 || status === 403 || (status === 302 && isLogin(platform, location));
-    if (isAsked) return { verdict: "ok", says: `${said}: a stranger does not pass` };
+    const isRefused = status === 401 || status === 403;
+    // Access sends whoever may be a person to its login; the connector behind it refuses without a word.
+    const { emails = [], emailDomains = [] } = platform.edge.operators ?? {};
+    if (isRefused && emails.length + emailDomains.length > 0)
+      return {
+        verdict: "fail",
+        says: `${said}: a stranger does not pass, but nobody is asked to log in either`,
+        action: "trivet doctor looks at the Access applications",
+      };
+    if (isRefused || (status === 302 && isLogin(platform, location)))
+      return { verdict: "ok", says: `${said}: a stranger does not pass` };
     return status < 400
       ? {
           verdict: "fail",

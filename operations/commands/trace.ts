@@ -72,6 +72,10 @@ async function look(
   return { addresses, answer, traefik: pods?.traefik, endpoints: pods?.endpoints };
 }
 
+/** Behind a tunnel another Traefik, on the servers, takes visitors in an emergency; where it is prepared both run. */
+const traefikOf = ({ edge }: Platform): string =>
+  edge.kind === "tunnel" && edge.mode === "direct" ? "traefik-direct" : "traefik";
+
 /** Undefined where nobody can be asked: no login to the state, nothing brought up, no API server that answers from here. */
 async function podsOf(
   platform: Platform,
@@ -87,7 +91,7 @@ async function podsOf(
     if (api === undefined) return undefined;
     const [service] = /^[a-z0-9-]+/.exec(hops.find(({ place }) => place === "container")?.says ?? "") ?? [];
     const [traefik, endpoints] = await Promise.all([
-      api.readyPods(platform.ingressNamespace, "app.kubernetes.io/component=ingress"),
+      api.readyPods(platform.ingressNamespace, `app.kubernetes.io/name=${traefikOf(platform)}`),
       service === undefined ? undefined : api.readyEndpoints(platform.namespace, service),
     ]);
     return { traefik, endpoints };

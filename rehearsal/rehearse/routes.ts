@@ -11,7 +11,7 @@ export interface Route {
   kind: "service" | "site" | "redirect" | "api";
   /** By whom a visitor without a token is stopped. */
   guard?: "access";
-  /** Edge, node or connectors, Traefik, service, pods: as far as the way leads. */
+  /** Edge, node or connectors, Traefik, service, pods: as far as the way leads. Where paths of the host part, `or` stands between their ways. */
   path: string[];
   ok: boolean;
   /** Why the way ends early; empty where it does not. */
@@ -19,6 +19,8 @@ export interface Route {
 }
 
 const HTTPS_PORT = 443;
+
+const OR = "or";
 
 /** What leads to a server, a tunnel or a site; a TXT or an MX is nobody's way. */
 const LEADING = ["A", "AAAA", "CNAME"];
@@ -111,8 +113,9 @@ function tunnelSteps(record: DnsRecordView, seen: Inspection, steps: Steps): [Ro
   connectorSteps(tunnel, seen, steps);
 
   let kind: Route["kind"] = "service";
-  for (const { path: prefix, service } of rules) {
-    if (service.startsWith("http_status:")) continue; // the rest of a name beside a wildcard
+  const taken = rules.filter(({ service }) => !service.startsWith("http_status:")); // the rest of a name beside a wildcard
+  for (const [index, { path: prefix, service }] of taken.entries()) {
+    if (index > 0) path.push(OR);
     const { protocol, hostname, port } = new URL(service);
     if (protocol === "tcp:") {
       kind = "api";
@@ -204,7 +207,10 @@ const addressesOf = ({ ipv4, ipv6 }: ServerView["public_net"]): string[] => [
 function ingressSteps(host: string, seen: Inspection, steps: Steps): void {
   const backends = seen.cluster.ingresses.flatMap((ingress) => backendsOf(ingress, host));
   if (backends.length === 0) steps.problems.push(`no Ingress rule for ${host}`);
-  for (const backend of backends) serviceSteps(backend, seen, steps, backend.path);
+  for (const [index, backend] of backends.entries()) {
+    if (index > 0) steps.path.push(OR);
+    serviceSteps(backend, seen, steps, backend.path);
+  }
 }
 
 function serviceSteps(

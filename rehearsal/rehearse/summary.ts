@@ -77,7 +77,7 @@ export function renderSummary(summary: Summary): string {
     line(pods.running === pods.wanted, `pods        ${pods.running} of ${pods.wanted} running`),
     ...summary.routes.flatMap(({ host, path, ok, problems }) => [
       line(ok, `https://${host}`),
-      `          ${path.join(" -> ")}`,
+      `          ${path.join(" -> ").replaceAll(" -> or -> ", "\n            or ")}`,
       ...problems.map((problem) => `          ${styleText("red", problem)}`),
     ]),
     ...summary.requests.flatMap(({ url, ok, hops, answers, problems }) => [

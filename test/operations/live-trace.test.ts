@@ -103,7 +103,22 @@ test.each([
 describe("a guarded host", () => {
   test("is well where a stranger is asked who he is", () => {
     const login = answered(302, { location: "https://honeydue.cloudflareaccess.com/cdn-cgi/access/login/x" });
-    for (const parts of [login, answered(403), answered(401)]) expect(judged(ADMIN, parts).answer.verdict).toBe("ok");
+    expect(judged(ADMIN, login).answer.verdict).toBe("ok");
+  });
+
+  test("needs somebody where a stranger is refused and cannot log in, but for a host of machines alone", () => {
+    const { edge } = platform;
+    const machines = {
+      ...platform,
+      edge: { ...edge, operators: { ...edge.operators!, emails: [], emailDomains: [] } },
+    };
+    for (const parts of [answered(403), answered(401)]) {
+      expect(judged(ADMIN, parts).answer).toMatchObject({
+        verdict: "fail",
+        says: expect.stringContaining("nobody is asked to log in"),
+      });
+      expect(judged(ADMIN, parts, machines).answer.verdict).toBe("ok");
+    }
   });
 
   test("needs somebody at once where a stranger passes, or is sent to another team", () => {

@@ -238,6 +238,7 @@ describe("behind a tunnel", () => {
           "connectors (2 pods)",
           "service honeydue/api:8000 for ^/v1(/|$)",
           "1 pod",
+          "or",
           "service ingress/traefik:8000",
           "1 pod",
           "service honeydue/api:8000",
