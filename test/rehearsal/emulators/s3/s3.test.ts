@@ -50,6 +50,7 @@ describe("the emulated S3, asked by Amazon's own client", () => {
     await client.send(
       new PutObjectCommand({ Bucket, Key, Body: "content", Metadata: { "K3s-Node-Name": "honeydue-a" } }),
     );
+    expect(emulator.journal.entries().at(-1)).toMatchObject({ method: "PUT", requestBody: "7 bytes" });
     const head = await client.send(new HeadObjectCommand({ Bucket, Key }));
     expect(head.Metadata).toEqual({ "k3s-node-name": "honeydue-a" });
     expect(head.ContentLength).toBe(7);
