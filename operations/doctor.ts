@@ -2,7 +2,7 @@ import type { Platform } from "../model/platform";
 import { routeUrl, walk } from "../model/walk";
 import type { Terminal } from "./terminal";
 
-export const AREAS = ["settings", "routes", "Cloudflare", "certificates", "connectors", "firewall"] as const;
+export const AREAS = ["settings", "routes", "Cloudflare", "certificates", "connectors", "firewall", "tailnet"] as const;
 
 /** One line: what was looked at, and what to do where it is not well. */
 export interface Check {

@@ -1,11 +1,9 @@
-import { execFile } from "node:child_process";
+import { askTailscale } from "../../local/tailscale";
 import { KUBERNETES_API_PORT } from "../../model/doors";
 import type { Platform, Tailnet } from "../../model/platform";
-import { apiTailnet, TAILSCALE_STATUS, tailnetView, type TailnetView } from "../../model/tailnet";
+import { apiTailnet } from "../../model/tailnet";
 import type { ApiDoor } from "./api-doors";
 
-/** An answer is a round trip to this computer's own Tailscale. */
-const STATUS_TIMEOUT_MILLISECONDS = 10_000;
 /** Who asks three servers at once asks Tailscale once. */
 const REMEMBERED_MILLISECONDS = 1_000;
 
@@ -16,7 +14,7 @@ const REMEMBERED_MILLISECONDS = 1_000;
  * back sooner. Nor is it needed that this computer takes its names from the tailnet.
  */
 export const tailnetDoors = (tailnet: Tailnet): readonly ApiDoor[] => {
-  const look = remembered(() => tailnetStatus(tailnet));
+  const look = remembered(() => askTailscale(tailnet));
   return tailnet.devices.map(({ node, fqdn }) => ({
     node,
     host: fqdn,
@@ -35,32 +33,11 @@ export const tailnetDoors = (tailnet: Tailnet): readonly ApiDoor[] => {
 export async function outsideOfTailnet(platform: Platform): Promise<string | undefined> {
   const tailnet = apiTailnet(platform);
   if (tailnet === undefined) return undefined;
-  const { problem } = await tailnetStatus(tailnet);
+  const { problem } = await askTailscale(tailnet);
   return problem === undefined
     ? undefined
     : `The Kubernetes API of ${platform.name} is reached over Tailscale, in the tailnet ${tailnet.name} (edge.operators.kubernetesApi): ${problem}`;
 }
-
-/** Never throws. */
-const tailnetStatus = (tailnet: Tailnet): Promise<TailnetView> =>
-  new Promise((resolve) => {
-    const { command } = TAILSCALE_STATUS;
-    execFile(
-      command,
-      [...TAILSCALE_STATUS.arguments],
-      { env: process.env, timeout: STATUS_TIMEOUT_MILLISECONDS, maxBuffer: 64 * 1024 * 1024, windowsHide: true },
-      (error, stdout, stderr) => {
-        if (error === null) return resolve(tailnetView(tailnet, stdout));
-        const { code } = error as NodeJS.ErrnoException;
-        resolve({
-          problem:
-            code === "ENOENT"
-              ? "tailscale is not on PATH. Do: install it (https://tailscale.com/download), then tailscale up"
-              : `this computer's Tailscale does not answer: ${stderr.trim().split("\n").at(-1) || error.message}`,
-        });
-      },
-    );
-  });
 
 function remembered<T>(ask: () => Promise<T>): () => Promise<T> {
   let last: { readonly at: number; readonly answer: Promise<T> } | undefined;

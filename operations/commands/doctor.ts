@@ -1,12 +1,16 @@
+import { askTailscale } from "../../local/tailscale";
+import type { Platform } from "../../model/platform";
+import { apiTailnet } from "../../model/tailnet";
 import { knownCertificate } from "../certificate-verdict";
-import { cloudsOf } from "../cloud-access";
+import { cloudsOf, textOf } from "../cloud-access";
 import { edgeChecks } from "../edge-checks";
 import { observeEdge } from "../edge-observations";
 import { readEdgeState } from "../edge-state";
 import { AREAS, type Check, type DoctorReport, offlineChecks, renderDoctor } from "../doctor";
 import { EXIT } from "../refusal";
-import { platformOf, settingsOf, Stack, type StackOptions } from "../stack";
+import { type Configuration, platformOf, settingsOf, Stack, type StackOptions } from "../stack";
 import { openStackFile } from "../stack-file";
+import { tailnetChecks } from "../tailnet-checks";
 import type { Terminal } from "../terminal";
 
 export interface DoctorOptions extends StackOptions {
@@ -58,7 +62,9 @@ async function live(options: DoctorOptions, caller: Caller): Promise<{ stack: st
   const platform = platformOf(stack.shortName, settingsOf(configuration));
   const state = readEdgeState(exported);
   const { cloudflare, hetzner } = cloudsOf(configuration, caller.environment);
-  if (cloudflare === undefined) return { stack: stack.name, checks: [...offlineChecks(platform), NO_TOKEN] };
+  const tailnet = await tailnetFindings(platform, configuration);
+  if (cloudflare === undefined)
+    return { stack: stack.name, checks: [...offlineChecks(platform), NO_TOKEN, ...tailnet] };
   const observations = await observeEdge(platform, state, cloudflare, hetzner);
   const seen = edgeChecks({
     now: new Date(),
@@ -70,7 +76,18 @@ async function live(options: DoctorOptions, caller: Caller): Promise<{ stack: st
   // The definition cannot know what Cloudflare has seen at the registrar.
   const isSignatureSeen = seen.some(({ id }) => id === "dnssec");
   const known = offlineChecks(platform).filter(({ id }) => !(id === "NT002" && isSignatureSeen));
-  return { stack: stack.name, checks: [...known, ...seen] };
+  return { stack: stack.name, checks: [...known, ...seen, ...tailnet] };
+}
+
+async function tailnetFindings(platform: Platform, configuration: Configuration): Promise<readonly Check[]> {
+  const tailnet = apiTailnet(platform);
+  if (tailnet === undefined) return [];
+  return tailnetChecks({
+    now: new Date(),
+    tailnet,
+    view: await askTailscale(tailnet),
+    authKey: textOf(configuration, `trivet:${tailnet.authKey}`),
+  });
 }
 
 const NO_TOKEN: Check = {

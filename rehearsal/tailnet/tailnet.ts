@@ -27,7 +27,8 @@ interface Device extends Omit<Login, "key"> {
   /** The host name, with a number behind it where an earlier device has that name. */
   readonly name: string;
   readonly created: Date;
-  online: boolean;
+  /** Undefined while it is online. */
+  lastSeen: Date | undefined;
 }
 
 interface TailnetOptions {
@@ -70,7 +71,7 @@ export class Tailnet {
     const names = new Set([...this.#devices.values()].map(({ name }) => name));
     let name = login.hostname;
     for (let number = 1; names.has(name); number++) name = `${login.hostname}-${number}`;
-    this.#devices.set(id, { ...login, id, name, created: new Date(), online: true });
+    this.#devices.set(id, { ...login, id, name, created: new Date(), lastSeen: undefined });
     this.#write();
     return id;
   }
@@ -104,14 +105,16 @@ export class Tailnet {
 
   /** Names of those that are there now, sorted. */
   get online(): readonly string[] {
-    return [...this.#devices.values()].flatMap(({ id, online }) => (online ? [this.fqdn(id)!] : [])).sort();
+    return [...this.#devices.values()]
+      .flatMap(({ id, lastSeen }) => (lastSeen === undefined ? [this.fqdn(id)!] : []))
+      .sort();
   }
 
-  #set(id: string, online: boolean): boolean {
+  #set(id: string, isOnline: boolean): boolean {
     const device = this.#devices.get(id);
     if (device === undefined) return false;
-    if (device.online !== online) {
-      device.online = online;
+    if ((device.lastSeen === undefined) !== isOnline) {
+      device.lastSeen = isOnline ? undefined : new Date();
       this.#write();
     }
     return true;
@@ -141,7 +144,7 @@ export class Tailnet {
       CurrentTailnet: { Name: suffix, MagicDNSSuffix: suffix, MagicDNSEnabled: true },
       Self: { HostName: "rehearsal", DNSName: `rehearsal.${suffix}.`, TailscaleIPs: ["127.0.0.1"], Online: true },
       Peer: Object.fromEntries(
-        [...this.#devices.values()].map(({ id, hostname, name, address, tag, created, online }) => [
+        [...this.#devices.values()].map(({ id, hostname, name, address, tag, created, lastSeen }) => [
           `nodekey:${id}`,
           {
             ID: id,
@@ -150,7 +153,8 @@ export class Tailnet {
             TailscaleIPs: [address],
             Tags: [tag],
             Created: created.toISOString(),
-            Online: online,
+            Online: lastSeen === undefined,
+            LastSeen: lastSeen?.toISOString() ?? NEVER,
           },
         ]),
       ),
@@ -159,6 +163,9 @@ export class Tailnet {
     renameSync(`${this.#file}.new`, this.#file);
   }
 }
+
+/** A time of Go's that was not set. */
+const NEVER = "0001-01-01T00:00:00Z";
 
 const command = (file: string): string =>
   [

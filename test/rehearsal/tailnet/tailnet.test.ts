@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { Tailnet as Wanted } from "../../../model/platform";
-import { TAILSCALE_STATUS, tailnetView } from "../../../model/tailnet";
+import { tailnetView, type TailnetView } from "../../../model/tailnet";
 import { ServerFiles } from "../../../rehearsal/k3s/host";
 import { keepInTailnet, Tailnet } from "../../../rehearsal/tailnet";
 import { TAILNET_KEY_PATH, TAILNET_SETTINGS_PATH } from "../../../rehearsal/tailnet/tailnet";
@@ -43,10 +43,11 @@ afterEach(async () => {
 });
 
 /** What the program on a computer of this tailnet makes of it. */
-const seen = async (): Promise<object> => {
-  const { stdout } = await run(join(tailnet.folder, TAILSCALE_STATUS.command), TAILSCALE_STATUS.arguments);
-  return Object.fromEntries(tailnetView(WANTED, stdout).addresses!);
+const view = async (): Promise<TailnetView> => {
+  const { stdout } = await run(join(tailnet.folder, "tailscale"), ["status", "--json"]);
+  return tailnetView(WANTED, stdout);
 };
+const seen = async (): Promise<object> => Object.fromEntries((await view()).addresses!);
 const boot = async (key: string, address?: string): Promise<void> => {
   await install(key);
   power = new AbortController();
@@ -63,7 +64,7 @@ const powerOff = async (): Promise<void> => {
   await life;
 };
 const says = async (text: string): Promise<void> => {
-  for (const deadline = Date.now() + 5_000; !lines.some((line) => line.includes(text)); await delay(10))
+  for (const deadline = Date.now() + 60_000; !lines.some((line) => line.includes(text)); await delay(10))
     if (Date.now() > deadline) throw new Error(`nobody says ${text}: ${lines.join("\n")}`);
 };
 
@@ -105,6 +106,10 @@ test("after a reboot it is who it was; on a fresh disk another, with a number, w
   await boot(FILE, "127.52.62.21");
   await says("operators reach this server as farm-a-1.farm-example.ts.net");
   expect(await seen()).toEqual({ a: "127.52.62.21" });
+  expect((await view()).devices!.get("a")).toMatchObject([
+    { fqdn: "farm-a-1.farm-example.ts.net", isOnline: true, lastSeen: undefined, keyEnds: undefined },
+    { fqdn: "farm-a.farm-example.ts.net", isOnline: false, lastSeen: expect.any(Date), keyEnds: undefined },
+  ]);
 });
 
 test("a server that the tailnet has forgotten comes back by itself", async () => {
@@ -134,8 +139,7 @@ test("a computer that is switched off the tailnet sees nobody", async () => {
   await boot(FILE);
   await says("operators reach this server");
   tailnet.connectComputer(false);
-  const { stdout } = await run(join(tailnet.folder, "tailscale"), TAILSCALE_STATUS.arguments);
-  expect(tailnetView(WANTED, stdout).problem).toMatch(/not connected \(Stopped\)/);
+  expect((await view()).problem).toMatch(/not connected \(Stopped\)/);
   tailnet.connectComputer(true);
   expect(await seen()).toEqual({ a: "127.52.62.11" });
 });
