@@ -9,8 +9,8 @@ import { interruptedRoll } from "./stories/interruption";
 import { ipv6 } from "./stories/ipv6";
 import { loseA, loseAll, loseB, loseC, loseTwo, restore } from "./stories/loss";
 import { rollK3s, rollKernel, rollType } from "./stories/roll";
-import { rollTailscale } from "./stories/tailnet";
 import { destroyProtected, metadata, outOfStock, pool, singleNode } from "./stories/shape";
+import { edgeDoctorTailnet, rollTailscale } from "./stories/tailnet";
 import { connectorLoss, tunnelRotate } from "./stories/tunnel";
 import type { Story } from "./story";
 
@@ -51,6 +51,7 @@ export const STORIES: readonly Story[] = [
   tunnelRotate,
   connectorLoss,
   edgeRoutesFarm,
+  edgeDoctorTailnet,
 ];
 
 export class UnknownDrill extends Error {

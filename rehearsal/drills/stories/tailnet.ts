@@ -90,3 +90,44 @@ export const rollTailscale: Story = {
     await scene.thenIdle();
   },
 };
+
+export const edgeDoctorTailnet: Story = {
+  name: "edge-doctor-tailnet",
+  title:
+    "what trivet doctor says of the operators' tailnet: all is well; two devices call themselves a server; this computer is outside",
+  stage: { stack: "farm", config: {}, edge: true, kept: true },
+  async play(scene) {
+    const tailnet = scene.rehearsal.tailnet!;
+    const { tag, devices } = scene.rehearsal.platform.edge.operators!.tailnet!;
+    scene.given(`a platform whose Kubernetes API is reached over Tailscale: ${tailnet.online.join(", ")}`);
+    await scene.thenWell();
+    await thenDoctor(scene, 0, [
+      "this computer is in the tailnet",
+      ...devices.map(({ hostname, fqdn }) => `${hostname} is connected, as ${fqdn}`),
+    ]);
+
+    scene.when("somebody lets another device into the tailnet, with the host name of a server and its tag");
+    const { hostname } = devices[0]!;
+    const { authKey } = scene.rehearsal.stack.tailnet!;
+    const other = tailnet.login({ hostname, tag, address: "198.51.100.66", key: `${authKey}?preauthorized=true` });
+    await thenDoctor(scene, 1, [`${hostname} is in the tailnet twice`, `as ${tailnet.fqdn(other)}`]);
+
+    scene.when("it is removed, and this computer's Tailscale is switched off");
+    tailnet.forget(other);
+    tailnet.connectComputer(false);
+    await thenDoctor(scene, 2, [OUTSIDE.split(". Do: ")[0]!, "do: tailscale up"]);
+
+    scene.when("it is switched on");
+    tailnet.connectComputer(true);
+    await thenDoctor(scene, 0, [`this computer is in the tailnet`]);
+  },
+};
+
+async function thenDoctor(scene: Scene, exitCode: number, says: readonly string[]): Promise<void> {
+  const run = await scene.trivet(["doctor"]);
+  scene.then(
+    `trivet doctor says so, and ends with ${exitCode}`,
+    run.exitCode === exitCode && says.every((text) => run.stdout.includes(text)),
+    `exit code ${run.exitCode}: ${run.stdout}${run.stderr}`,
+  );
+}
