@@ -1,16 +1,14 @@
 import { createServer, type Server } from "node:net";
-import { gunzipSync } from "node:zlib";
 import * as pulumi from "@pulumi/pulumi";
 import { parse } from "yaml";
-import { cloudApi } from "../../../components/cloud-api";
-import { cloudOptions } from "../../../components/cloud-options";
-import { Cluster } from "../../../components/cluster/cluster";
 import { OPERATORS_TOKEN_PATH } from "../../../components/cluster/operators-connector";
 import { accessDoors } from "../../../model/access-tcp";
 import type { Platform } from "../../../model/platform";
 import { freePorts } from "../../../rehearsal/rehearse/free-ports";
-import { referencePlatform, stackSettings } from "../../model/platforms.fixture";
+import { referencePlatform } from "../../model/platforms.fixture";
 import { ofType, only, type Registered, registered, secretValue } from "../../support/mocks";
+import { buildCluster } from "./cluster.fixture";
+import { cloudConfigIn, fileIn } from "./user-data.fixture";
 
 const FIREWALL = "hcloud:index/firewall:Firewall";
 const SERVER = "hcloud:index/server:Server";
@@ -29,23 +27,11 @@ describe("a cluster whose API is behind Cloudflare Access", () => {
       await new Promise<void>((done) => door.listen(port, "127.0.0.1", done));
       doors.push(door);
     }
-    all = await registered(
-      () =>
-        new Cluster("hangangjari", {
-          platform,
-          installation: pulumi.output("00112233445566ff"),
-          cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
-          hetzner: cloudApi({ baseUrl: "http://127.0.0.1:1", token: "unused" }),
-          namesLeadingTo: () => Promise.resolve([]),
-          configSecrets: Object.fromEntries(
-            stackSettings("hangangjari").secretNames.map((key) => [key, pulumi.secret(`value of ${key}`)]),
-          ),
-          access: pulumi.secret({
-            tunnelToken: "sentinel-tunnel-token",
-            serviceToken: { clientId: "id.access", clientSecret: "sentinel-secret" },
-          }),
-        }),
-    );
+    const access = pulumi.secret({
+      tunnelToken: "sentinel-tunnel-token",
+      serviceToken: { clientId: "id.access", clientSecret: "sentinel-secret" },
+    });
+    all = await registered(() => buildCluster(platform, { access, namesLeadingTo: () => Promise.resolve([]) }));
   });
   afterAll(() => {
     for (const door of doors) door.close();
@@ -58,15 +44,10 @@ describe("a cluster whose API is behind Cloudflare Access", () => {
   test("gives every server the token of the operators' tunnel, as a secret", () => {
     const servers = ofType(all, SERVER);
     expect(servers).toHaveLength(3);
-    for (const { inputs } of servers) {
-      const { write_files: files } = parse(secretValue(inputs["userData"]) as string) as {
-        write_files: readonly { path: string; encoding?: string; content: string }[];
-      };
-      const { encoding, content } = files.find(({ path }) => path === OPERATORS_TOKEN_PATH)!;
-      expect(encoding === undefined ? content : gunzipSync(Buffer.from(content, "base64")).toString()).toBe(
+    for (const { inputs } of servers)
+      expect(fileIn(cloudConfigIn(secretValue(inputs["userData"]) as string), OPERATORS_TOKEN_PATH)?.content).toBe(
         "sentinel-tunnel-token",
       );
-    }
   });
 
   test("is reached by the Kubernetes provider at the first door, under the name that Access has", () => {
@@ -81,15 +62,7 @@ describe("a cluster whose API is behind Cloudflare Access", () => {
 });
 
 test("a cluster behind Access without what leads there is a mistake of the program", () => {
-  expect(
-    () =>
-      new Cluster("hangangjari", {
-        platform: referencePlatform("hangangjari"),
-        installation: "00112233445566ff",
-        cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
-        hetzner: cloudApi({ baseUrl: "http://127.0.0.1:1", token: "unused" }),
-        namesLeadingTo: () => Promise.resolve([]),
-        configSecrets: {},
-      }),
-  ).toThrow("behind Cloudflare Access, and nothing leads there");
+  expect(() => buildCluster(referencePlatform("hangangjari"))).toThrow(
+    "behind Cloudflare Access, and nothing leads there",
+  );
 });

@@ -1,8 +1,5 @@
-import * as pulumi from "@pulumi/pulumi";
-import { cloudApi } from "../../../components/cloud-api";
-import { cloudOptions } from "../../../components/cloud-options";
 import { ASPECTS } from "../../../components/cluster/user-data";
-import { Cluster } from "../../../components/cluster/cluster";
+import type { Cluster } from "../../../components/cluster/cluster";
 import type { Platform } from "../../../model/platform";
 import {
   isSecret,
@@ -14,7 +11,8 @@ import {
   secretValue,
   valueOf,
 } from "../../support/mocks";
-import { HONEYDUE_SECRETS, honeyduePlatform } from "../../support/platform";
+import { honeyduePlatform } from "../../support/platform";
+import { buildCluster, withLostAnswers } from "./cluster.fixture";
 
 const NETWORK = "hcloud:index/network:Network";
 const SUBNET = "hcloud:index/networkSubnet:NetworkSubnet";
@@ -27,17 +25,7 @@ const PROVIDER = "pulumi:providers:kubernetes";
 const build = (platform: Platform = honeyduePlatform()) => {
   let made!: Cluster;
   const run = (options: Parameters<typeof registered>[1] = {}): Promise<Registered[]> =>
-    registered(() => {
-      const lostAnswer = new pulumi.ErrorHook("lost-answer", () => false);
-      made = new Cluster("honeydue", {
-        platform,
-        installation: pulumi.output("00112233445566ff"),
-        cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: { onError: [lostAnswer] } }),
-        hetzner: cloudApi({ baseUrl: "http://127.0.0.1:1", token: "unused" }),
-        configSecrets: Object.fromEntries(HONEYDUE_SECRETS.map((key) => [key, pulumi.secret(`value of ${key}`)])),
-      });
-      return made;
-    }, options);
+    registered(() => (made = buildCluster(platform, { cloudOptions: withLostAnswers() })), options);
   return { run, made: () => made };
 };
 

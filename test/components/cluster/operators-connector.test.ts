@@ -1,4 +1,3 @@
-import { gunzipSync } from "node:zlib";
 import { parse } from "yaml";
 import { CIS_CHECKS, RenderedNode } from "../../../components/cluster/cis";
 import { OPERATORS_CONNECTOR_PATH, OPERATORS_TOKEN_PATH } from "../../../components/cluster/operators-connector";
@@ -13,35 +12,13 @@ import type { Platform } from "../../../model/platform";
 import { askCloudInit } from "../../../rehearsal/machines/user-data/cloud-init";
 import { parseCloudConfig } from "../../../rehearsal/machines/user-data/cloud-config";
 import { referencePlatform } from "../../model/platforms.fixture";
-
-type Secrets = Parameters<typeof userData>[2];
+import { type CloudConfig, cloudConfigIn, fileIn, identityOf, SECRETS as COMMON_SECRETS } from "./user-data.fixture";
 
 const platform = referencePlatform("hangangjari");
-const ADDRESSES = ["203.0.113.11", "203.0.113.12", "203.0.113.13"];
-const identityOf = (of: Platform, index: number): NodeIdentity => ({
-  node: of.cluster.nodes[index]!,
-  publicAddress: ADDRESSES[index]!,
-  apiAddresses: ADDRESSES,
-});
-const pair = { certificatePem: "certificate", privateKeyPem: "key" };
-const SECRETS: Secrets = {
-  authorities: { server: pair, client: pair, requestHeader: pair, etcdPeer: pair, etcdServer: pair },
-  serviceAccountKeyPem: "key",
-  serverToken: "K10::server:password",
-  agentToken: "password",
-  operatorsTunnelToken: "sentinel-tunnel-token",
-};
-
-interface CloudConfig {
-  readonly runcmd: readonly (readonly string[])[];
-  readonly write_files: readonly { path: string; permissions: string; encoding?: string; content: string }[];
-}
-const written = (of = platform): CloudConfig => parse(userData(of, identityOf(of, 0), SECRETS)) as CloudConfig;
-const fileAt = (path: string, of = platform) => {
-  const found = written(of).write_files.find((file) => file.path === path);
-  const content = found?.encoding === "gz+b64" ? gunzipSync(Buffer.from(found.content, "base64")).toString() : found?.content; // prettier-ignore
-  return found && { permissions: found.permissions, content: content! };
-};
+const SECRETS = { ...COMMON_SECRETS, operatorsTunnelToken: "sentinel-tunnel-token" };
+const ownOf = (of: Platform): NodeIdentity => identityOf(of.cluster.nodes[0]!);
+const written = (): CloudConfig => cloudConfigIn(userData(platform, ownOf(platform), SECRETS));
+const fileAt = (path: string) => fileIn(written(), path);
 
 describe("a server whose API is behind Cloudflare Access", () => {
   test("runs the operators' connector as a static pod that needs no API, no network of pods and no root", () => {
@@ -99,39 +76,39 @@ describe("a server whose API is behind Cloudflare Access", () => {
 
   test("is made anew for another secret of its tunnel, and the preview says that it is the connector", () => {
     const rotated = referencePlatform("hangangjari", { tunnelRevisions: { operators: 2 } });
-    const [before, after] = [platform, rotated].map((of) => definitionAspects(of, identityOf(of, 0)));
+    const [before, after] = [platform, rotated].map((of) => definitionAspects(of, ownOf(of)));
     expect(Object.keys(before!).filter((name) => before![name as "k3s"] !== after![name as "k3s"])).toEqual([
       "connector",
     ]);
     const users = referencePlatform("hangangjari", { tunnelRevisions: { users: 2 } });
-    expect(definitionDigest(users, identityOf(users, 0))).toBe(definitionDigest(platform, identityOf(platform, 0)));
+    expect(definitionDigest(users, ownOf(users))).toBe(definitionDigest(platform, ownOf(platform)));
   });
 
   test("does not change with the value of the token, which no label may show", () => {
-    const files = plainFiles(platform, identityOf(platform, 0));
+    const files = plainFiles(platform, ownOf(platform));
     expect(JSON.stringify([...files])).not.toContain("sentinel");
-    const other = userData(platform, identityOf(platform, 0), { ...SECRETS, operatorsTunnelToken: "another" });
-    expect(other).not.toBe(userData(platform, identityOf(platform, 0), SECRETS));
+    const other = userData(platform, ownOf(platform), { ...SECRETS, operatorsTunnelToken: "another" });
+    expect(other).not.toBe(userData(platform, ownOf(platform), SECRETS));
   });
 
   test("cannot be written without the token", () => {
     const { operatorsTunnelToken: _, ...without } = SECRETS;
-    expect(() => userData(platform, identityOf(platform, 0), without)).toThrow("token of the operators' tunnel");
+    expect(() => userData(platform, ownOf(platform), without)).toThrow("token of the operators' tunnel");
   });
 
   test("is cloud-config as cloud-init reads it, and every check of CIS holds", async () => {
-    const text = userData(platform, identityOf(platform, 0), SECRETS);
+    const text = userData(platform, ownOf(platform), SECRETS);
     expect(parseCloudConfig(text).problems).toEqual([]);
     const verdict = await askCloudInit(text);
     if (verdict.judged) expect(verdict).toMatchObject({ valid: true });
-    const node = new RenderedNode(plainFiles(platform, identityOf(platform, 0)));
+    const node = new RenderedNode(plainFiles(platform, ownOf(platform)));
     expect(CIS_CHECKS.filter(({ ours }) => ours(node) === undefined).map(({ id }) => id)).toEqual([]);
   });
 });
 
 test("a server whose API is reached by addresses has no connector of its own, in any aspect", () => {
   const honeydue = referencePlatform("honeydue");
-  const paths = plainFiles(honeydue, identityOf(honeydue, 0));
+  const paths = plainFiles(honeydue, ownOf(honeydue));
   expect(paths.has(OPERATORS_CONNECTOR_PATH)).toBe(false);
-  expect(definitionAspects(honeydue, identityOf(honeydue, 0))).not.toHaveProperty("connector");
+  expect(definitionAspects(honeydue, ownOf(honeydue))).not.toHaveProperty("connector");
 });

@@ -1,16 +1,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
-import * as pulumi from "@pulumi/pulumi";
 import { parse } from "yaml";
-import { cloudApi } from "../../../components/cloud-api";
-import { cloudOptions } from "../../../components/cloud-options";
-import { Cluster } from "../../../components/cluster/cluster";
 import { TAILNET_KEY_PATH } from "../../../components/cluster/tailnet";
 import { Tailnet } from "../../../rehearsal/tailnet";
-import { referencePlatform, stackSettings } from "../../model/platforms.fixture";
+import { referencePlatform } from "../../model/platforms.fixture";
 import { ofType, only, type Registered, registered, secretValue } from "../../support/mocks";
+import { buildCluster } from "./cluster.fixture";
+import { cloudConfigIn, fileIn } from "./user-data.fixture";
 
 const FIREWALL = "hcloud:index/firewall:Firewall";
 const SERVER = "hcloud:index/server:Server";
@@ -32,20 +29,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const farm = (): Promise<readonly Registered[]> =>
-  registered(
-    () =>
-      new Cluster("farm", {
-        platform,
-        installation: pulumi.output("00112233445566ff"),
-        cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
-        hetzner: cloudApi({ baseUrl: "http://127.0.0.1:1", token: "unused" }),
-        namesLeadingTo: () => Promise.resolve([]),
-        configSecrets: Object.fromEntries(
-          stackSettings("farm").secretNames.map((key) => [key, pulumi.secret(`value of ${key}`)]),
-        ),
-      }),
-  );
+const farm = (): Promise<readonly Registered[]> => registered(() => buildCluster(platform));
 const clusterIn = (all: readonly Registered[]): object => {
   const kubeconfig = parse(secretValue(only(all, PROVIDER, "farm").inputs["kubeconfig"]) as string) as {
     clusters: readonly { cluster: object }[];
@@ -59,15 +43,10 @@ test("a cluster that is reached over Tailscale opens no port to operators, and g
   expect(rules.map(({ port }) => port)).toEqual(["443"]);
   const servers = ofType(all, SERVER);
   expect(servers).toHaveLength(3);
-  for (const { inputs } of servers) {
-    const { write_files: files } = parse(secretValue(inputs["userData"]) as string) as {
-      write_files: readonly { path: string; encoding?: string; content: string }[];
-    };
-    const { encoding, content } = files.find(({ path }) => path === TAILNET_KEY_PATH)!;
-    expect(encoding === undefined ? content : gunzipSync(Buffer.from(content, "base64")).toString()).toBe(
+  for (const { inputs } of servers)
+    expect(fileIn(cloudConfigIn(secretValue(inputs["userData"]) as string), TAILNET_KEY_PATH)?.content).toBe(
       "value of tailscaleAuthKey\n",
     );
-  }
 });
 
 test("its kubeconfig leads to where the server is now, and checks it by its name in the tailnet", async () => {

@@ -1,9 +1,6 @@
-import * as pulumi from "@pulumi/pulumi";
-import { cloudApi } from "../../../components/cloud-api";
-import { cloudOptions } from "../../../components/cloud-options";
-import { Cluster } from "../../../components/cluster/cluster";
 import { ofType, only, type Registered, registered } from "../../support/mocks";
-import { HONEYDUE_SECRETS, pooledPlatform, singleNodePlatform } from "../../support/platform";
+import { pooledPlatform, singleNodePlatform } from "../../support/platform";
+import { buildCluster, withLostAnswers } from "./cluster.fixture";
 
 const FIREWALL = "hcloud:index/firewall:Firewall";
 const PLACEMENT = "hcloud:index/placementGroup:PlacementGroup";
@@ -11,16 +8,7 @@ const ADDRESS = "hcloud:index/primaryIp:PrimaryIp";
 const SERVER = "hcloud:index/server:Server";
 
 const build = (platform = pooledPlatform({ pools: { batch: 11 } })): Promise<Registered[]> =>
-  registered(() => {
-    const lostAnswer = new pulumi.ErrorHook("lost-answer", () => false);
-    return new Cluster("honeydue", {
-      platform,
-      installation: pulumi.output("00112233445566ff"),
-      cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: { onError: [lostAnswer] } }),
-      hetzner: cloudApi({ baseUrl: "http://127.0.0.1:1", token: "unused" }),
-      configSecrets: Object.fromEntries(HONEYDUE_SECRETS.map((name) => [name, pulumi.secret(name)])),
-    });
-  });
+  registered(() => buildCluster(platform, { cloudOptions: withLostAnswers() }));
 
 describe("a cluster with pools", () => {
   let all: Registered[];

@@ -3,7 +3,7 @@ import type { Clock } from "../../../../components/cluster/roll/clock";
 import type { ClusterAccess, Eviction } from "../../../../components/cluster/roll/cluster-access";
 import { NoApiServer } from "../../../../components/cluster/roll/api-servers";
 import { HetznerServers } from "../../../../components/cluster/roll/hetzner-servers";
-import type { TimeLimits } from "../../../../components/cluster/roll/limits";
+import { type TimeLimits, timeLimits } from "../../../../components/cluster/roll/limits";
 import { Roll, type RollTools } from "../../../../components/cluster/roll/roll";
 import type {
   BudgetView,
@@ -16,19 +16,8 @@ import type {
 import type { ClusterNode, Platform } from "../../../../model/platform";
 import { honeyduePlatform } from "../../../support/platform";
 
-export const LIMITS: TimeLimits = {
-  answer: 5,
-  reach: 60,
-  budget: 120,
-  drain: 600,
-  shutdown: 60,
-  member: 120,
-  action: 900,
-  boot: 900,
-  failing: 120,
-  forget: 90,
-  period: 2,
-};
+/** As they are where nothing changes them. */
+export const LIMITS: TimeLimits = timeLimits({});
 
 const REBUILD_SECONDS = 15;
 const BOOT_SECONDS = 45;

@@ -317,18 +317,16 @@ test("what an interrupted roll had switched off is back when the change is taken
   );
 });
 
-describe("a resize", () => {
-  const types = { from: "cx33", to: "cx43" };
+const types = { from: "cx33", to: "cx43" };
+const resized = ({ labels }: { labels: Record<string, string> }) =>
+  changeOf({ labels, serverType: types.from }, { labels, serverType: types.to });
 
+describe("a resize", () => {
   test("drains, lets the provider work, and gives the node back when it is well", async () => {
     const cluster = new FakeCluster();
     const roll = cluster.run("old");
     const machine = cluster.machine("a");
-    const change = changeOf(
-      { labels: machine.labels, serverType: "cx33" },
-      { labels: machine.labels, serverType: "cx43" },
-    );
-    await roll.beforeUpdate(machine.node, machine.id, change);
+    await roll.beforeUpdate(machine.node, machine.id, resized(machine));
     expect(state(cluster)[0]).toBe("a old by a roll member");
     let second = false;
     const next = update(cluster, roll, "b", {}, types).then(() => (second = true));
@@ -355,11 +353,7 @@ describe("a resize", () => {
     const cluster = new FakeCluster();
     const roll = cluster.run("old");
     const machine = cluster.machine("a");
-    const change = changeOf(
-      { labels: machine.labels, serverType: "cx33" },
-      { labels: machine.labels, serverType: "cx43" },
-    );
-    await roll.beforeUpdate(machine.node, machine.id, change);
+    await roll.beforeUpdate(machine.node, machine.id, resized(machine));
     machine.status = "off"; // the provider switched it off, and then its order was refused
     await roll.updateFailed(machine.node, machine.id);
     expect(machine.status).toBe("running");
@@ -706,11 +700,7 @@ describe("agents", () => {
     const cluster = new FakeCluster(honeyduePlatform({ pools: { general: 2 } }));
     const roll = cluster.run("old");
     const machine = cluster.machine("general-1");
-    const change = changeOf(
-      { labels: machine.labels, serverType: "cx33" },
-      { labels: machine.labels, serverType: "cx43" },
-    );
-    await roll.beforeUpdate(machine.node, machine.id, change);
+    await roll.beforeUpdate(machine.node, machine.id, resized(machine));
     expect(cluster.nodes.has("honeydue-general-1")).toBe(false);
     await roll.updateFailed(machine.node, machine.id);
     expect(cluster.journal.at(-1)).toBe("POST general-1 reset");

@@ -1,11 +1,7 @@
-import * as pulumi from "@pulumi/pulumi";
-import { cloudApi } from "../../../../components/cloud-api";
-import { cloudOptions } from "../../../../components/cloud-options";
-import { Cluster } from "../../../../components/cluster/cluster";
 import { REPLACE_VARIABLE } from "../../../../components/cluster/roll/rolling";
-import type { Platform } from "../../../../model/platform";
 import { ofType, type Registered, registered, secretValue } from "../../../support/mocks";
-import { HONEYDUE_SECRETS, honeyduePlatform, singleNodePlatform } from "../../../support/platform";
+import { honeyduePlatform, singleNodePlatform } from "../../../support/platform";
+import { buildCluster } from "../cluster.fixture";
 
 const SERVER = "hcloud:index/server:Server";
 
@@ -13,21 +9,12 @@ const SERVER = "hcloud:index/server:Server";
 const serversOf = (all: readonly Registered[]): Registered[] =>
   ofType(all, SERVER).sort((one, other) => one.name.localeCompare(other.name));
 
-const build = (platform: Platform): Cluster =>
-  new Cluster("honeydue", {
-    platform,
-    installation: pulumi.output("00112233445566ff"),
-    cloudOptions: cloudOptions({ deleteBeforeReplace: true, hooks: {} }),
-    hetzner: cloudApi({ baseUrl: "http://127.0.0.1:1", token: "unused" }),
-    configSecrets: Object.fromEntries(HONEYDUE_SECRETS.map((key) => [key, pulumi.secret(`value of ${key}`)])),
-  });
-
 describe(`a run with ${REPLACE_VARIABLE}`, () => {
   afterEach(() => delete process.env[REPLACE_VARIABLE]);
 
   test("lets the provider see the new user-data of that one server, and makes it another text, so that it is replaced", async () => {
     process.env[REPLACE_VARIABLE] = "b";
-    const servers = serversOf(await registered(() => build(honeyduePlatform())));
+    const servers = serversOf(await registered(() => buildCluster(honeyduePlatform())));
     const all = ["userData", "image", "location"];
     expect(servers.map(({ name, options }) => [name, options.ignoreChanges])).toEqual([
       ["honeydue-a", all],
@@ -43,11 +30,11 @@ describe(`a run with ${REPLACE_VARIABLE}`, () => {
     ["a", singleNodePlatform(), "a is the only server"],
   ])("is refused for %s, before anything is registered", (name, platform, reason) => {
     process.env[REPLACE_VARIABLE] = name;
-    expect(() => build(platform)).toThrow(reason);
+    expect(() => buildCluster(platform)).toThrow(reason);
   });
 });
 
 test("servers are not protected, whatever the setting: the engine could not make a lost one again", async () => {
-  const servers = serversOf(await registered(() => build(honeyduePlatform({ protect: true }))));
+  const servers = serversOf(await registered(() => buildCluster(honeyduePlatform({ protect: true }))));
   expect(servers.map(({ options }) => options.protect)).toEqual([false, false, false]);
 });
