@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { commandPath, findCommand } from "../boot/requirements";
 import { firstIpv6 } from "../emulators/hetzner/addresses";
 import type { PrimaryIp, Project, Server as ProjectServer } from "../emulators/hetzner/project";
+import type { PlayedNode } from "../k3s";
 import { API_PORT } from "../k3s/ports";
 import type { ProcessRegister, RunningProcess } from "../k3s/processes";
 import { CLOUDFLARE_ADDRESSES, CLOUDFLARE_ADDRESSES_IPV6, ROUTER_ADDRESS } from "./addresses";
@@ -93,17 +94,8 @@ for name in public private; do ip link delete $name-$number 2>/dev/null || true;
 for ports in ${podPorts().join(" ")}; do ip rule del pref 50 to $public ipproto tcp dport $ports lookup $((1000 + number)) || true; done
 `;
 
-export interface PluggedNode {
-  name: string;
-  publicAddress: string;
-  privateAddress: string;
-  /** The range of all pods, with its prefix length. */
-  podCidr: string;
-  /** Where pods find the API: the first address of the services' range. */
-  serviceAddress: string;
-  /** Whether kube-apiserver runs on it. */
-  servesApi: boolean;
-}
+/** A node as its network needs it. */
+export type PluggedNode = Omit<PlayedNode, "api">;
 
 /** A network of its own. */
 export interface Network {

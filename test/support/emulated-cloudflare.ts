@@ -1,6 +1,4 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb";
-import type { MockMonitor } from "@pulumi/pulumi/runtime/mocks";
 import { type CloudApi, cloudApi } from "../../components/cloud-api";
 import type { Platform } from "../../model/platform";
 import { type CloudflareEmulator, startCloudflareEmulator } from "../../rehearsal/emulators/cloudflare";
@@ -13,7 +11,7 @@ import {
 } from "../../rehearsal/providers/protocol/provider";
 import { createRandomProvider } from "../../rehearsal/providers/random";
 import { createTlsProvider } from "../../rehearsal/providers/tls";
-import { isSecret } from "./mocks";
+import { isSecret, watchRequests } from "./mocks";
 
 /** One resource as its provider made it. */
 export interface Made {
@@ -126,13 +124,16 @@ export class EmulatedCloudflare {
       "honeydue",
       false,
     );
-    const ignored = watchOptions();
+    const options = watchRequests();
     await settled(build());
     await pulumi.runtime.disconnect(); // components tell their outputs last
     const gone = before.filter(({ type, name }) => !made.some((one) => one.type === type && one.name === name));
     await this.destroy(gone);
     return {
-      made: made.map((one) => ({ ...one, ignoreChanges: ignored.get(`${one.type}::${one.name}`) ?? [] })),
+      made: made.map((one) => ({
+        ...one,
+        ignoreChanges: options.get(`${one.type}::${one.name}`)?.ignoreChanges ?? [],
+      })),
       steps: [...steps, ...gone.map(({ name }) => `delete ${name}`)].sort(),
     };
   }
@@ -236,26 +237,6 @@ export class EmulatedCloudflare {
     if (failures.length > 0) throw new Error(`${type} ${name}: ${failures.map(({ reason }) => reason).join("; ")}`);
     return inputs;
   }
-}
-
-/**
- * The mocked engine says that it knows hooks, but has no method for them; none is ever called here. Gives what each resource has ignored,
- * which mocks are not told.
- */
-function watchOptions(): ReadonlyMap<string, readonly string[]> {
-  const ignored = new Map<string, readonly string[]>();
-  const monitor = pulumi.runtime.getMonitor() as unknown as MockMonitor;
-  const register = monitor.registerResource.bind(monitor);
-  const accept = (_request: unknown, done: (error: Error | null, answer: object) => void): void => done(null, {});
-  Object.assign(monitor, {
-    registerResourceHook: accept,
-    registerErrorHook: accept,
-    registerResource: (request: RegisterResourceRequest, done: Parameters<typeof register>[1]) => {
-      ignored.set(`${request.getType()}::${request.getName()}`, request.getIgnorechangesList());
-      return register(request, done);
-    },
-  });
-  return ignored;
 }
 
 const callOf = (type: string, name: string) => ({

@@ -123,7 +123,7 @@ export const valueOf = <T>(output: pulumi.Output<T>): Promise<T> =>
  * Keeps the options of each request, which mocks are not told. And takes registrations of hooks: the mocked engine says that it
  * knows hooks, but has no method for them. None is ever called here.
  */
-function watchRequests(): ReadonlyMap<string, RegisteredOptionsOf> {
+export function watchRequests(): ReadonlyMap<string, RegisteredOptionsOf> {
   const options = new Map<string, RegisteredOptionsOf>();
   const monitor = pulumi.runtime.getMonitor() as unknown as MockMonitor;
   const register = monitor.registerResource.bind(monitor);
