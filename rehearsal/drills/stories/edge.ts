@@ -78,7 +78,7 @@ function thenDoors(scene: Scene): void {
     );
   const published = [...edge.cloudflareCidrs.ipv4, ...edge.cloudflareCidrs.ipv6].sort().join();
   scene.then(
-    `Hetzner's firewalls let in ${found}, Cloudflare's published ones, and nobody else but operators`,
+    `Hetzner's firewalls let in ${found}, Cloudflare's published ones, and nobody else${own.length > 0 ? " but operators" : ""}`,
     others.length > 0 &&
       others.every(({ port, source_ips }) => port === `${HTTPS}` && [...source_ips].sort().join() === published),
   );
