@@ -25,3 +25,10 @@ export const ACCESS_TOKEN_VARIABLES = {
  */
 export const accessDoors = ({ edge, cluster }: Platform): readonly AccessDoor[] =>
   cluster.kubernetesApiAllowedCidrs.length > 0 ? [] : (edge.operators?.apiDoors ?? []);
+
+/**
+ * Of a `pulumi up` that compares the state with what there is. It asks the cluster before the program runs, which opens the doors to it
+ * where there are such; so there the program runs first.
+ */
+export const refreshArguments = (platform: Platform): readonly string[] =>
+  accessDoors(platform).length > 0 ? ["--refresh", "--run-program"] : ["--refresh"];

@@ -1,5 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
+import { refreshArguments } from "../model/access-tcp";
 import { doors } from "../model/doors";
 import type { Platform } from "../model/platform";
 import {
@@ -20,7 +21,8 @@ const LEAST_DAYS = 30;
 /** cloudflared keeps four, to two data centres (its default `ha-connections`). */
 const CONNECTIONS_A_CONNECTOR = 4;
 
-const PUT_BACK = "pulumi up --refresh puts it back";
+const REFRESH = "pulumi up --refresh";
+const PUT_BACK = `${REFRESH} puts it back`;
 
 export interface EdgeSeen {
   readonly now: Date;
@@ -36,8 +38,13 @@ type Finding = Omit<Check, "area">;
 /** Pure: judges what Cloudflare and Hetzner said. */
 export function edgeChecks(seen: EdgeSeen): readonly Check[] {
   const { observations, platform, state } = seen;
+  const refresh = `pulumi up ${refreshArguments(platform).join(" ")}`;
   const of = (area: Check["area"], findings: readonly Finding[]): Check[] =>
-    findings.map((finding) => ({ area, ...finding }));
+    findings.map(({ action, ...finding }) => ({
+      area,
+      ...finding,
+      ...(action === undefined ? {} : { action: action.replace(REFRESH, refresh) }),
+    }));
   const certificates = of("certificates", certificateFindings(seen));
   const firewall = of("firewall", firewallFindings(platform, observations.firewalls));
   const token = tokenFindings(observations.token, seen.now);
@@ -371,14 +378,22 @@ function tunnelFindings(platform: Platform, { tunnels }: EdgeState, observations
     const connectors = observations.connectors[id];
     const configuration = observations.configurations[id];
     const least = wanted.find((one) => one.name === name)?.connectors ?? 1;
+    const { operators } = platform.edge;
+    const isStatic = operators?.tunnel?.name === name && operators.connector === "staticPod";
+    const namespace = isStatic ? "kube-system" : platform.edgeNamespace;
     return [
-      ...(connectors === undefined ? [] : [connectorFinding(name, least, connectors)]),
+      ...(connectors === undefined ? [] : [connectorFinding(name, least, namespace, connectors)]),
       ...(configuration === undefined ? [] : [configurationFinding(name, rules, configuration)]),
     ];
   });
 }
 
-function connectorFinding(name: string, least: number, answer: EdgeObservations["connectors"][string]): Finding {
+function connectorFinding(
+  name: string,
+  least: number,
+  namespace: string,
+  answer: EdgeObservations["connectors"][string],
+): Finding {
   if (!answer.told)
     return answer.status === 404
       ? fail("connectors", `the tunnel ${name} is gone`, PUT_BACK)
@@ -390,8 +405,8 @@ function connectorFinding(name: string, least: number, answer: EdgeObservations[
     ? ok("connectors", says)
     : fail(
         "connectors",
-        all === 0 ? `${says}: visitors get error 1033` : says,
-        "kubectl get pods --namespace edge, and their logs; egress to port 7844 must be open",
+        all === 0 ? `${says}: whoever comes by it gets error 1033` : says,
+        `kubectl get pods --namespace ${namespace}, and their logs; egress to port 7844 must be open`,
       );
 }
 
@@ -430,8 +445,7 @@ function firewallFindings(platform: Platform, answer: EdgeObservations["firewall
   ] as const;
   return roles.flatMap(([role, name]) => {
     const firewall = answer.value.find((one) => one.name === name);
-    if (firewall === undefined)
-      return [fail("doors", `there is no firewall ${name} at Hetzner`, "pulumi up --refresh")];
+    if (firewall === undefined) return [fail("doors", `there is no firewall ${name} at Hetzner`, PUT_BACK)];
     const wanted = new Set(
       doors(platform).flatMap((door) =>
         door.role === role ? door.cidrs.map((cidr) => `${door.protocol} ${door.port} from ${cidr}`) : [],

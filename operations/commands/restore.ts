@@ -1,3 +1,4 @@
+import { refreshArguments } from "../../model/access-tcp";
 import { closest } from "../../model/closest";
 import type { Platform } from "../../model/platform";
 import { answeringApi } from "../api-doors";
@@ -113,7 +114,8 @@ async function restored(surroundings: Surroundings, change: Change): Promise<num
   const { stack, terminal, more } = surroundings;
   await carryOut(surroundings, change);
   terminal.say("\nThe cluster is back. Comparing its objects with the platform:");
-  const code = await stack.pulumi.run([...UP, "--refresh", ...more], change.environment);
+  const refresh = refreshArguments(await stack.platform());
+  const code = await stack.pulumi.run([...UP, ...refresh, ...more], change.environment);
   if (code !== 0) {
     throw new Refusal(
       `The cluster is restored, but pulumi up --refresh did not end well. ${change.carryOn}`,

@@ -81,6 +81,23 @@ describe("an edge that is as it was made", () => {
     expect(lines(await edge.checks(), "fail", "unknown", "note")).toEqual([]);
     await edge.close();
   });
+
+  test("says how it is put back, and where connectors are, where the cluster is behind Access", async () => {
+    const edge = await EmulatedEdge.up(tunnelled, tunnelledSettings);
+    edge.zone.dnsRecords.splice(0, 1);
+    const [tunnel] = edge.state.tunnels;
+    const checks = await edge.checks({
+      platform: referencePlatform("hangangjari"),
+      state: { ...edge.state, tunnels: [{ ...tunnel!, name: "hangangjari-operators" }] },
+    });
+    const actions = (id: string) =>
+      checks.filter((one) => one.id === id && one.verdict === "fail").map(({ action }) => action);
+    expect(actions("record")).toContain("pulumi up --refresh --run-program puts it back");
+    expect(actions("connectors")).toEqual([
+      "kubectl get pods --namespace kube-system, and their logs; egress to port 7844 must be open",
+    ]);
+    await edge.close();
+  });
 });
 
 describe("somebody is needed for", () => {
@@ -174,7 +191,7 @@ describe("somebody is needed for", () => {
     [
       "no connector at all",
       () => void (edge.account.tunnels[0]!.connections = []),
-      /^connectors: .*visitors get error 1033$/,
+      /^connectors: .*whoever comes by it gets error 1033$/,
     ],
     [
       "a tunnel that leads elsewhere",
