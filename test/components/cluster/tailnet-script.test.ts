@@ -62,7 +62,7 @@ const put = (path: string, text: string): void => {
 const calls = (): string[] => (existsSync(fake("calls")) ? readFileSync(fake("calls"), "utf8").trim().split("\n") : []);
 const until = async (what: string, found: () => boolean): Promise<void> => {
   for (const deadline = Date.now() + 60_000; !found(); await delay(20))
-    if (Date.now() > deadline) throw new Error(`not in 15 s: ${what}\n${output}\n${calls().join("\n")}`);
+    if (Date.now() > deadline) throw new Error(`not within a minute: ${what}\n${output}\n${calls().join("\n")}`);
 };
 const says = (text: string): Promise<void> => until(text, () => output.includes(text));
 
