@@ -4,7 +4,7 @@ import type { Platform } from "./platform";
 export const KUBERNETES_API_PORT = 6443;
 
 /** The internet, as a firewall writes it. */
-export const EVERYBODY = ["0.0.0.0/0", "::/0"] as const;
+const EVERYBODY = ["0.0.0.0/0", "::/0"] as const;
 
 /** Whether a firewall's rules, as the provider takes them, let in the internet: the servers' do so in an emergency alone. */
 export const isOpenToEverybody = (inputs: Readonly<Record<string, unknown>> | undefined): boolean =>

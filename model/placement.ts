@@ -1,7 +1,7 @@
 import type { ClusterNode, PlacementGroup } from "./platform";
 
 /** Hetzner's limit of a spread group. */
-export const LARGEST_PLACEMENT_GROUP = 10;
+const LARGEST_PLACEMENT_GROUP = 10;
 
 /** The servers share one group; each pool has one for every ten agents, so that a pool that grows moves nobody. */
 export const placementGroups = (platform: string, nodes: readonly ClusterNode[]): PlacementGroup[] => {

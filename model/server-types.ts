@@ -78,7 +78,7 @@ export const RETIRED_SERVER_TYPES: Readonly<Record<string, string>> = {
 };
 
 /** Types still sold in the US and replaced in Europe. */
-export const EUROPEAN_SUCCESSORS: Readonly<Record<string, string>> = { cpx11: "cpx22", cpx21: "cpx22", cpx31: "cpx32" };
+const EUROPEAN_SUCCESSORS: Readonly<Record<string, string>> = { cpx11: "cpx22", cpx21: "cpx22", cpx31: "cpx32" };
 
 export const typesSoldIn = (location: Location): string[] =>
   Object.entries(SERVER_TYPES)

@@ -12,7 +12,7 @@ const TUNNELS = ["users", "operators"] as const;
  * Beside these keys stand those that the definition names with `config()` and `secret()`. Any other key is an error: a misspelt
  * key is a setting that silently does not hold.
  */
-export const settingsSchema = z.strictObject({
+const settingsSchema = z.strictObject({
   /** Raised by one to rebuild the whole cluster with new authorities. */
   generation: z.int("a whole number from 1 to 9999").min(1).max(9999).default(1),
   /**

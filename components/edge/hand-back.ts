@@ -9,7 +9,7 @@ import { zoneSettings } from "./zone-settings";
  * the engine takes it from the state, and refuses a plain `pulumi destroy`, which runs no program, as long as any resource has one.
  * So the way back is an `up` of its own, right before: `TRIVET_HAND_BACK=<zone> pulumi up`, then `pulumi destroy`.
  */
-export const HAND_BACK = "TRIVET_HAND_BACK";
+const HAND_BACK = "TRIVET_HAND_BACK";
 
 /** Whether the operator has this run put the zone's settings back. The zone's name is asked for, so that nobody leaves it set. */
 export function isHandedBack({ zone }: Pick<Edge, "zone">, environment: NodeJS.ProcessEnv = process.env): boolean {

@@ -177,7 +177,7 @@ export const checkServerImage: Check = ({ definition: { cluster } }) =>
       ];
 
 /** Which architectures the nodes have, servers' first. */
-export const architecturesOf = (draft: Draft): Architecture[] =>
+const architecturesOf = (draft: Draft): Architecture[] =>
   unique(nodesOf(draft).flatMap(({ serverType }) => SERVER_TYPES[serverType.value]?.architecture ?? []));
 
 export const checkK3s: Check = (draft): Problem[] => {

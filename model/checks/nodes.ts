@@ -75,7 +75,7 @@ export const serversOf = (draft: Draft): NodeWish[] => {
 };
 
 /** A pool whose count is wrong has none here; that is told elsewhere. */
-export const agentsOf = (draft: Draft): NodeWish[] =>
+const agentsOf = (draft: Draft): NodeWish[] =>
   poolsOf(draft).flatMap(([name, pool], place) => {
     const { value: count } = poolCountOf(draft, name, pool);
     return Array.from({ length: isWholeNumber(count, 0, LARGEST_POOL) ? count : 0 }, (_, index): NodeWish => ({

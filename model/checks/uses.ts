@@ -94,7 +94,7 @@ export const checkUses: Check = ({ definition }) => {
 export const variablePrefix = (name: string): string => name.toUpperCase().replaceAll("-", "_");
 
 /** The variables that a used store or external brings, in order. */
-export const derivedVariables = (
+const derivedVariables = (
   name: string,
   kind: "store" | "external",
   env: Readonly<Record<string, unknown>> = {},

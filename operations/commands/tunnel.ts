@@ -7,7 +7,7 @@ import { type EdgeState, readEdgeState } from "../edge-state";
 import { EXIT, Refusal } from "../refusal";
 import { platformOf, settingsOf } from "../stack";
 
-export const WHOSE = ["users", "operators"] as const;
+const WHOSE = ["users", "operators"] as const;
 export type Whose = (typeof WHOSE)[number];
 
 export interface AdoptOptions {

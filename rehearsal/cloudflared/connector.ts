@@ -54,7 +54,7 @@ const tokenSchema = z.object({ a: z.string().min(1), t: z.uuid(), s: z.string().
 type Credentials = z.infer<typeof tokenSchema>;
 
 /** A token that cannot be read is never repeated in the message. */
-export function readToken(token: string): Credentials {
+function readToken(token: string): Credentials {
   try {
     return tokenSchema.parse(JSON.parse(Buffer.from(token.trim(), "base64").toString()));
   } catch {

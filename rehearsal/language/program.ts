@@ -71,7 +71,7 @@ export function startProgram(run: ProgramRun): RunningProgram {
 }
 
 /** The command line of the SDK's runner (`@pulumi/pulumi/cmd/run`). */
-export function programArguments(run: ProgramRun): string[] {
+function programArguments(run: ProgramRun): string[] {
   const options: [string, string][] = [
     ["monitor", run.monitorAddress],
     ["engine", run.engineAddress],

@@ -3,7 +3,7 @@ import { didYouMean } from "../k3s/did-you-mean";
 import type { FileTree } from "../k3s/file-tree";
 import releases from "./releases.json";
 
-export const RELEASE_FILE = "/etc/trivet/k3s.env";
+const RELEASE_FILE = "/etc/trivet/k3s.env";
 
 const PUBLISHED: Readonly<Record<string, { amd64?: string; arm64?: string }>> = Object.fromEntries(
   Object.entries(releases).flatMap(([version, sums]) => (typeof sums === "string" ? [] : [[version, sums]])),

@@ -16,7 +16,7 @@ import { parseCloudConfig } from "./user-data/cloud-config";
 import { checkScriptSyntax } from "./user-data/script-syntax";
 import { applyWriteFiles } from "./user-data/write-files";
 
-export const NODE_FILE = "/etc/trivet/node.json";
+const NODE_FILE = "/etc/trivet/node.json";
 
 const nodeSchema = z.looseObject({
   cluster: z.string().min(1),

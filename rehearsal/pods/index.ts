@@ -14,7 +14,7 @@ export type { Program } from "./container";
 export type { WhoamiAnswer } from "./whoami";
 
 /** Pods with these values of the label app.kubernetes.io/component are processes; kwok simulates all others. */
-export const PLAYED_COMPONENTS: readonly string[] = ["ingress", "connector", "maintenance", "service"];
+const PLAYED_COMPONENTS: readonly string[] = ["ingress", "connector", "maintenance", "service"];
 
 /** Where a connector finds the file of the Services; the node's own. */
 const SERVICES_FOLDER = "/run/services";

@@ -2,7 +2,7 @@ import type { Firewall, FirewallRule, Project, Server } from "../emulators/hetzn
 import { labelSelector } from "../emulators/hetzner/label-selector";
 
 /** A server's interface with its public address: the only one that Hetzner's firewalls look at. */
-export const PUBLIC_INTERFACE = "public";
+const PUBLIC_INTERFACE = "public";
 
 /** The firewalls of a server; undefined where it has none, which lets everything in. */
 export function firewallOf(project: Pick<Project, "firewalls">, server: Server): readonly FirewallRule[] | undefined {

@@ -15,7 +15,7 @@ import type { ApiAnswer, ApiServers } from "./api-servers";
 import type { BudgetView, LocalVolume, NodeLoad, NodeObject, PodView, ServerApi } from "./view";
 
 /** On a Node that a roll took out of scheduling, so that the next run knows whose cordon it may lift. */
-export const CORDON_ANNOTATION = "trivet/cordoned";
+const CORDON_ANNOTATION = "trivet/cordoned";
 
 /** K3s' own words on a Node, from its package pkg/etcd (v1.36). */
 const MEMBER_ANNOTATION = "etcd.k3s.cattle.io/node-name";

@@ -28,7 +28,7 @@ export interface Turn {
 }
 
 /** The environment's variable that names claims whose data may be lost in this one run: `honeydue/data-queue-0`. */
-export const LOSE_KEPT_DATA_VARIABLE = "TRIVET_LOSE_KEPT_DATA";
+const LOSE_KEPT_DATA_VARIABLE = "TRIVET_LOSE_KEPT_DATA";
 
 /** How many of so many members must be well for etcd to write. */
 export const quorum = (members: number): number => Math.floor(members / 2) + 1;

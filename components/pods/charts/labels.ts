@@ -21,7 +21,7 @@ export const sharedLabels = (platform: string): Record<string, string> => ({
 });
 
 /** `v1.36` of `v1.36.4+k3s1`: the rules that pods were written against, so that an upgrade of K3s does not tighten them by surprise. */
-export const podSecurityVersion = ({ cluster }: Platform): string => /^v\d+\.\d+/.exec(cluster.k3s.version)![0];
+const podSecurityVersion = ({ cluster }: Platform): string => /^v\d+\.\d+/.exec(cluster.k3s.version)![0];
 
 /** Labels of a namespace in which nothing may do more than Pod Security's "restricted" allows. */
 export const restricted = (platform: Platform): Record<string, string> =>

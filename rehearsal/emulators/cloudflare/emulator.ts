@@ -20,7 +20,7 @@ import { tunnelRoutes } from "./tunnels";
 import { zoneSettingRoutes } from "./zone-settings";
 import { zoneRoutes } from "./zones";
 
-export const BASE_PATH = "/client/v4";
+const BASE_PATH = "/client/v4";
 
 export interface CloudflareEmulatorOptions extends Inventory {
   /** Default 127.0.0.1. */

@@ -22,7 +22,7 @@ export interface OriginCertificate {
   revokedOn?: string;
 }
 
-export const VALIDITY_DAYS = [7, 30, 90, 365, 730, 1095, 5475] as const;
+const VALIDITY_DAYS = [7, 30, 90, 365, 730, 1095, 5475] as const;
 const MOST_HOSTNAMES = 100;
 const DAY_MILLISECONDS = 24 * 60 * 60 * 1000;
 

@@ -1,8 +1,8 @@
 import { ApiError } from "./envelope";
 
 /** Calls a user may make in a window (developers.cloudflare.com/fundamentals/api/reference/limits, 2026). */
-export const CALLS_A_WINDOW = 1200;
-export const WINDOW_SECONDS = 300;
+const CALLS_A_WINDOW = 1200;
+const WINDOW_SECONDS = 300;
 
 export const throttled = (waitSeconds: number): ApiError =>
   new ApiError(

@@ -38,7 +38,7 @@ export const refusal = (code: number, message: string, pointer?: string): ApiErr
 
 export const INVALID_JSON = 20021;
 export const NOT_A_VALUE = 20217;
-export const INVALID_RULE = 20127;
+const INVALID_RULE = 20127;
 /** The texts are as people report them, 2025 and 2026; of the codes only 10001, 10003, 20125, 20155, 20217 and 50001 are. */
 const NOT_ENTITLED = 20120;
 const BLANK_EXPRESSION = 20125;

@@ -23,7 +23,7 @@ const strings = z.array(z.string());
 const commands = z.array(z.union([z.string(), strings.min(1), z.null()])).min(1, "must have at least one command");
 const groups = z.union([z.string(), strings, z.record(z.string(), z.null())]);
 
-export const WRITE_FILES_ENCODINGS = [
+const WRITE_FILES_ENCODINGS = [
   "text/plain",
   "b64",
   "base64",

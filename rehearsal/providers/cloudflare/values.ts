@@ -155,6 +155,6 @@ export function withoutUnknowns(value: Value): Value {
     : value;
 }
 
-export const hasUnknown = (value: Value): boolean =>
+const hasUnknown = (value: Value): boolean =>
   value === UNKNOWN ||
   (isArray(value) ? value.some(hasUnknown) : isObject(value) && Object.values(value).some(hasUnknown));

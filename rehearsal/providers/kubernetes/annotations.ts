@@ -8,7 +8,7 @@ export const TIMEOUT_SECONDS = "pulumi.com/timeoutSeconds";
 export const PATCH_FORCE = "pulumi.com/patchForce";
 export const PATCH_FIELD_MANAGER = "pulumi.com/patchFieldManager";
 export const REPLACE_UNREADY = "pulumi.com/replaceUnready";
-export const DELETION_PROPAGATION = "pulumi.com/deletionPropagationPolicy";
+const DELETION_PROPAGATION = "pulumi.com/deletionPropagationPolicy";
 export const WAIT_FOR = "pulumi.com/waitFor";
 export const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 

@@ -9,7 +9,7 @@ export type DetailedDiff = Record<string, { kind: DiffKind; inputDiff?: boolean 
 type Segment = string | number;
 
 /** As the engine writes property paths: `spec.ports[0].port`, `metadata.labels["a.b/c"]`. */
-export const formatPath = (path: readonly Segment[]): string =>
+const formatPath = (path: readonly Segment[]): string =>
   path.reduce<string>((text, segment) => {
     if (typeof segment === "number") return `${text}[${segment}]`;
     if (/[."[\]]/.test(segment)) return `${text}["${segment.replaceAll('"', '\\"')}"]`;

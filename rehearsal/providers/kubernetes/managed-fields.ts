@@ -14,7 +14,7 @@ const FORMER_MANAGERS: ReadonlyArray<{ prefix: string; operation: "Apply" | "Upd
   { prefix: "pulumi-resource-kubernetes", operation: "Update" },
 ];
 
-export const managedFieldsOf = (object: JsonObject): readonly JsonObject[] =>
+const managedFieldsOf = (object: JsonObject): readonly JsonObject[] =>
   listAt(object, "metadata", "managedFields").filter(isObject);
 
 /** Sub-resources (scale, status) are written by others on purpose: they stay theirs. */

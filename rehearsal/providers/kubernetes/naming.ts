@@ -9,7 +9,7 @@ import { nameOf, pluck, setAt, type JsonObject } from "./object";
  * Eight hex digits from the engine's seed, the same in preview and update. The real provider draws them from Go's
  * generator; these come from SHA-512, so they differ from its names but not in form.
  */
-export const hexSuffix = (seed: Uint8Array): string => createHash("sha512").update(seed).digest("hex").slice(0, 8);
+const hexSuffix = (seed: Uint8Array): string => createHash("sha512").update(seed).digest("hex").slice(0, 8);
 
 const hasName = (object: JsonObject): boolean => nameOf(object) !== "" || pluck(object, "metadata", "name") === UNKNOWN;
 

@@ -81,7 +81,7 @@ export const parseId = (id: string): { namespace: string; name: string } => {
 };
 
 /** "core" is how Pulumi's type tokens write the group that has no name. */
-export const parseApiVersion = (apiVersion: string): { group: string; version: string } => {
+const parseApiVersion = (apiVersion: string): { group: string; version: string } => {
   const [first = "", second] = apiVersion.split("/");
   return second === undefined
     ? { group: "", version: first }
