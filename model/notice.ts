@@ -71,7 +71,7 @@ export const notices = (
       code: "NT005",
       level: "warning",
       path: "trivet:emergency",
-      text: `through Cloudflare as before, and away when it is: ${staying.join(", ")}`,
+      text: `${staying.join(", ")} still go through Cloudflare, and are away when it is`,
     }),
     ...wants(edge.operators?.kubernetesApi === "access" && settings.operators.length === 0, {
       code: "NT006",
