@@ -174,7 +174,7 @@ const keyOf = (stage: Story["stage"]): string | undefined => {
 };
 
 /** Those that share a platform one after the other, and before those that have one of their own. */
-function inOrder(stories: readonly Story[]): Story[] {
+export function inOrder(stories: readonly Story[]): Story[] {
   const keys = [...new Set(stories.map(({ stage }) => keyOf(stage)).filter((key) => key !== undefined)), undefined];
   return keys.flatMap((key) => stories.filter(({ stage }) => keyOf(stage) === key));
 }

@@ -23,7 +23,7 @@ import { kwokStages } from "../../rehearsal/k3s/nodes/kwok-stages";
 /** Of the tests' own: the rehearsal's servers are on 127.20. */
 export const HOST = `127.30.0.${process.env["JEST_WORKER_ID"] ?? 1}`;
 const TOKEN = "admintoken";
-const START_SECONDS = 60;
+const START_SECONDS = 240;
 
 const CACHE = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "trivet");
 const TOOLS = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"] as const;
