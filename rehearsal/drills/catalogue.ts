@@ -2,7 +2,9 @@ import { closest } from "../../model/closest";
 import { rollAccess } from "./stories/access";
 import { aAlone, bootFails, bootNever, bootOrder, clockSkew, wrongToken } from "./stories/boot";
 import { certificate } from "./stories/certificate";
+import { edgeChanges } from "./stories/changes";
 import { byCommand } from "./stories/commands";
+import { edgeDoctor, edgeDoctorTunnel } from "./stories/doctor";
 import { edgeRefusals, edgeRoll, edgeRollTunnel, edgeRoutes, edgeRoutesFarm, edgeRoutesTunnel } from "./stories/edge";
 import { gateRefuses } from "./stories/gate";
 import { interruptedRoll } from "./stories/interruption";
@@ -45,13 +47,16 @@ export const STORIES: readonly Story[] = [
   certificate,
   edgeRoutes,
   edgeRefusals,
+  edgeDoctor,
   edgeRoll,
   edgeRoutesTunnel,
+  edgeDoctorTunnel,
   edgeRollTunnel,
   tunnelRotate,
   connectorLoss,
   edgeRoutesFarm,
   edgeDoctorTailnet,
+  edgeChanges,
 ];
 
 export class UnknownDrill extends Error {

@@ -69,7 +69,7 @@ export async function drill(options: DrillOptions): Promise<number> {
     const drills = await company.playAll(stories);
     const report: DrillReport = {
       schemaVersion: 1,
-      stack: options.stack,
+      stack: [...new Set(stories.map((story) => stackOf(story, options)))].join(", "),
       ok: drills.every(({ ok }) => ok),
       seconds: (performance.now() - started) / 1000,
       drills,
@@ -92,6 +92,10 @@ export async function drill(options: DrillOptions): Promise<number> {
     interruption.release();
   }
 }
+
+/** On which one it plays. */
+const stackOf = ({ stage }: Story, { stack }: DrillOptions): string =>
+  stage === "shared" ? stack : (stage.stack ?? stack);
 
 const isAtEdge = ({ stage }: Story): boolean => stage !== "shared" && stage.edge === true;
 

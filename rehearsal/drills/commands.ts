@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { delimiter, dirname, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
 import type { Rehearsal } from "../rehearse/rehearsal";
 
 export interface CommandRun {
@@ -11,6 +12,7 @@ export interface CommandRun {
 }
 
 const PROJECT_DIRECTORY = resolve(__dirname, "../..");
+const CLOCK = pathToFileURL(resolve(__dirname, "clock.mjs")).href;
 
 /** Runs the `trivet` command as a user does, with the engine's surroundings of this rehearsal. Progress lines go to `onLine`. */
 export async function runTrivet(
@@ -18,17 +20,37 @@ export async function runTrivet(
   args: readonly string[],
   {
     environment: more,
+    daysAhead,
     onLine,
     signal,
-  }: { environment: Readonly<Record<string, string>>; onLine: (line: string) => void; signal: AbortSignal },
+  }: {
+    environment: Readonly<Record<string, string>>;
+    /** Of the command's clock. */
+    daysAhead: number;
+    onLine: (line: string, stream: "stdout" | "stderr") => void;
+    signal: AbortSignal;
+  },
 ): Promise<CommandRun> {
   const { environment, configFile, pulumi, stack } = rehearsal.engine;
   const started = performance.now();
   const child = spawn(
     process.execPath,
-    [resolve(PROJECT_DIRECTORY, "operations/trivet.mjs"), ...args, "--stack", stack, "--config-file", configFile],
+    [
+      ...(daysAhead === 0 ? [] : ["--import", CLOCK]),
+      resolve(PROJECT_DIRECTORY, "operations/trivet.mjs"),
+      ...args,
+      "--stack",
+      stack,
+      "--config-file",
+      configFile,
+    ],
     {
-      env: { ...environment, ...more, PATH: `${dirname(pulumi)}${delimiter}${environment["PATH"] ?? ""}` },
+      env: {
+        ...environment,
+        ...more,
+        ...(daysAhead === 0 ? {} : { REHEARSAL_DAYS_AHEAD: String(daysAhead) }),
+        PATH: `${dirname(pulumi)}${delimiter}${environment["PATH"] ?? ""}`,
+      },
       stdio: ["ignore", "pipe", "pipe"],
       signal,
     },
@@ -37,7 +59,7 @@ export async function runTrivet(
   const read = (stream: NodeJS.ReadableStream, into: "stdout" | "stderr"): void => {
     createInterface({ input: stream }).on("line", (line) => {
       run[into] += `${line}\n`;
-      if (line.trim() !== "") onLine(line);
+      if (line.trim() !== "") onLine(line, into);
     });
   };
   read(child.stdout, "stdout");

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { NO_STRAGGLERS, type PowerEvent, Rehearsal, type RehearsalTools } from "../rehearse/rehearsal";
 import { readStack } from "../rehearse/stack";
@@ -136,10 +136,14 @@ export class Company {
     stack = this.#options.stack,
     config,
     edge = false,
+    checkout = false,
   }: Exclude<Story["stage"], "shared">): Promise<Stage> {
-    const { tools, projectDirectory, directory, loopbackPrefix, plugins, boot = false, traefik } = this.#options;
+    const { tools, directory, loopbackPrefix, plugins, boot = false, traefik } = this.#options;
     const folder = join(directory, `stage-${++this.#opened}`);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const projectDirectory = checkout
+      ? copyCheckout(this.#options.projectDirectory, join(folder, "checkout"))
+      : this.#options.projectDirectory;
     const stage = await Stage.open(folder, (onPower) =>
       Rehearsal.open({
         stack: readStack(projectDirectory, stack, config),
@@ -165,6 +169,15 @@ export class Company {
 }
 
 const SHARED = { config: {} };
+
+/** What `pulumi up` reads of a checkout. */
+const PROGRAM = ["Pulumi.yaml", "package.json", "tsconfig.json", "components", "local", "model", "stacks"] as const;
+
+function copyCheckout(from: string, to: string): string {
+  for (const part of PROGRAM) cpSync(join(from, part), join(to, part), { recursive: true });
+  symlinkSync(join(from, "node_modules"), join(to, "node_modules"));
+  return to;
+}
 
 /** Stories with the same one play on the same platform. */
 const keyOf = (stage: Story["stage"]): string | undefined => {

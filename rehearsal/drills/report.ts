@@ -17,6 +17,7 @@ export interface DrillResult {
 /** What `--json FILE` holds. A field is added or renamed only with a new `schemaVersion`. */
 export interface DrillReport {
   schemaVersion: 1;
+  /** Where several stacks were played on: all of them, separated by commas. */
   stack: string;
   ok: boolean;
   seconds: number;

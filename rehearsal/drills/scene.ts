@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -99,6 +99,17 @@ export class Scene {
     await this.rehearsal.engine.setConfig(`trivet:${key}`, value === undefined ? undefined : String(value));
   }
 
+  /** A person changes the definition; the story has a checkout of its own (`stage.checkout`). */
+  rewrite(file: string, from: string, to: string): void {
+    const path = join(this.rehearsal.projectDirectory, file);
+    const text = readFileSync(path, "utf8");
+    if (text.split(from).length !== 2) throw new Error(`${file} has ${text.split(from).length - 1} times: ${from}`);
+    writeFileSync(path, text.replace(from, to));
+    const lines = (sign: string, part: string): string[] =>
+      part.split("\n").flatMap((line) => (line.trim() === "" ? [] : [`${sign} ${line}`]));
+    this.note([file, ...lines("-", from), ...lines("+", to)].join("\n"));
+  }
+
   /** Raises a node's number in the settings, so that the next `pulumi up` makes it anew. Returns how to take that back. */
   async raiseRevision(node: string): Promise<() => Promise<void>> {
     const { config } = parse(readFileSync(this.rehearsal.engine.configFile, "utf8")) as {
@@ -132,19 +143,25 @@ export class Scene {
     return this.rehearsal.run("destroy", this.#shown(options));
   }
 
-  /** The `trivet` command, as a process of its own. */
-  async trivet(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<CommandRun> {
+  /** The `trivet` command, as a process of its own. `daysAhead`: its clock; everybody else's stays. */
+  async trivet(
+    args: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+    { daysAhead = 0 } = {},
+  ): Promise<CommandRun> {
     const said = Object.entries(environment).map(([name, value]) => `${name}=${value} `);
     this.note(`$ ${said.join("")}trivet ${args.join(" ")}`);
     const told = new Set<string>();
-    const onLine = (line: string): void => {
+    const onLine = (line: string, stream: "stdout" | "stderr"): void => {
+      // What the command says in the end is told whole; of its progress, what is new.
+      if (stream === "stdout") return this.note(line);
       const text = newsIn(line);
       const gist = text.replaceAll(/\d+/g, "");
       if (text === "" || told.has(gist)) return;
       told.add(gist);
       this.note(text);
     };
-    const run = await runTrivet(this.rehearsal, args, { environment, onLine, signal: this.signal });
+    const run = await runTrivet(this.rehearsal, args, { environment, daysAhead, onLine, signal: this.signal });
     this.note(`trivet ${args[0] ?? ""} ended with exit code ${run.exitCode} after ${run.seconds.toFixed(1)} s`);
     return run;
   }
@@ -456,7 +473,9 @@ export class Scene {
 
   /** What the state holds is what there is, in both clouds and in the cluster. */
   async thenRefreshFindsAll(): Promise<void> {
-    const run = await this.preview({ args: ["--refresh"], signal: this.signal });
+    // Where the cluster is behind doors that the program opens, it has to run before anything is compared.
+    const opens = this.rehearsal.stack.cloudflare.apiDoors > 0 ? ["--run-program"] : [];
+    const run = await this.preview({ args: ["--refresh", ...opens], signal: this.signal });
     const found = foundByRefresh(run);
     this.then(
       "after a refresh nothing is to do: every object is as the state has it",

@@ -416,6 +416,11 @@ export class Rehearsal {
     return this.#options.directory;
   }
 
+  /** Folder of the checkout whose program runs. */
+  get projectDirectory(): string {
+    return this.#options.projectDirectory;
+  }
+
   /** Public addresses of the servers. */
   get nodeAddresses(): readonly string[] {
     return [...this.hetzner.project.primaryIps.values()]
@@ -434,7 +439,7 @@ export class Rehearsal {
       : new CloudClient(this.cloudflare.baseUrl, this.#tokens.cloudflareOwner);
   }
 
-  /** The platform as the settings of this moment describe it. */
+  /** The platform as the definition and the settings of this moment describe it. */
   get platform(): Platform {
     const { projectDirectory, stack } = this.#options;
     const { config = {} } = parse(readFileSync(this.engine.configFile, "utf8")) as { config?: Record<string, unknown> };

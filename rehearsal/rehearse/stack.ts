@@ -161,5 +161,6 @@ function loadDefinition(projectDirectory: string, platform: string): PlatformDef
   if (!existsSync(path)) throw new StackProblem(`There is no platform "${platform}" (no stacks/${platform}.ts)`);
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- the path is known only now
   const loaded = require(path) as { default: PlatformDefinition };
+  delete require.cache[require.resolve(path)]; // a drill changes it between two runs
   return loaded.default;
 }

@@ -40,6 +40,8 @@ const OTHERS = [
   "boot-order",
   "destroy-protected",
   "certificate",
+  "roll-access",
+  "roll-tailscale",
 ];
 const PLAYS_ALL = process.env["TRIVET_DRILLS"] === "all";
 

@@ -58,9 +58,11 @@ export const rollAccess: Story = {
       after.join(", "),
     );
     await thenNoDoorIsOpen(scene, "after it");
+    await scene.saveSnapshot("a"); // without any, a platform that should have some is not well
     const status = await scene.trivet(["status"]);
     scene.then("trivet status finds the way, too, and says that all is well", status.exitCode === 0, status.stdout);
     await scene.thenWell();
     await scene.thenIdle();
+    await scene.thenRefreshFindsAll();
   },
 };
