@@ -105,16 +105,27 @@ describe("the cache", () => {
     expect((await ensureTools(["alpha"], machine.options)).alpha.origin).toBe("cache");
   });
 
-  test("answers for all tools of a rehearsal within 0.3 s, without any other way", async () => {
-    const seconds: number[] = [];
+  test("answers for all tools of a rehearsal in less time than it takes to read them, without any other way", async () => {
+    const seconds = async (work: () => Promise<void> | void): Promise<number> => {
+      const began = performance.now();
+      await work();
+      return (performance.now() - began) / 1000;
+    };
+    const asking: number[] = [];
+    const reading: number[] = [];
     // The fastest of three: the machine may be busy with other tests, and they can only make it slower.
     for (let round = 0; round < 3; round++) {
-      const began = performance.now();
-      const tools = await ensureTools(DEFAULT_TOOLS, { ways: ["cache"] });
-      seconds.push((performance.now() - began) / 1000);
-      expect(Object.values(tools).map(({ origin }) => origin)).toEqual(DEFAULT_TOOLS.map(() => "cache"));
+      let paths: string[] = [];
+      asking.push(
+        await seconds(async () => {
+          const tools = Object.values(await ensureTools(DEFAULT_TOOLS, { ways: ["cache"] }));
+          expect(tools.map(({ origin }) => origin)).toEqual(DEFAULT_TOOLS.map(() => "cache"));
+          paths = tools.map(({ path }) => path);
+        }),
+      );
+      reading.push(await seconds(() => paths.forEach((path) => sha256(readFileSync(path)))));
     }
-    expect(Math.min(...seconds)).toBeLessThan(0.3);
+    expect(Math.min(...asking)).toBeLessThan(Math.min(...reading) / 2);
   });
 });
 

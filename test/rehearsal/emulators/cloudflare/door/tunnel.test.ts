@@ -28,13 +28,13 @@ afterEach(async () => {
 
 const tunnels = () => `/accounts/${world.api.accountId}/cfd_tunnel`;
 
-/** Fails after 30 seconds; what is waited for comes in milliseconds. */
+/** Fails after two minutes; what is waited for comes in milliseconds. */
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let left = 1500; left > 0; left--) {
+  for (let left = 6000; left > 0; left--) {
     if (await holds()) return;
     await sleep(20);
   }
-  throw new Error(`not within 30 s: ${holds.toString()}`);
+  throw new Error(`not within two minutes: ${holds.toString()}`);
 }
 
 async function connector(more: Partial<ConnectorOptions> = {}): Promise<Connector> {
