@@ -1,6 +1,8 @@
 import * as hcloud from "@pulumi/hcloud";
 import * as pulumi from "@pulumi/pulumi";
+import { serverAddressIn } from "../../model/cidr";
 import type { ClusterNode } from "../../model/platform";
+import { outputValue } from "../output-value";
 import type { Hetzner } from "./hetzner";
 
 /** A node's own public addresses. */
@@ -20,6 +22,16 @@ export const makeAddresses = (name: string, node: ClusterNode, hetzner: Hetzner)
     ? makeAddress(`${name}-ipv6`, node, "ipv6", `${node.hostname}-ipv6`, hetzner)
     : undefined,
 });
+
+/**
+ * The server's own address of its /64, known when the server is made. Awaited, not depended on: the engine would take a record for a part
+ * of the server, and make it anew with it.
+ */
+export const addressOnceMade = (ipv6: hcloud.PrimaryIp, server: hcloud.Server): pulumi.Output<string> =>
+  ipv6.ipNetwork.apply(async (network) => {
+    if (!pulumi.runtime.isDryRun()) await outputValue(server.id);
+    return serverAddressIn(network);
+  });
 
 const makeAddress = (
   name: string,

@@ -1,15 +1,13 @@
 import type * as hcloud from "@pulumi/hcloud";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
-import { serverAddressIn } from "../../model/cidr";
 import { accessDoors } from "../../model/access-tcp";
 import type { ClusterNode, Platform } from "../../model/platform";
 import { apiTailnet } from "../../model/tailnet";
 import type { CloudApi } from "../cloud-api";
 import type { CloudOptions } from "../cloud-options";
 import { INSTALLATION_LABEL } from "../installation";
-import { outputValue } from "../output-value";
-import { makeAddresses } from "./addresses";
+import { addressOnceMade, makeAddresses } from "./addresses";
 import { type AccessToken, addressOf, type ApiDoor, doorAt, openDoors } from "./api-doors";
 import { Certificates, type ClientCertificate } from "./certificates";
 import { makeClusterObjects } from "./cluster-objects";
@@ -54,6 +52,14 @@ export interface ClusterArgs {
   after?: pulumi.Input<pulumi.Resource>;
   /** The names that lead away from the servers before these are shut for everybody. @default nothing */
   shutAfter?: pulumi.Input<pulumi.Resource[]>;
+}
+
+interface AnsweringArgs {
+  /** The administrator's. */
+  credentials: pulumi.Output<Credentials>;
+  doors: pulumi.Output<readonly ApiDoor[]>;
+  servers: readonly hcloud.Server[];
+  rolling: Rolling;
 }
 
 /** What the way through Cloudflare Access takes, at both of its ends. Secret. */
@@ -130,16 +136,11 @@ export class Cluster extends pulumi.ComponentResource {
     const credentialsOf = (client: ClientCertificate): pulumi.Output<Credentials> =>
       pulumi.secret(pulumi.output({ authorityPem: certificates.serverAuthorityPem, ...client }));
     const credentials = credentialsOf(certificates.administrator);
-    const byAccess = accessDoors(platform).length > 0;
     const tunnelToken = access === undefined ? undefined : pulumi.secret(pulumi.output(access).tunnelToken);
-    const tailnet = apiTailnet(platform);
-    const doors = byAccess
-      ? this.#openDoors(platform, access)
-      : tailnet !== undefined
-        ? pulumi.output(tailnetDoors(tailnet))
-        : pulumi
-            .all(nodes.map((node, index) => [node.name, addresses[index]!.ipv4.ipAddress] as const))
-            .apply((all) => all.map(([node, address]) => doorAt(node, address)));
+    const doors = this.#doors(
+      args,
+      pulumi.all(nodes.map((node, index) => [node.name, addresses[index]!.ipv4.ipAddress] as const)),
+    );
     const rolling = new Rolling({
       platform,
       component: this,
@@ -202,39 +203,7 @@ export class Cluster extends pulumi.ComponentResource {
     });
     rolling.announce(servers);
 
-    const answering = pulumi
-      // The servers' ids say that they exist; before that nobody can answer. A preview asks those that exist already: unknown, the
-      // kubeconfig would hide what becomes of every object in the cluster.
-      .all([credentials, doors, pulumi.all(pulumi.runtime.isDryRun() ? [] : servers.map(({ id }) => id))])
-      .apply(async ([known, all]) => {
-        const preview = pulumi.runtime.isDryRun();
-        // A kubeconfig holds an address; one that does not answer in a preview may have none.
-        const search = async (): Promise<ApiDoor> => {
-          const found = await answeringServer({
-            servers: controlPlane.map(({ name: node, hostname }) => ({
-              name: hostname,
-              door: all.find((door) => door.node === node)!,
-            })),
-            ask: (asked) => askServer(asked, known, preview ? PREVIEW_TIMEOUT_SECONDS : API_TIMEOUT_SECONDS),
-            deadlineSeconds: preview ? 0 : Math.min(API_DEADLINE_SECONDS, timeLimits().boot),
-            graceSeconds: API_GRACE_SECONDS,
-            periodSeconds: API_PERIOD_SECONDS,
-            advice: ADVICE[byAccess ? "access" : tailnet !== undefined ? "tailscale" : "addresses"],
-            progress: everyFewSeconds((line) => void pulumi.log.info(line, this, undefined, true)),
-          });
-          return { ...found, host: await addressOf(found).catch(() => found.host) };
-        };
-        if (preview) return search();
-        try {
-          await search();
-          // What runs in the cluster finds every node that this run began. Then the first server answers as well, and is chosen:
-          // otherwise the next run would choose another one, and have something to change.
-          await rolling.settled();
-          return await search();
-        } catch (error) {
-          return stop((error as Error).message, this);
-        }
-      });
+    const answering = this.#answering(platform, { credentials, doors, servers, rolling });
     const kubeconfigOf = (client: pulumi.Output<Credentials>): pulumi.Output<string> =>
       pulumi.secret(pulumi.all([answering, client]).apply(([door, known]) => kubeconfig(platform.name, door, known)));
     this.kubeconfig = kubeconfigOf(credentials);
@@ -261,15 +230,9 @@ export class Cluster extends pulumi.ComponentResource {
 
     this.addresses = Object.fromEntries(nodes.map((node, index) => [node.name, addresses[index]!.ipv4.ipAddress]));
     this.addressesIpv6 = Object.fromEntries(
-      nodes.flatMap((node, index) => {
+      nodes.flatMap(({ name: node }, index) => {
         const { ipv6 } = addresses[index]!;
-        if (ipv6 === undefined) return [];
-        // Awaited, not depended on: the engine would take a record for a part of the server, and make it anew with it.
-        const address = ipv6.ipNetwork.apply(async (network) => {
-          if (!pulumi.runtime.isDryRun()) await outputValue(servers[index]!.id);
-          return serverAddressIn(network);
-        });
-        return [[node.name, address] as const];
+        return ipv6 === undefined ? [] : [[node, addressOnceMade(ipv6, servers[index]!)] as const];
       }),
     );
     this.registerOutputs({
@@ -277,6 +240,58 @@ export class Cluster extends pulumi.ComponentResource {
       addressesIpv6: this.addressesIpv6,
       kubeconfig: this.kubeconfig,
     });
+  }
+
+  /** The ways to the API of every node, by whichever the platform has. @param addresses public ones, by the node's name */
+  #doors(
+    { platform, access }: ClusterArgs,
+    addresses: pulumi.Output<(readonly [string, string])[]>,
+  ): pulumi.Output<readonly ApiDoor[]> {
+    if (accessDoors(platform).length > 0) return this.#openDoors(platform, access);
+    const tailnet = apiTailnet(platform);
+    if (tailnet !== undefined) return pulumi.output(tailnetDoors(tailnet));
+    return addresses.apply((all) => all.map(([node, address]) => doorAt(node, address)));
+  }
+
+  /** The server that the kubeconfig leads to: the first that answers. */
+  #answering(platform: Platform, { credentials, doors, servers, rolling }: AnsweringArgs): pulumi.Output<ApiDoor> {
+    const way =
+      accessDoors(platform).length > 0 ? "access" : apiTailnet(platform) !== undefined ? "tailscale" : "addresses";
+    const preview = pulumi.runtime.isDryRun();
+    return (
+      pulumi
+        // The servers' ids say that they exist; before that nobody can answer. A preview asks those that exist already: unknown, the
+        // kubeconfig would hide what becomes of every object in the cluster.
+        .all([credentials, doors, pulumi.all(preview ? [] : servers.map(({ id }) => id))])
+        .apply(async ([known, all]) => {
+          // A kubeconfig holds an address; one that does not answer in a preview may have none.
+          const search = async (): Promise<ApiDoor> => {
+            const found = await answeringServer({
+              servers: platform.cluster.servers.map(({ name: node, hostname }) => ({
+                name: hostname,
+                door: all.find((door) => door.node === node)!,
+              })),
+              ask: (asked) => askServer(asked, known, preview ? PREVIEW_TIMEOUT_SECONDS : API_TIMEOUT_SECONDS),
+              deadlineSeconds: preview ? 0 : Math.min(API_DEADLINE_SECONDS, timeLimits().boot),
+              graceSeconds: API_GRACE_SECONDS,
+              periodSeconds: API_PERIOD_SECONDS,
+              advice: ADVICE[way],
+              progress: everyFewSeconds((line) => void pulumi.log.info(line, this, undefined, true)),
+            });
+            return { ...found, host: await addressOf(found).catch(() => found.host) };
+          };
+          if (preview) return search();
+          try {
+            await search();
+            // What runs in the cluster finds every node that this run began. Then the first server answers as well, and is chosen:
+            // otherwise the next run would choose another one, and have something to change.
+            await rolling.settled();
+            return await search();
+          } catch (error) {
+            return stop((error as Error).message, this);
+          }
+        })
+    );
   }
 
   /** In a preview, too: it asks the cluster that is there. */

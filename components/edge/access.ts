@@ -46,67 +46,52 @@ export class Access extends pulumi.ComponentResource {
     const named = { parent: this, hooks: { afterCreate: [removeTwins] } };
     const called = (what: string): pulumi.Output<string> => pulumi.output(mark).apply((text) => `${what} (${text})`);
 
-    const tokens = operators.machines.map((machine) => {
-      const token = new cloudflare.ZeroTrustAccessServiceToken(
-        `${name}-machine-${machine}`,
-        { accountId, name: called(`${name} ${machine}`) },
+    const token = (role: string, what: string, duration?: string): cloudflare.ZeroTrustAccessServiceToken =>
+      new cloudflare.ZeroTrustAccessServiceToken(
+        `${name}-${role}`,
+        { accountId, name: called(what), ...(duration === undefined ? {} : { duration }) },
         { ...named, additionalSecretOutputs: ["clientSecret"] },
       );
-      return [machine, token] as const;
-    });
-    const people = [
-      ...operators.emails.map((email) => ({ email: { email } })),
-      ...operators.emailDomains.map((domain) => ({ emailDomain: { domain } })),
-    ];
+    /** None where nobody is included: Cloudflare takes no empty one. */
+    const policies = (
+      role: string,
+      what: string,
+      decision: "allow" | "non_identity",
+      includes: cloudflare.types.input.ZeroTrustAccessPolicyInclude[],
+    ): cloudflare.ZeroTrustAccessPolicy[] =>
+      includes.length === 0
+        ? []
+        : [
+            new cloudflare.ZeroTrustAccessPolicy(
+              `${name}-${role}`,
+              { accountId, name: called(what), decision, includes },
+              named,
+            ),
+          ];
+
+    const machines = operators.machines.map(
+      (machine) => [machine, token(`machine-${machine}`, `${name} ${machine}`)] as const,
+    );
     const ownHostnames = new Set(operators.apiDoors.map(({ hostname }) => hostname));
     const program =
-      ownHostnames.size === 0
-        ? undefined
-        : new cloudflare.ZeroTrustAccessServiceToken(
-            `${name}-program`,
-            { accountId, name: called(`program of ${name}`), duration: PROGRAM_TOKEN_DURATION },
-            { ...named, additionalSecretOutputs: ["clientSecret"] },
-          );
-    const peoplePolicies =
-      people.length === 0
-        ? []
-        : [
-            new cloudflare.ZeroTrustAccessPolicy(
-              `${name}-people`,
-              { accountId, name: called(`${name} people`), decision: "allow", includes: people },
-              named,
-            ),
-          ];
-    const machinePolicies =
-      tokens.length === 0
-        ? []
-        : [
-            new cloudflare.ZeroTrustAccessPolicy(
-              `${name}-machines`,
-              {
-                accountId,
-                name: called(`${name} machines`),
-                decision: "non_identity", // no login page: a token or nothing
-                includes: tokens.map(([, { id }]) => ({ serviceToken: { tokenId: id } })),
-              },
-              named,
-            ),
-          ];
-    const programPolicies =
-      program === undefined
-        ? []
-        : [
-            new cloudflare.ZeroTrustAccessPolicy(
-              `${name}-program`,
-              {
-                accountId,
-                name: called(`program of ${name}`),
-                decision: "non_identity",
-                includes: [{ serviceToken: { tokenId: program.id } }],
-              },
-              named,
-            ),
-          ];
+      ownHostnames.size === 0 ? undefined : token("program", `program of ${name}`, PROGRAM_TOKEN_DURATION);
+    const peoplePolicies = policies("people", `${name} people`, "allow", [
+      ...operators.emails.map((email) => ({ email: { email } })),
+      ...operators.emailDomains.map((domain) => ({ emailDomain: { domain } })),
+    ]);
+    // No login page for these: a token or nothing.
+    const machinePolicies = policies(
+      "machines",
+      `${name} machines`,
+      "non_identity",
+      machines.map(([, { id }]) => ({ serviceToken: { tokenId: id } })),
+    );
+    const programPolicies = policies(
+      "program",
+      `program of ${name}`,
+      "non_identity",
+      program === undefined ? [] : [{ serviceToken: { tokenId: program.id } }],
+    );
     const applications = hostnames.map((hostname) => {
       // A machine's token is for what is guarded: its holder has no business at the Kubernetes API.
       const who = [...peoplePolicies, ...(ownHostnames.has(hostname) ? programPolicies : machinePolicies)];
@@ -128,7 +113,7 @@ export class Access extends pulumi.ComponentResource {
     this.serviceTokens = pulumi.secret(
       pulumi.output(
         Object.fromEntries(
-          tokens.map(([machine, { clientId, clientSecret }]) => [machine, { clientId, clientSecret }]),
+          machines.map(([machine, { clientId, clientSecret }]) => [machine, { clientId, clientSecret }]),
         ),
       ),
     );
