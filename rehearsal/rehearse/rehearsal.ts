@@ -14,7 +14,7 @@ import { type S3Emulator, startS3Emulator } from "../emulators/s3";
 import { createMachines, type MachineEvent, type Machines } from "../machines";
 import { podPlayer, SERVICES_FILE } from "../pods";
 import { engineEnvironment, installPlugins, PLUGIN_NAMES, realPlugins } from "../plugins";
-import type { Tool, ToolName } from "../toolchain";
+import type { REHEARSAL_TOOLS, Tool } from "../toolchain";
 import { cacheRoot } from "../toolchain/cache";
 import { Tailnet } from "../tailnet";
 import { EDGE_ADDRESS, PUBLIC_PREFIX } from "../wire/addresses";
@@ -43,19 +43,6 @@ import { Visitors, type VisitorsOptions } from "./visitors";
 
 /** Where Cloudflare takes connectors. */
 const TUNNEL_PORT = 7844;
-
-/** What a rehearsal runs for real. */
-export const REHEARSAL_TOOLS = [
-  "pulumi",
-  "etcd",
-  "etcdctl",
-  "etcdutl",
-  "kube-apiserver",
-  "kube-controller-manager",
-  "kube-scheduler",
-  "kwok",
-  "kubectl",
-] as const satisfies readonly ToolName[];
 
 export type RehearsalTools = Readonly<Record<(typeof REHEARSAL_TOOLS)[number], Tool>>;
 

@@ -1,8 +1,7 @@
 import { Interruption } from "../processes/interruption";
-import { ensureTools, ToolchainError } from "../toolchain";
+import { ensureTools, REHEARSAL_TOOLS, ToolchainError } from "../toolchain";
 import { progressPrinter } from "../toolchain/command";
 import { checkCanIsolate, runInPrivateNetwork } from "../wire/private-network";
-import { REHEARSAL_TOOLS } from "./rehearsal";
 
 /** Why the real Traefik cannot run here as things are, and what would help; undefined where it can. Nothing is built by asking. */
 export async function whyNoTraefik(): Promise<string | undefined> {

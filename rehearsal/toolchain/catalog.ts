@@ -21,6 +21,19 @@ export const TOOL_NAMES = [
 
 export type ToolName = (typeof TOOL_NAMES)[number];
 
+/** What a rehearsal runs for real; the others are set up where they are named. */
+export const REHEARSAL_TOOLS = [
+  "pulumi",
+  "etcd",
+  "etcdctl",
+  "etcdutl",
+  "kube-apiserver",
+  "kube-controller-manager",
+  "kube-scheduler",
+  "kwok",
+  "kubectl",
+] as const satisfies readonly ToolName[];
+
 export type Platform = "linux-amd64" | "linux-arm64" | "darwin-amd64" | "darwin-arm64";
 
 /** An official download whose content is known beforehand. A file without a known checksum has no place here. */

@@ -5,6 +5,7 @@ import {
   cacheRoot,
   CATALOG,
   ensureTools,
+  REHEARSAL_TOOLS,
   type Tool,
   TOOL_NAMES,
   ToolchainError,
@@ -13,19 +14,6 @@ import {
   WAYS,
   type Way,
 } from "./index";
-
-/** What a rehearsal needs; the others of the catalog are set up when they are named. */
-export const DEFAULT_TOOLS: readonly ToolName[] = [
-  "pulumi",
-  "etcd",
-  "etcdctl",
-  "etcdutl",
-  "kube-apiserver",
-  "kube-controller-manager",
-  "kube-scheduler",
-  "kubectl",
-  "kwok",
-];
 
 const HELP = `npm run toolchain -- [setup [TOOL...]]   find, download or build the real binaries (default: all a rehearsal needs)
 npm run toolchain -- path TOOL           print where a tool is, setting it up first if need be
@@ -87,7 +75,7 @@ export async function runToolchain(argv: readonly string[]): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
   try {
     const began = Date.now();
-    const wanted = names.length > 0 ? (names as ToolName[]) : DEFAULT_TOOLS;
+    const wanted = names.length > 0 ? (names as ToolName[]) : REHEARSAL_TOOLS;
     const tools = await ensureTools(wanted, {
       signal: abort.signal,
       onProgress: progressPrinter(process.stderr),

@@ -20,7 +20,7 @@ import { askVersion, lookOnPath } from "./path-lookup";
 import { describeRange } from "./versions";
 
 export { cacheRoot } from "./cache";
-export { CATALOG, TOOL_NAMES, type ToolName } from "./catalog";
+export { CATALOG, REHEARSAL_TOOLS, TOOL_NAMES, type ToolName } from "./catalog";
 
 /** A real binary, ready to run. */
 export interface Tool {

@@ -3,8 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findStories } from "../../rehearsal/drills/catalogue";
 import { Company, inOrder } from "../../rehearsal/drills/play";
-import { REHEARSAL_TOOLS } from "../../rehearsal/rehearse/rehearsal";
-import { ensureTools } from "../../rehearsal/toolchain";
+import { ensureTools, REHEARSAL_TOOLS } from "../../rehearsal/toolchain";
 import { PROJECT_DIRECTORY } from "../support/rehearsal";
 
 /** A drill that takes longer than this hangs. */

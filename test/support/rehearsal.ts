@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { NO_STRAGGLERS, Rehearsal, REHEARSAL_TOOLS } from "../../rehearsal/rehearse/rehearsal";
+import { NO_STRAGGLERS, Rehearsal } from "../../rehearsal/rehearse/rehearsal";
 import { readStack } from "../../rehearsal/rehearse/stack";
-import { ensureTools } from "../../rehearsal/toolchain";
+import { ensureTools, REHEARSAL_TOOLS } from "../../rehearsal/toolchain";
 
 export const PROJECT_DIRECTORY = resolve(__dirname, "../..");
 

@@ -10,9 +10,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { ensureTools, ToolchainError } from "../../../rehearsal/toolchain";
+import { ensureTools, REHEARSAL_TOOLS, ToolchainError } from "../../../rehearsal/toolchain";
 import { currentPlatform } from "../../../rehearsal/toolchain/catalog";
-import { DEFAULT_TOOLS } from "../../../rehearsal/toolchain/command";
 import { DemoMachine, isRunning, program, Site, sha256, until, VERSION } from "./demo";
 
 let machine: DemoMachine;
@@ -118,8 +117,8 @@ describe("the cache", () => {
       let paths: string[] = [];
       asking.push(
         await seconds(async () => {
-          const tools = Object.values(await ensureTools(DEFAULT_TOOLS, { ways: ["cache"] }));
-          expect(tools.map(({ origin }) => origin)).toEqual(DEFAULT_TOOLS.map(() => "cache"));
+          const tools = Object.values(await ensureTools(REHEARSAL_TOOLS, { ways: ["cache"] }));
+          expect(tools.map(({ origin }) => origin)).toEqual(REHEARSAL_TOOLS.map(() => "cache"));
           paths = tools.map(({ path }) => path);
         }),
       );
