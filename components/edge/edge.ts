@@ -48,7 +48,7 @@ export class Edge extends pulumi.ComponentResource {
   /** For the registrar, where the zone is signed. */
   readonly dsRecord: pulumi.Output<string> | undefined;
 
-  readonly #records: (after: readonly pulumi.Resource[]) => readonly cloudflare.DnsRecord[];
+  readonly #lead: (after: readonly pulumi.Resource[]) => readonly cloudflare.DnsRecord[];
 
   constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:edge:Edge", name, {}, opts);
@@ -100,7 +100,11 @@ export class Edge extends pulumi.ComponentResource {
       ipv6: addressesIpv6,
       tunnels: { ...(users && { users: users.target }), ...(own && { operators: own.target }) },
     };
-    this.#records = (after) => makeRecords(name, { platform, contents, comment, cloudOptions, after }, parent);
+    own?.routeRequests();
+    this.#lead = (after) => {
+      users?.routeRequests(after);
+      return makeRecords(name, { platform, contents, comment, cloudOptions, after }, parent);
+    };
     makeZoneRecords(name, { zoneId: zone.id, records: edge.records, comment, cloudOptions }, parent);
     makeZoneSettings(name, { edge, handedBack }, parent);
     makeRulesets(name, { zone, comment, cloudOptions }, parent);
@@ -124,10 +128,11 @@ export class Edge extends pulumi.ComponentResource {
   }
 
   /**
-   * Makes the records of hosts. Apart from the rest, because while Cloudflare is bypassed they have to wait for what visitors then
-   * find: an open firewall, and a Traefik that takes them; and on the way back these wait for the records. Returns what they may wait for.
+   * Makes the records of hosts, and the users' tunnel's rules. Apart from the rest, because while Cloudflare is bypassed they have to wait for what visitors
+   * then find: an open firewall, and a Traefik that takes them; where Cloudflare's API is away, too, a run ends here, and not before. On the way
+   * back these wait for the records. Returns what they may wait for.
    */
   leadNames(after: readonly pulumi.Resource[]): readonly cloudflare.DnsRecord[] {
-    return this.#records(after);
+    return this.#lead(after);
   }
 }

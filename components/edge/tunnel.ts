@@ -34,6 +34,8 @@ export class Tunnel extends pulumi.ComponentResource {
   /** Secret. What a connector runs with. */
   readonly token: pulumi.Output<string>;
 
+  readonly #route: (after: readonly pulumi.Resource[]) => void;
+
   constructor(name: string, args: TunnelArgs, opts?: pulumi.ComponentResourceOptions) {
     super("trivet:edge:Tunnel", name, {}, opts);
     const { accountId, wanted, audiences, protect, cloudOptions } = args;
@@ -56,17 +58,18 @@ export class Tunnel extends pulumi.ComponentResource {
         ...(wanted.adopt === undefined ? {} : { import: `${accountId}/${wanted.adopt}` }),
       }),
     );
-    new cloudflare.ZeroTrustTunnelCloudflaredConfig(
-      `${name}-config`,
-      {
-        accountId,
-        tunnelId: tunnel.id,
-        config: {
-          ingresses: [...wanted.rules.map((rule) => ingressOf(rule, audiences)), { service: NOT_FOUND }],
+    this.#route = (after) =>
+      void new cloudflare.ZeroTrustTunnelCloudflaredConfig(
+        `${name}-config`,
+        {
+          accountId,
+          tunnelId: tunnel.id,
+          config: {
+            ingresses: [...wanted.rules.map((rule) => ingressOf(rule, audiences)), { service: NOT_FOUND }],
+          },
         },
-      },
-      parent,
-    );
+        { ...parent, ...(after.length === 0 ? {} : { dependsOn: [...after] }) },
+      );
     this.target = tunnel.id.apply((id) => `${id}.cfargotunnel.com`);
     this.token = pulumi.secret(
       wanted.adopt === undefined
@@ -75,6 +78,11 @@ export class Tunnel extends pulumi.ComponentResource {
           cloudflare.getZeroTrustTunnelCloudflaredTokenOutput({ accountId, tunnelId: wanted.adopt }, parent).token,
     );
     this.registerOutputs({ target: this.target });
+  }
+
+  /** Tells Cloudflare which request goes where, when all of this is there. Once. */
+  routeRequests(after: readonly pulumi.Resource[] = []): void {
+    this.#route(after);
   }
 }
 

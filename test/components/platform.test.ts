@@ -278,3 +278,32 @@ describe("the whole honeyDue platform while Cloudflare is bypassed", () => {
     }
   });
 });
+
+describe("a platform behind a tunnel, while Cloudflare is bypassed", () => {
+  const RULES = "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig";
+  const waitsFor = async (emergency: string, rules: string): Promise<string> => {
+    const { platform, problems } = resolve(tunnelled, {
+      ...tunnelledSettings,
+      values: { ...tunnelledSettings.values, emergency },
+    });
+    if (problems) throw new Error(report(problems, "the fixture"));
+    const configSecrets = Object.fromEntries(
+      tunnelledSettings.secretNames.map((name) => [name, pulumi.secret(`sentinel-${name}-4711`)]),
+    );
+    const all = await registered(
+      () => new Platform("tunnelled", { platform, configSecrets, hetzner: noApi, cloudflare: noApi }),
+    );
+    return only(all, RULES, rules).options.dependsOn.join(" ");
+  };
+
+  test("changes the users' rules after the servers take visitors: Cloudflare's API may be away, and then a run ends there", async () => {
+    const users = await waitsFor("direct", "tunnelled-tunnel-config");
+    expect(users).toContain("hcloud:index/firewall:Firewall::tunnelled-firewall");
+    expect(users).toMatch(/DaemonSet::\S*traefik-direct/);
+    expect(await waitsFor("direct", "tunnelled-operators-tunnel-config")).not.toMatch(/firewall|DaemonSet/i);
+  });
+
+  test("else makes nothing wait", async () => {
+    expect(await waitsFor("off", "tunnelled-tunnel-config")).not.toMatch(/firewall|DaemonSet/i);
+  });
+});

@@ -38,8 +38,8 @@ async function build(
 ): Promise<{ all: Registered[]; tunnel: Tunnel }> {
   let tunnel: Tunnel | undefined;
   const all = await registered(
-    () =>
-      (tunnel = new Tunnel("honeydue-tunnel", {
+    () => {
+      tunnel = new Tunnel("honeydue-tunnel", {
         accountId: "account",
         wanted: { ...wanted, ...changed },
         audiences,
@@ -48,7 +48,10 @@ async function build(
           deleteBeforeReplace: true,
           hooks: { onError: [new pulumi.ErrorHook("lost-answer", () => false)] },
         }),
-      })),
+      });
+      tunnel.routeRequests();
+      return tunnel;
+    },
     { answers: { [TOKEN]: { token: "token-of-the-old-one" } } },
   );
   return { all, tunnel: tunnel! };
