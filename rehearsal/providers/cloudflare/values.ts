@@ -154,7 +154,3 @@ export function withoutUnknowns(value: Value): Value {
     ? Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withoutUnknowns(each)]))
     : value;
 }
-
-const hasUnknown = (value: Value): boolean =>
-  value === UNKNOWN ||
-  (isArray(value) ? value.some(hasUnknown) : isObject(value) && Object.values(value).some(hasUnknown));
