@@ -172,77 +172,90 @@ const EDGE_ERRORS: Readonly<Record<number, readonly [string, string]>> = {
 };
 
 function answerSighting(platform: Platform, way: Walk, answer: Told<Answer>): Sighting {
-  if (!answer.told)
+  if (!answer.told) {
+    const says = `no answer: ${answer.reason}`;
     return way.arrives
-      ? { verdict: "fail", says: `no answer: ${answer.reason}`, action: "trivet doctor, and trivet status" }
-      : { verdict: "ok", says: `no answer: ${answer.reason}` };
-  const { status, headers, text } = answer.value;
-  const { server, location } = headers;
-  const said = [
+      ? { verdict: "fail", says, action: "trivet doctor, and trivet status" }
+      : { verdict: "ok", says };
+  }
+  const { value } = answer;
+  const said = saidIn(value);
+  const known = edgeErrorSighting(value, said) ?? redirectSighting(way, value, said);
+  if (known !== undefined) return known;
+  if (!way.arrives) return shutSighting(way, value, said);
+  if (way.hops.some(({ place }) => place === "access")) return guardedSighting(platform, value, said);
+  return value.status >= 500
+    ? { verdict: "fail", says: said, action: "look at the service, and at Traefik's log" }
+    : { verdict: "ok", says: said };
+}
+
+const saidIn = ({ status, headers }: Answer): string =>
+  [
     String(status),
-    ...(typeof location === "string" ? [`to ${location}`] : []),
-    ...(server === undefined ? [] : [`by ${String(server)}`]),
+    ...(typeof headers.location === "string" ? [`to ${headers.location}`] : []),
+    ...(headers.server === undefined ? [] : [`by ${String(headers.server)}`]),
     ...(headers["cf-ray"] === undefined ? [] : [`ray ${String(headers["cf-ray"])}`]),
     ...(headers["cf-cache-status"] === undefined ? [] : [`cache ${String(headers["cf-cache-status"])}`]),
   ].join(", ");
 
-  // What Cloudflare's page says tells more than the status.
+/** What Cloudflare's page says tells more than the status. */
+function edgeErrorSighting({ status, text }: Answer, said: string): Sighting | undefined {
   const number = /error code: (\d+)/.exec(text)?.[1];
   const error = (status === 530 ? EDGE_ERRORS[Number(number)] : undefined) ?? EDGE_ERRORS[status];
-  if (error !== undefined) {
-    return {
-      verdict: "fail",
-      says: `${said}: ${error[0]}${number === undefined || number === String(status) ? "" : ` (${number})`}`,
-      action: error[1],
-    };
-  }
-  const redirect = way.hops.find(
+  if (error === undefined) return undefined;
+  const [reason, action] = error;
+  const more = number === undefined || number === String(status) ? "" : ` (${number})`;
+  return { verdict: "fail", says: `${said}: ${reason}${more}`, action };
+}
+
+/** Undefined where the walk meets no redirect. */
+function redirectSighting({ hops }: Walk, { headers: { location } }: Answer, said: string): Sighting | undefined {
+  const redirect = hops.find(
     ({ place, says }) => (place === "edge rules" || place === "traefik") && / to https?:/.test(says),
   );
   const target = redirect === undefined ? undefined : / to (https?:\S+)$/.exec(redirect.says)?.[1];
-  if (target !== undefined)
-    return location === target || new URL(location ?? "http://none.invalid").href === new URL(target).href
-      ? { verdict: "ok", says: said }
-      : {
-          verdict: "fail",
-          says: `${said}: the definition leads to ${target}`,
-          action: "trivet doctor compares settings and rules",
-        };
-
-  const last = way.hops.at(-1);
-  if (!way.arrives) {
-    return last?.closed?.path === "trivet:maintenance" && status === 503
-      ? { verdict: "ok", says: `${said}: the maintenance page` }
-      : status >= 400
-        ? { verdict: "ok", says: said }
-        : {
-            verdict: "fail",
-            says: `${said}: something answers where the definition has nothing`,
-            action: "trivet doctor",
-          };
-  }
-  if (way.hops.some(({ place }) => place === "access")) {
-    const isRefused = status === 401 || status === 403;
-    // Access sends whoever may be a person to its login; the connector behind it refuses without a word.
-    const { emails = [], emailDomains = [] } = platform.edge.operators ?? {};
-    if (isRefused && emails.length + emailDomains.length > 0)
-      return {
+  if (target === undefined) return undefined;
+  return location === target || new URL(location ?? "http://none.invalid").href === new URL(target).href
+    ? { verdict: "ok", says: said }
+    : {
         verdict: "fail",
-        says: `${said}: a stranger does not pass, but nobody is asked to log in either`,
-        action: "trivet doctor looks at the Access applications",
+        says: `${said}: the definition leads to ${target}`,
+        action: "trivet doctor compares settings and rules",
       };
-    if (isRefused || (status === 302 && isLogin(platform, location)))
-      return { verdict: "ok", says: `${said}: a stranger does not pass` };
-    return status < 400
-      ? {
-          verdict: "fail",
-          says: `${said}: a stranger passes where only operators should`,
-          action: "trivet doctor, at once",
-        }
-      : { verdict: "unknown", says: said };
-  }
-  if (status >= 500) return { verdict: "fail", says: said, action: "look at the service, and at Traefik's log" };
-  return { verdict: "ok", says: said };
+}
+
+/** Of a way that the model ends before a pod. */
+function shutSighting({ hops }: Walk, { status }: Answer, said: string): Sighting {
+  if (status === 503 && hops.at(-1)?.closed?.path === "trivet:maintenance")
+    return { verdict: "ok", says: `${said}: the maintenance page` };
+  return status >= 400
+    ? { verdict: "ok", says: said }
+    : {
+        verdict: "fail",
+        says: `${said}: something answers where the definition has nothing`,
+        action: "trivet doctor",
+      };
+}
+
+/** Access sends whoever may be a person to its login; the connector behind it refuses without a word. */
+function guardedSighting(platform: Platform, { status, headers: { location } }: Answer, said: string): Sighting {
+  const { emails = [], emailDomains = [] } = platform.edge.operators ?? {};
+  const isRefused = status === 401 || status === 403;
+  if (isRefused && emails.length + emailDomains.length > 0)
+    return {
+      verdict: "fail",
+      says: `${said}: a stranger does not pass, but nobody is asked to log in either`,
+      action: "trivet doctor looks at the Access applications",
+    };
+  if (isRefused || (status === 302 && isLogin(platform, location)))
+    return { verdict: "ok", says: `${said}: a stranger does not pass` };
+  return status < 400
+    ? {
+        verdict: "fail",
+        says: `${said}: a stranger passes where only operators should`,
+        action: "trivet doctor, at once",
+      }
+    : { verdict: "unknown", says: said };
 }
 
 const isLogin = ({ edge }: Platform, location: string | undefined): boolean =>
