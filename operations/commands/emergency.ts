@@ -113,7 +113,9 @@ export function comeBack(now: Platform, state: EdgeState): Change {
       begun ? "The way back was begun. Carrying on:" : "Visitors come by Cloudflare again:",
       `  first the names (${directHosts(now.edge).join(", ")}), while the servers are still open to everybody;`,
       `  when no resolver remembers the servers (it knows them for ${now.edge.direct.recordTtlSeconds} s) the firewall is shut;`,
-      "  then Traefik takes Cloudflare alone, one server after the other.",
+      now.edge.kind === "proxied"
+        ? "  then Traefik takes Cloudflare alone, one server after the other."
+        : `  the Traefik on the servers ${now.edge.direct.prepared ? "stays, in waiting for the next one" : "goes then"}.`,
     ],
     settings: begun ? {} : { emergency: "off" },
     question: "Go back behind Cloudflare?",

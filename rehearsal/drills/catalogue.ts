@@ -6,6 +6,7 @@ import { edgeChanges } from "./stories/changes";
 import { byCommand } from "./stories/commands";
 import { edgeDoctor, edgeDoctorTunnel } from "./stories/doctor";
 import { edgeRefusals, edgeRoll, edgeRollTunnel, edgeRoutes, edgeRoutesFarm, edgeRoutesTunnel } from "./stories/edge";
+import { emergency, emergencyTunnel } from "./stories/emergency";
 import { gateRefuses } from "./stories/gate";
 import { interruptedRoll } from "./stories/interruption";
 import { ipv6 } from "./stories/ipv6";
@@ -57,6 +58,8 @@ export const STORIES: readonly Story[] = [
   edgeRoutesFarm,
   edgeDoctorTailnet,
   edgeChanges,
+  emergency,
+  emergencyTunnel,
 ];
 
 export class UnknownDrill extends Error {

@@ -110,6 +110,12 @@ export class Scene {
     this.note([file, ...lines("-", from), ...lines("+", to)].join("\n"));
   }
 
+  /** The same for a secret, whose value is nobody's to read. */
+  async setSecret(key: string, value: string): Promise<void> {
+    this.note(`$ pulumi config set --secret trivet:${key} < …`);
+    await this.rehearsal.engine.setSecret(`trivet:${key}`, value);
+  }
+
   /** Raises a node's number in the settings, so that the next `pulumi up` makes it anew. Returns how to take that back. */
   async raiseRevision(node: string): Promise<() => Promise<void>> {
     const { config } = parse(readFileSync(this.rehearsal.engine.configFile, "utf8")) as {

@@ -148,6 +148,13 @@ export class Engine {
     );
   }
 
+  /** `pulumi config set --secret`. */
+  async setSecret(key: string, value: string): Promise<void> {
+    const { stack, configFile } = this.#options;
+    const place = ["--secret", "--stack", stack, "--config-file", configFile, "--non-interactive"];
+    await this.#command(["config", "set", ...place, key, "--", value]);
+  }
+
   /** `pulumi cancel`: takes away the lock that a killed run left. */
   async cancel(): Promise<void> {
     await this.#command(["cancel", "--yes", "--stack", this.#options.stack, "--non-interactive"]);

@@ -1,5 +1,6 @@
 import { Agent } from "node:https";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Left } from "../emulators/cloudflare/door";
 import type { Visit, VisitOptions } from "./visit";
 
 export interface VisitorsOptions extends Pick<VisitOptions, "headers" | "ca"> {
@@ -142,3 +143,12 @@ export const describeVisitors = ({
       return `  ${times.length} x ${reason}; asked after ${shown.join(", ")}${times.length > MOST_TIMES ? ", …" : ""} s`;
     }),
   ].join("\n");
+
+/** Of those who left the edge without an answer, since these visitors began to come: what it had done for them. */
+export const describeLeft = (left: readonly Left[], { began }: Pick<Visitors, "began">): readonly string[] =>
+  left
+    .filter(({ cameAt }) => cameAt >= began)
+    .flatMap(({ cameAt, stayedMilliseconds, asked, steps }) => [
+      `${asked} came to the edge after ${((cameAt - began) / 1000).toFixed(1)} s, left ${(stayedMilliseconds / 1000).toFixed(1)} s later:`,
+      ...steps.map((step) => `  ${step}`),
+    ]);

@@ -222,7 +222,13 @@ describe("the emergency", () => {
       const edge = await EmulatedEdge.up(definition, inEmergency(settings));
       await edge.close();
       expect(() => bypass(edge.platform, edge.platform, edge.state, outputs)).toThrow(/bypassed already/);
-      expect(comeBack(edge.platform, edge.state)).toMatchObject({ settings: { emergency: "off" } });
+      const { plan, settings: written } = comeBack(edge.platform, edge.state);
+      expect(written).toEqual({ emergency: "off" });
+      expect(plan.at(-1)).toMatch(
+        edge.platform.edge.kind === "proxied"
+          ? /Traefik takes Cloudflare alone, one server after/
+          : /on the servers goes/,
+      );
       expect(comeBack(resolved(definition, settings, {}), edge.state)).toMatchObject({ settings: {} });
     },
   );

@@ -1,10 +1,10 @@
-import { request, type RequestOptions } from "node:https";
 import { walk } from "../../../model/walk";
 import { EdgeAuthority } from "../../emulators/cloudflare/door/edge-authority";
 import { shownToOrigins } from "../../emulators/cloudflare";
 import type { WhoamiAnswer } from "../../pods";
-import { describeVisitors, type Visitors } from "../../rehearse/visitors";
+import { describeLeft, describeVisitors, type Visitors } from "../../rehearse/visitors";
 import { CLOUDFLARE_ADDRESSES, STRANGER_ADDRESS } from "../../wire/addresses";
+import { knock } from "../knock";
 import type { Scene } from "../scene";
 import type { Story } from "../story";
 import { QUICK } from "./roll";
@@ -14,7 +14,6 @@ const at = (stack: string): Story["stage"] => ({ stack, config: {}, edge: true, 
 
 const HTTPS = 443;
 const FORGED = "6.6.6.6";
-const NO_ANSWER_MILLISECONDS = 1_500;
 /** Hetzner's firewall is followed every 100 ms. */
 const FIREWALL_MILLISECONDS = 5_000;
 
@@ -120,7 +119,7 @@ export const edgeRefusals: Story = {
 
     scene.when("somebody connects to the servers past Cloudflare");
     for (const address of rehearsal.nodeAddresses) {
-      const answer = await straight(address, { from: STRANGER_ADDRESS, host: `api.${domain}` });
+      const answer = await knock(address, HTTPS, { from: STRANGER_ADDRESS, host: `api.${domain}` });
       scene.then(`${address} gives ${STRANGER_ADDRESS} no answer at all`, answer === "no answer", answer);
     }
     const [server = ""] = rehearsal.nodeAddresses;
@@ -128,12 +127,12 @@ export const edgeRefusals: Story = {
     scene.when(
       "another customer of Cloudflare points a name at our server: from Cloudflare's addresses, as anybody can",
     );
-    const bare = await straight(server, { from: cloudflare, host: `api.${domain}` });
+    const bare = await knock(server, HTTPS, { from: cloudflare, host: `api.${domain}` });
     scene.then(`without a client certificate: ${bare}`, bare.includes("CERTIFICATE_REQUIRED"), bare);
     const customer = await (
       await EdgeAuthority.make("Somebody else's authority")
     ).issue("other.example", ["other.example"]);
-    const others = await straight(server, {
+    const others = await knock(server, HTTPS, {
       from: cloudflare,
       host: `api.${domain}`,
       cert: customer.certificate,
@@ -147,9 +146,9 @@ export const edgeRefusals: Story = {
     if (guarded && typeof ours === "object") {
       scene.when(`somebody even had Cloudflare's certificate for this zone, and asks Traefik for ${guarded.fqdn}`);
       const own = { from: cloudflare, cert: ours.certificate, key: ours.privateKey };
-      const open = await straight(server, { ...own, host: `api.${domain}` });
+      const open = await knock(server, HTTPS, { ...own, host: `api.${domain}` });
       scene.must("api is answered that way", open === "HTTP 200", open);
-      const around = await straight(server, { ...own, host: guarded.fqdn });
+      const around = await knock(server, HTTPS, { ...own, host: guarded.fqdn });
       scene.then(`Traefik has no such host and closes the connection: ${around}`, around === "ECONNRESET", around);
     }
 
@@ -160,46 +159,20 @@ export const edgeRefusals: Story = {
     for (const { source_ips } of opened) source_ips.push("0.0.0.0/0");
     await scene.until(
       "the firewall is open",
-      async () => (await straight(server, { from: STRANGER_ADDRESS, host: `api.${domain}` })) !== "no answer",
+      async () => (await knock(server, HTTPS, { from: STRANGER_ADDRESS, host: `api.${domain}` })) !== "no answer",
       FIREWALL_MILLISECONDS,
     );
-    const through = await straight(server, { from: STRANGER_ADDRESS, host: `api.${domain}` });
+    const through = await knock(server, HTTPS, { from: STRANGER_ADDRESS, host: `api.${domain}` });
     scene.then(`Traefik itself refuses then: ${through}`, through.includes("CERTIFICATE_REQUIRED"), through);
     for (const { source_ips } of opened) source_ips.splice(source_ips.indexOf("0.0.0.0/0"), 1);
     await scene.until(
       "the firewall is shut again",
-      async () => (await straight(server, { from: STRANGER_ADDRESS, host: `api.${domain}` })) === "no answer",
+      async () => (await knock(server, HTTPS, { from: STRANGER_ADDRESS, host: `api.${domain}` })) === "no answer",
       FIREWALL_MILLISECONDS,
     );
     await scene.thenWell();
   },
 };
-
-/** What a TLS request straight to a server comes to, as anybody may try; no certificate of the server's is checked. */
-const straight = (
-  address: string,
-  { from, host, ...shown }: { from: string; host: string } & Pick<RequestOptions, "cert" | "key">,
-): Promise<string> =>
-  new Promise((resolve) => {
-    const asked = request({
-      host: address,
-      port: HTTPS,
-      servername: host,
-      headers: { host },
-      rejectUnauthorized: false,
-      agent: false,
-      timeout: NO_ANSWER_MILLISECONDS,
-      localAddress: from,
-      ...shown,
-    });
-    asked.once("response", (response) => {
-      response.resume();
-      resolve(`HTTP ${response.statusCode}`);
-    });
-    asked.once("timeout", () => asked.destroy(new Error("no answer")));
-    asked.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
-    asked.end();
-  });
 
 interface Rolled {
   kind: "daemonsets" | "deployments";
@@ -280,6 +253,7 @@ async function thenNoneLost(scene: Scene, urls: readonly string[], visitors: rea
       `${urls[index]}: ${describeVisitors(report)}, answered by ${pods} pods`,
       report.lost === 0 && report.requests > report.seconds * MOST_OF_THE_RATE * (RATE / urls.length),
     );
+    for (const line of describeLeft(scene.rehearsal.door?.left ?? [], one)) scene.note(line);
     scene.then("pods of both releases answered", pods > scene.rehearsal.platform.workloads.find(({ name }) => name === "api")!.replicas); // prettier-ignore
   }
 }

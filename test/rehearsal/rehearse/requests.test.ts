@@ -1,6 +1,6 @@
 import { askRoutes } from "../../../rehearsal/rehearse/requests";
 import type { Visit, VisitOptions } from "../../../rehearsal/rehearse/visit";
-import { Visitors } from "../../../rehearsal/rehearse/visitors";
+import { describeLeft, Visitors } from "../../../rehearsal/rehearse/visitors";
 import { referencePlatform } from "../../model/platforms.fixture";
 
 const farm = referencePlatform("farm");
@@ -129,4 +129,16 @@ test("visitors come at their rate however slow the answers are, and each that is
   // 0.07 s, 0.17 s, … after the first.
   expect(reasons["502"]!.every((at, index, all) => at > (all[index - 1] ?? 0))).toBe(true);
   expect(lost + answeredBy["pod-0"]! + answeredBy["pod-1"]!).toBe(requests);
+});
+
+test("of visitors who left without an answer is told what the edge had done for them, but not of those before", () => {
+  const left = { asked: "GET https://api.farm.example/", steps: ["203.0.113.11:443 is being connected"] };
+  const all = [
+    { ...left, cameAt: 500, stayedMilliseconds: 100 },
+    { ...left, cameAt: 12_500, stayedMilliseconds: 9_960 },
+  ];
+  expect(describeLeft(all, { began: 1_000 })).toEqual([
+    "GET https://api.farm.example/ came to the edge after 11.5 s, left 10.0 s later:",
+    "  203.0.113.11:443 is being connected",
+  ]);
 });
