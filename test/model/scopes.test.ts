@@ -95,7 +95,7 @@ test("the emulator knows each permission by the same names", () => {
     changed({
       kind: "tunnel",
       sites: SOMETHING,
-      operators: { machines: ["ci"] },
+      operators: { team: "everything", machines: ["ci"] },
       zone: { ...proxied.edge.zone, cacheRules, redirects: SOMETHING, managedRules: true },
     }),
   );
