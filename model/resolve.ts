@@ -10,7 +10,8 @@ import {
   usesOf,
   workloadsOf,
 } from "./checks/draft";
-import { checkDomain, checkEdge, checkEdgeOperators } from "./checks/edge";
+import { checkDomain, checkEdge } from "./checks/edge";
+import { checkEdgeOperators } from "./checks/edge-operators";
 import { checkExternals } from "./checks/externals";
 import { checkHosts, checkHttp } from "./checks/hosts";
 import { checkImages } from "./checks/images";
