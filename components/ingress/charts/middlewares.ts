@@ -130,6 +130,8 @@ export const dynamicConfig = (platform: Platform, traefik: Traefik = traefiks(pl
  * (as for 521 to 523, 525 and 526; its "zero-downtime failover"). Every HTTP router on this entry point, also one without a host, comes before a
  * TCP router for all names (pkg/server/router/tcp/router.go of 3.7.9), so that as soon as there is one nobody notices this any more.
  * One with a host does so for that host alone: redirects in this file, which are whole from the first moment on, are not closed.
+ * Before the file is read, for another moment, Traefik answers 404 under a certificate of its own making: `tls: "strict"` takes that for 526, and so
+ * tries another server, too; "full" hands it on.
  */
 const CLOSED_UNTIL_READY = {
   routers: {
