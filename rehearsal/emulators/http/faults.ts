@@ -36,6 +36,8 @@ export const faultSchema = z.discriminatedUnion("effect", [
   z.strictObject({ ...place, effect: z.literal("drop-before") }),
   /** The handler runs and its effect stays, but the connection is closed without an answer. */
   z.strictObject({ ...place, effect: z.literal("drop-after") }),
+  /** As `drop-after`, and then no call of any route gets through, as by `drop-before`, until this fault is removed. */
+  z.strictObject({ ...place, effect: z.literal("cut") }),
 ]);
 
 export type Fault = z.infer<typeof faultSchema>;
@@ -77,6 +79,8 @@ export class Faults {
 
   /** Counts a call against every fault it matches, and gives the first one that hits it. The server calls this. */
   next(call: { method: string; path: string }): PlacedFault | undefined {
+    const cut = this.#placed.find(({ effect, hits }) => effect === "cut" && hits > 0);
+    if (cut !== undefined) return { ...cut, effect: "drop-before" };
     let hit: PlacedFault | undefined;
     for (const fault of this.#placed) {
       if (!matches(fault, call)) continue;

@@ -11,7 +11,7 @@ export interface JournalEntry {
   path: string;
   query: Readonly<Record<string, string | string[]>>;
   /**
-   * What the handler answered, also where a `drop-after` fault kept the answer from the client.
+   * What the handler answered, also where a `drop-after` or `cut` fault kept the answer from the client.
    * Null while the call is under way, and where no handler ran (`drop-before`).
    */
   status: number | null;

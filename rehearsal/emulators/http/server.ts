@@ -124,6 +124,7 @@ export async function startEmulatorServer(options: EmulatorOptions): Promise<Emu
         if (fault.body === undefined) return fail(reply, fault.status, "a fault asked for this");
         return reply.status(fault.status).send(fault.body);
       case "drop-after":
+      case "cut":
         return;
     }
   });
@@ -132,7 +133,7 @@ export async function startEmulatorServer(options: EmulatorOptions): Promise<Emu
     if (entry === undefined) return payload;
     entry.status = reply.statusCode;
     entry.durationMilliseconds = Math.round(performance.now() - (request.arrivedAt ?? 0));
-    if (request.fault?.effect === "drop-after") cutConnection(request, reply);
+    if (request.fault?.effect === "drop-after" || request.fault?.effect === "cut") cutConnection(request, reply);
     return payload;
   });
 

@@ -119,6 +119,19 @@ describe("a fault", () => {
     expect(server.journal.entries()[0]).toMatchObject({ status: 201, fault: { effect: "drop-after" } });
   });
 
+  test("cut: as drop-after, and then nothing gets through on any route until it is removed", async () => {
+    const { id } = server.faults.add({ route: { method: "POST" }, effect: "cut" });
+    expect((await get("/v1/things")).status).toBe(200);
+    await expect(post("/v1/things", { name: "a" })).rejects.toThrow();
+    await expect(post("/v1/things", { name: "b" })).rejects.toThrow();
+    await expect(get("/v1/things")).rejects.toThrow();
+    expect(made).toEqual(["a"]);
+    const { fault, status } = server.journal.entries().at(-1)!;
+    expect([fault, status, server.faults.entries()[0]?.hits]).toEqual([{ id, effect: "drop-before" }, null, 1]);
+    server.faults.remove(id);
+    expect((await get("/v1/things")).status).toBe(200);
+  });
+
   test("delay: the handler runs that much later", async () => {
     server.faults.add({ effect: "delay", milliseconds: 60 });
     await get("/v1/things");
