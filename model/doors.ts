@@ -6,10 +6,16 @@ export const KUBERNETES_API_PORT = 6443;
 /** The internet, as a firewall writes it. */
 const EVERYBODY = ["0.0.0.0/0", "::/0"] as const;
 
-/** Whether a firewall's rules, as the provider takes them, let in the internet: the servers' do so in an emergency alone. */
+/** Plain HTTP to the servers, only to be sent to HTTPS: a door that an emergency alone opens, whatever its other port is. */
+const REDIRECT_PORT = 80;
+
+/**
+ * Whether a firewall's rules, as the provider takes them, let in visitors from everywhere: the servers' do so in an emergency alone. Another
+ * port that somebody opened by hand is no emergency, and has nobody to wait for.
+ */
 export const isOpenToEverybody = (inputs: Readonly<Record<string, unknown>> | undefined): boolean =>
-  ((inputs?.["rules"] ?? []) as { sourceIps?: string[] }[]).some(({ sourceIps = [] }) =>
-    EVERYBODY.some((all) => sourceIps.includes(all)),
+  ((inputs?.["rules"] ?? []) as { port?: string; sourceIps?: string[] }[]).some(
+    ({ port, sourceIps = [] }) => port === `${REDIRECT_PORT}` && EVERYBODY.some((all) => sourceIps.includes(all)),
   );
 
 /** One way into a node from outside its private network. */
@@ -41,7 +47,7 @@ const visitors = (edge: Platform["edge"]): Door[] => {
   if (edge.mode === "direct")
     return [
       door("server", edge.direct.port, "everybody", EVERYBODY, "Everybody, while Cloudflare is bypassed"),
-      door("server", 80, "everybody", EVERYBODY, "Everybody, to be redirected to HTTPS"),
+      door("server", REDIRECT_PORT, "everybody", EVERYBODY, "Everybody, to be redirected to HTTPS"),
     ];
   const { ipv4, ipv6 } = edge.cloudflareCidrs;
   return edge.kind === "tunnel"

@@ -152,7 +152,7 @@ describe("the emergency", () => {
   const firewallTo = (...sourceIps: string[]) => ({
     urn: "urn:pulumi:s::trivet::trivet:cluster:Cluster$hcloud:index/firewall:Firewall::tunnelled-firewall",
     type: "hcloud:index/firewall:Firewall",
-    inputs: { rules: [{ port: "443", sourceIps }] },
+    inputs: { rules: [{ port: "80", sourceIps }] },
   });
   const outputs = { nodeAddresses: { a: "203.0.113.11", b: "203.0.113.12", "general-1": "203.0.113.14" } };
 

@@ -1,7 +1,10 @@
 import { untilForgotten } from "../../../components/cluster/emergency-end";
 
 const OPERATORS = { port: "6443", sourceIps: ["203.0.113.7/32"] };
-const OPEN = { rules: [{ port: "443", sourceIps: ["0.0.0.0/0", "::/0"] }, OPERATORS] };
+const EVERYBODY = ["0.0.0.0/0", "::/0"];
+const OPEN = {
+  rules: [{ port: "443", sourceIps: EVERYBODY }, { port: "80", sourceIps: EVERYBODY }, OPERATORS],
+};
 const SHUT = { rules: [{ port: "443", sourceIps: ["173.245.48.0/20"] }, OPERATORS] };
 
 describe("an update of the servers' firewall", () => {
@@ -39,6 +42,7 @@ describe("an update of the servers' firewall", () => {
     ["lets other operators in meanwhile", OPEN, { rules: [...OPEN.rules, OPERATORS] }],
     ["changes what is shut anyway", SHUT, { rules: [] }],
     ["is the first to know of rules", {}, SHUT],
+    ["shuts what somebody opened by hand", { rules: [...SHUT.rules, { port: "22", sourceIps: EVERYBODY }] }, SHUT],
   ])("that %s waits for nobody", async (_, oldInputs, newInputs) => {
     expect(await update(oldInputs, newInputs, AN_HOUR)).toEqual([]);
   });
