@@ -150,7 +150,7 @@ async function ownNamespace(scene: Scene): Promise<void> {
   );
 }
 
-/** `kubectl apply` of what a person has: two pods, a Service, an Ingress. */
+/** `kubectl apply` of what a person has: two pods (as "restricted" as every namespace asks for by default), a Service, an Ingress. */
 async function deployBlog(scene: Scene): Promise<void> {
   const labels = { "app.kubernetes.io/name": "blog", "app.kubernetes.io/component": "service" };
   const metadata = { name: "blog", namespace: NAMESPACE };
@@ -167,7 +167,15 @@ async function deployBlog(scene: Scene): Promise<void> {
           template: {
             metadata: { labels },
             spec: {
-              containers: [{ name: "blog", image: "ghcr.example/people/blog:1", ports: [{ containerPort: 8080 }] }],
+              securityContext: { runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: "RuntimeDefault" } },
+              containers: [
+                {
+                  name: "blog",
+                  image: "ghcr.example/people/blog:1",
+                  ports: [{ containerPort: 8080 }],
+                  securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
+                },
+              ],
             },
           },
         },

@@ -136,8 +136,11 @@ export const edgeDoctor: Story = {
     await scaleConnectors(scene, "operators", 1);
     await thenDoctorFinds(scene, ["ranges", "setting", "record", "connectors", "doors"]);
 
-    scene.when("Cloudflare's ranges are as they were, and what was changed is put back");
+    scene.when(
+      "Cloudflare's ranges are as they were, the connector comes back by kubectl, and the rest by what is advised",
+    );
     takeBack();
+    await scaleConnectors(scene, "operators", 2);
     await putBack(scene);
     await thenDoctorFinds(scene, []);
 
