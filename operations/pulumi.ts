@@ -35,6 +35,8 @@ export class Pulumi {
         stdio: [stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
       },
     });
+    // One that ends before it has read everything says why itself; the broken pipe would end us first.
+    process_.process?.stdin?.on("error", () => undefined);
     const { stdout, stderr, exitCode } = await process_.then(undefined, (error: unknown) => {
       throw cannotStart(error);
     });

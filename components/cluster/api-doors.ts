@@ -108,6 +108,8 @@ function keepOpen(
     windowsHide: true,
     env: { ...process.env, NODE_OPTIONS: "" },
   });
+  // A keeper that could not begin is seen by doors that stay closed.
+  keeper.stdin.on("error", () => undefined);
   keeper.stdin.end(
     JSON.stringify({
       doors: doors.map(accessTcpArguments),
