@@ -22,6 +22,8 @@ export interface StepMetadata {
   type: string;
   diffs?: string[] | null;
   detailedDiff?: Record<string, { kind: string }> | null;
+  /** The state before; after a refresh what was found. */
+  old?: { outputs?: Record<string, unknown> | null } | null;
 }
 
 export interface EngineRun {
@@ -249,20 +251,27 @@ function cancelOnAbort(child: ChildProcess, signal: AbortSignal | undefined): { 
 }
 
 /**
- * What a run with `--refresh` finds to do. A CNAME's settings are left out: Cloudflare's API tells one of three, so the provider sees an
- * update after each refresh, with nothing new in it (components/edge/records.ts).
+ * What a run with `--refresh` finds to do. Two updates that come after each refresh, with nothing new in them, are left out: a CNAME's
+ * settings, of which Cloudflare's API tells one of three (components/edge/records.ts), and a zone's signatures that wait for the registrar
+ * (components/edge/zone-signing.ts).
  */
 export const foundByRefresh = ({ steps }: EngineRun): StepMetadata[] =>
-  steps.filter(
-    ({ op, type, diffs }) =>
-      op !== "refresh" &&
-      !(
-        op === "update" &&
-        type === "cloudflare:index/dnsRecord:DnsRecord" &&
-        (diffs ?? []).includes("settings") &&
-        (diffs ?? []).every((key) => key === "settings" || key === "modifiedOn")
-      ),
-  );
+  steps.filter((step) => step.op !== "refresh" && !isUntoldSetting(step) && !isPendingSignature(step));
+
+const isUntoldSetting = ({ op, type, diffs }: StepMetadata): boolean =>
+  op === "update" &&
+  type === "cloudflare:index/dnsRecord:DnsRecord" &&
+  (diffs ?? []).includes("settings") &&
+  (diffs ?? []).every((key) => key === "settings" || key === "modifiedOn");
+
+/** What a person may ask for beside the status; all else is computed, and unknown in each update. */
+const SIGNATURE_OPTIONS = ["dnssecMultiSigner", "dnssecPresigned", "dnssecUseNsec3"];
+
+const isPendingSignature = ({ op, type, diffs, old }: StepMetadata): boolean =>
+  op === "update" &&
+  type === "cloudflare:index/zoneDnssec:ZoneDnssec" &&
+  old?.outputs?.["status"] === "pending" &&
+  !(diffs ?? []).some((key) => SIGNATURE_OPTIONS.includes(key));
 
 function note(run: EngineRun, event: EngineEvent): void {
   const done = event.resOutputsEvent;
