@@ -3,25 +3,7 @@
  * here: nothing else knows a tool by its name.
  */
 
-export const TOOL_NAMES = [
-  "pulumi",
-  "etcd",
-  "etcdctl",
-  "etcdutl",
-  "kube-apiserver",
-  "kube-controller-manager",
-  "kube-scheduler",
-  "kubectl",
-  "kwok",
-  "vmagent",
-  "victoria-metrics",
-  "traefik",
-  "pebble",
-] as const;
-
-export type ToolName = (typeof TOOL_NAMES)[number];
-
-/** What a rehearsal runs for real; the others are set up where they are named. */
+/** What a rehearsal needs. */
 export const REHEARSAL_TOOLS = [
   "pulumi",
   "etcd",
@@ -30,9 +12,14 @@ export const REHEARSAL_TOOLS = [
   "kube-apiserver",
   "kube-controller-manager",
   "kube-scheduler",
-  "kwok",
   "kubectl",
-] as const satisfies readonly ToolName[];
+  "kwok",
+] as const;
+
+/** All of them; what a rehearsal does not need is set up where it is named. */
+export const TOOL_NAMES = [...REHEARSAL_TOOLS, "vmagent", "victoria-metrics", "traefik", "pebble"] as const;
+
+export type ToolName = (typeof TOOL_NAMES)[number];
 
 export type Platform = "linux-amd64" | "linux-arm64" | "darwin-amd64" | "darwin-arm64";
 
